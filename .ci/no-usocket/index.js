@@ -1,0 +1,1 @@
+throw new Error("usocket is not used: addresses have the form unix:socket=PATH");

@@ -1,0 +1,91 @@
+// What went wrong, for people: what was tried, with which value, where, and what to do about it.
+// Given to every room; imports nothing.
+
+/** A place in a file of a person's: `file` as they know it (a path in the repository), `line` from 1. */
+export interface Place {
+  readonly file: string;
+  readonly line?: number;
+}
+
+export interface ProblemDetails {
+  /** What the reader can do about it: one sentence, no full stop. */
+  readonly hint?: string | undefined;
+  readonly at?: Place | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * One thing that is wrong. `code` is for programs ("unit-unknown-option"); `message` names the action and the value, has
+ * no full stop and never the cause's own text: `describeProblem` walks the chain.
+ */
+export class Problem extends Error {
+  readonly code: string;
+  readonly hint: string | undefined;
+  readonly at: Place | undefined;
+
+  constructor(code: string, message: string, details: ProblemDetails = {}) {
+    super(message, details.cause === undefined ? {} : { cause: details.cause });
+    this.name = "Problem";
+    this.code = code;
+    this.hint = details.hint;
+    this.at = details.at;
+  }
+}
+
+/** A problem as plain data: what is kept in the registry, sent by the API and printed with `--json`. */
+export interface ProblemRecord {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly file?: string;
+  readonly line?: number;
+}
+
+/** The result of reading something foreign: the value, or every problem found (never empty). */
+export type Checked<T> =
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problems: readonly Problem[] };
+
+export function valid<T>(value: T): Checked<T> {
+  return { ok: true, value };
+}
+
+export function invalid<T = never>(...problems: readonly Problem[]): Checked<T> {
+  return { ok: false, problems };
+}
+
+/** The message of an error and of all its causes, joined by ": ", each said once. */
+export function explainError(error: unknown): string {
+  const parts: string[] = [];
+  for (let each: unknown = error, depth = 0; each !== undefined && each !== null && depth < 8; depth++) {
+    const text = each instanceof Error ? each.message || each.name : String(each);
+    if (!parts.some((part) => part.includes(text))) parts.push(text);
+    each = each instanceof Error ? each.cause : undefined;
+  }
+  return parts.join(": ");
+}
+
+/** Any thrown value as a Problem: itself, or wrapped under `code` and `message`. */
+export function asProblem(error: unknown, code: string, message: string): Problem {
+  return error instanceof Problem ? error : new Problem(code, message, { cause: error });
+}
+
+export function toRecord(problem: Problem): ProblemRecord {
+  return {
+    code: problem.code,
+    message: explainError(problem),
+    ...(problem.hint === undefined ? {} : { hint: problem.hint }),
+    ...(problem.at === undefined ? {} : { file: problem.at.file }),
+    ...(problem.at?.line === undefined ? {} : { line: problem.at.line }),
+  };
+}
+
+/** One line for people: `file:line: message (hint)`. */
+export function describeProblem(problem: ProblemRecord): string {
+  const place =
+    problem.file === undefined ? "" : `${problem.file}${problem.line === undefined ? "" : `:${problem.line}`}: `;
+  return `${place}${problem.message}${problem.hint === undefined ? "" : ` (${problem.hint})`}`;
+}
+
+export function unreachable(value: never): never {
+  throw new Error(`Unhandled case: ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,67 @@
+// A unit as its author wrote it, checked, with what its [X-Fleet] section asks; and all units of one commit.
+import type { CommitId, UnitHash, UnitName } from "./names.ts";
+import type { Problem } from "./problem.ts";
+
+/** fleet's three states: known but nowhere; placed and linked; also started. */
+export const targetStates = ["inactive", "loaded", "launched"] as const;
+export type TargetState = (typeof targetStates)[number];
+
+/** One metadata key and the values that satisfy it (any of them; fleet.md 4.4). */
+export interface MetadataRule {
+  readonly key: string;
+  readonly values: readonly string[];
+}
+
+/** What [X-Fleet] asks, specifiers expanded. Empty lists and undefined ask nothing. */
+export interface PlacementOptions {
+  /** A full machine id or its first 8 characters. */
+  readonly machineId: string | undefined;
+  /** Every one of these units must be on the candidate machine. */
+  readonly machineOf: readonly UnitName[];
+  /** All keys must be satisfied; sorted by key. */
+  readonly metadata: readonly MetadataRule[];
+  /** Glob patterns over unit names (fleet.md 4.5). */
+  readonly conflicts: readonly string[];
+  /** Glob patterns over unit names. */
+  readonly replaces: readonly string[];
+  readonly global: boolean;
+}
+
+/** What a machine does with a running unit whose text has changed. */
+export type OnChange = "restart" | "reload";
+
+/** A drop-in: `name` is its file name (`10-limits.conf`), `file` its path in the repository, `text` byte for byte. */
+export interface DropIn {
+  readonly name: string;
+  readonly file: string;
+  readonly text: string;
+}
+
+export interface Unit {
+  readonly name: UnitName;
+  /** Path in the repository of the file or link that names this unit. */
+  readonly file: string;
+  /** The author's own text, byte for byte; an instance made by a link has its template's. */
+  readonly text: string;
+  /** In the order in which systemd shall apply them; names are unique. A template's come before its instance's own. */
+  readonly dropIns: readonly DropIn[];
+  readonly hash: UnitHash;
+  readonly target: TargetState;
+  readonly options: PlacementOptions;
+  readonly onChange: OnChange;
+  /** First Description= of [Unit], if any. */
+  readonly description: string | undefined;
+  /** Whether the text or a drop-in has an [Install] section that asks for something. */
+  readonly hasInstall: boolean;
+}
+
+/** All units of one commit, checked as a whole. */
+export interface DesiredState {
+  readonly commit: CommitId;
+  /** Runnable units (never templates), in name order. */
+  readonly units: ReadonlyMap<UnitName, Unit>;
+  /** Templates, in name order; known and listed, never run. Their target is always `inactive`. */
+  readonly templates: ReadonlyMap<UnitName, Unit>;
+  /** What is odd but no reason to refuse: near misses, unknown X- options. */
+  readonly warnings: readonly Problem[];
+}

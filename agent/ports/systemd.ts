@@ -1,0 +1,45 @@
+// This machine's systemd, as far as flotilla uses it. Own files are marked by where they lie: a unit is ours when its
+// link in systemd's runtime folder leads into our own folder. One contract (test/contract/systemd.ts).
+import type { PlacedUnit } from "../domain/action.ts";
+import type { UnitHash, UnitName } from "../domain/names.ts";
+import type { Problem } from "../domain/problem.ts";
+import type { SystemdState } from "../domain/status.ts";
+import type { Unit } from "../domain/unit.ts";
+
+/** How a job ended: systemd's own word from JobRemoved, plus `refused` when it would not even take the job. */
+export interface JobResult {
+  readonly result: "done" | "failed" | "dependency" | "timeout" | "canceled" | "skipped" | "refused";
+  /** Set unless `done` or `skipped`: what failed, in words, with systemd's own error as cause. */
+  readonly problem?: Problem;
+}
+
+/**
+ * Calls reject with a Problem: "systemd-unreachable" (no connection, lost in the middle, no answer in time),
+ * "disk-write" / "disk-read", "aborted". While unreachable the adapter reconnects by itself with growing pauses.
+ */
+export interface Systemd {
+  /** Everything of ours on this machine, in name order; from our own folder, also after a restart of the agent. */
+  placed(): Promise<readonly PlacedUnit[]>;
+  /** Which of these names the host itself already has, and where (a path or a word); ours are not in it. */
+  foreign(names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, string>>;
+  /** States of these units; a unit that systemd does not know has load "not-found", active "inactive", sub "dead". */
+  states(names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, SystemdState>>;
+  /** Writes text and drop-ins, and links them. A unit that could not be written is in the answer; the others are written. */
+  write(units: readonly Unit[]): Promise<ReadonlyMap<UnitName, Problem>>;
+  /** Enables for this boot (runtime) what has an [Install] section. Per-unit failures are in the answer. */
+  enable(names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, Problem>>;
+  /** daemon-reload. */
+  reload(): Promise<void>;
+  /** Asks for the job and waits until it has ended, however long that takes, or until the signal. */
+  run(job: "start" | "stop" | "restart" | "reload", unit: UnitName, signal: AbortSignal): Promise<JobResult>;
+  /** Notes on disk that the unit was told to start with this text (undefined: no longer). Survives the agent, not a reboot. */
+  noteLaunched(unit: UnitName, hash: UnitHash | undefined): Promise<void>;
+  /** Takes a stopped unit away: disables, resets its failure, removes links and files. */
+  remove(unit: UnitName): Promise<void>;
+  /**
+   * Calls `listener` with the names of ours whose state may have changed (undefined: any may have, read all), including
+   * after every reconnect. Returns the way to stop.
+   */
+  onChange(listener: (names: ReadonlySet<UnitName> | undefined) => void): () => void;
+  close(): Promise<void>;
+}
