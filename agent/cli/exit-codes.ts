@@ -1,0 +1,15 @@
+// The exit codes of every flotilla command, in one table: for scripts, and for `flotilla help`.
+
+export const exitCodes = {
+  ok: 0,
+  /** What was asked could not be done, or problems were found. */
+  failure: 1,
+  /** The command line itself is wrong: unknown command, option or argument. */
+  usage: 2,
+  /** No agent answers on the socket. */
+  unreachable: 3,
+  /** Ended by a signal before it was done (128 + SIGINT). */
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

@@ -1,0 +1,55 @@
+// What the commands are given to work with. Implemented by wire.ts, which loads the heavy parts only when they are
+// asked for; commands know no adapter and no process.
+import type { ApiClient } from "../ports/api-client.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { WorkingCopy } from "../ports/working-copy.ts";
+
+/** One of the process's two ways to say something. */
+export interface Output {
+  /** Whether people look at it directly. */
+  readonly isTerminal: boolean;
+  /** Size of the terminal now; undefined where there is none. */
+  size(): { readonly columns: number; readonly rows: number } | undefined;
+  /**
+   * Resolves once the text is handed over. Rejects with Problem "output-closed" when the reader has gone (a closed pipe),
+   * "output-failed" when it cannot be written (a full disk).
+   */
+  write(text: string): Promise<void>;
+}
+
+export interface AgentRequest {
+  /** Settings file named on the command line; undefined: the usual one, if it is there. */
+  readonly config: string | undefined;
+  /** Setting flags as given, by the setting's own name in the table of settings/. Unchecked text. */
+  readonly flags: Readonly<Record<string, string>>;
+}
+
+/** What `flotilla playground` was asked to do. */
+export type PlaygroundRequest =
+  | {
+      readonly kind: "run";
+      /** 1 to 9. */
+      readonly machines: number;
+      /** A real etcd and one process for each agent, instead of one embedded registry. */
+      readonly etcd: boolean;
+      /** Deploy, print the listings, kill a machine, print them again, end. */
+      readonly once: boolean;
+    }
+  | { readonly kind: "kill" | "start"; readonly machine: string };
+
+export interface Tools {
+  readonly version: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly clock: Clock;
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP. */
+  readonly signal: AbortSignal;
+  /** Cheap: connects only when asked something. */
+  apiClient(socket: string): Promise<ApiClient>;
+  workingCopy(): Promise<WorkingCopy>;
+  /** Runs until `signal`; resolves when everything is closed. Rejects with a Problem when it cannot start. */
+  runAgent(request: AgentRequest, signal: AbortSignal): Promise<void>;
+  /** Prints its own progress on the outputs. Resolves with the exit code; rejects with a Problem that says what is missing. */
+  runPlayground(request: PlaygroundRequest, signal: AbortSignal): Promise<number>;
+}

@@ -1,0 +1,25 @@
+// The whole cluster as one agent sees it at one moment: what reports are made from.
+import type { Leader, Machine } from "./machine.ts";
+import type { MachineId } from "./names.ts";
+import type { Decision, Manifest, Revision } from "./placement.ts";
+import type { ProblemRecord } from "./problem.ts";
+import type { MachineStatus } from "./status.ts";
+import type { DesiredState } from "./unit.ts";
+
+/** Everything known of the cluster at one registry revision. Maps are keyed by machine id, in id order. */
+export interface ClusterPicture {
+  readonly registryRevision: number;
+  /** Living machines only. */
+  readonly machines: ReadonlyMap<MachineId, Machine>;
+  readonly leader: (Leader & { readonly epoch: number }) | undefined;
+  readonly revision: Revision;
+  /** Also of machines that are gone but still hold units. */
+  readonly manifests: ReadonlyMap<MachineId, Manifest>;
+  readonly statuses: ReadonlyMap<MachineId, MachineStatus>;
+  /** The adopted commit's units, from this machine's own store; undefined while it has none. */
+  readonly desired: DesiredState | undefined;
+  /** What the engine would decide on this picture, for units without a machine: why. Empty while `desired` is undefined. */
+  readonly decisions: readonly Decision[];
+  /** Registry values that cannot be read, and this agent's own present troubles (git, registry, systemd). */
+  readonly problems: readonly ProblemRecord[];
+}

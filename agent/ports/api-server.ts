@@ -1,0 +1,15 @@
+// The doorway between the HTTP application (api/) and the socket that carries it (adapters/api-server.ts).
+
+export interface ApiHandler {
+  /** Answers one request. Never rejects: whatever goes wrong is an answer. */
+  handle(request: Request): Promise<Response>;
+  /** Ends every event stream, and refuses new ones: the server is about to close. */
+  endStreams(): void;
+}
+
+export interface ApiServer {
+  /** Path of the unix socket. */
+  readonly socket: string;
+  /** Takes no new request, ends streams, gives running requests a moment, then cuts them off; removes the socket. */
+  close(): Promise<void>;
+}
