@@ -1,0 +1,62 @@
+// Tables as fleet printed them: cells separated by tabs, so that `cut`, `awk` and old scripts go on working.
+// Given to the commands; pure. Colour is added around the text and never counts as width.
+import { displayWidth, visible } from "./width.ts";
+
+/** What a cell's value means to a reader; printed as a colour on a terminal. */
+export type Tone = "good" | "bad" | "busy" | "faint";
+
+export interface Cell {
+  readonly text: string;
+  readonly tone?: Tone;
+}
+
+export interface Table {
+  /** One for each column; printed in upper case. */
+  readonly legend: readonly string[];
+  /** Every row has one cell for each column. */
+  readonly rows: readonly (readonly Cell[])[];
+}
+
+export interface TableStyle {
+  readonly legend: boolean;
+  readonly colour: boolean;
+}
+
+/** Stops of a terminal's tab. */
+const tabWidth = 8;
+
+/**
+ * Each column but the last is filled with tabs to the next multiple of 8 that is larger than its longest cell (the
+ * legend's among them, when there is one). Ends with a newline; "" when there is nothing to print.
+ */
+export function formatTable(table: Table, style: TableStyle): string {
+  const legend = table.legend.map((name): Cell => ({ text: name.toUpperCase() }));
+  const rows = (style.legend ? [legend, ...table.rows] : table.rows).map((row) =>
+    row.map((cell) => ({ ...cell, text: visible(cell.text) })),
+  );
+  const widths = table.legend.map((_, column) => {
+    const longest = rows.reduce((most, row) => Math.max(most, displayWidth(row[column]?.text ?? "")), 0);
+    return (Math.floor(longest / tabWidth) + 1) * tabWidth;
+  });
+  const last = table.legend.length - 1;
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => {
+          const text = style.colour ? paint(cell.text, cell.tone) : cell.text;
+          if (column === last) return text;
+          return text + "\t".repeat(Math.ceil(((widths[column] ?? 0) - displayWidth(cell.text)) / tabWidth));
+        })
+        .join("")
+        .concat("\n"),
+    )
+    .join("");
+}
+
+// Select Graphic Rendition (ECMA-48 8.3.117)
+const renditions: Readonly<Record<Tone, string>> = { good: "32", bad: "31", busy: "33", faint: "2" };
+
+/** `text` in its tone's colour; as it is when it has none. */
+export function paint(text: string, tone: Tone | undefined): string {
+  return tone === undefined || text === "" ? text : `\u001b[${renditions[tone]}m${text}\u001b[0m`;
+}
