@@ -1,0 +1,132 @@
+// The registry's keys and values: how machines, the leader, the adopted commit, manifests and statuses are written there
+// and read back. Given to loops/. What another machine wrote is foreign: it is checked whole before it is believed.
+import leaderSchema from "../../schemas/leader.json" with { type: "json" };
+import machineSchema from "../../schemas/machine.json" with { type: "json" };
+import manifestSchema from "../../schemas/manifest.json" with { type: "json" };
+import revisionSchema from "../../schemas/revision.json" with { type: "json" };
+import statusSchema from "../../schemas/status.json" with { type: "json" };
+import type { Leader, Machine } from "../domain/machine.ts";
+import { type MachineId, byName, parseMachineId, parseUnitName } from "../domain/names.ts";
+import type { Manifest, Revision } from "../domain/placement.ts";
+import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
+import type { MachineStatus } from "../domain/status.ts";
+import { canonicalJson } from "./canonical-json.ts";
+import { compileSchema } from "./schema.ts";
+
+/** Keys relative to the cluster's prefix (design: three keys a machine). Those that end in "/" are prefixes. */
+export const keys = {
+  leader: "leader",
+  revision: "revision",
+  syncRequest: "sync-request",
+  syncResult: "sync-result",
+  machines: "machines/",
+  manifests: "manifests/",
+  statuses: "statuses/",
+  machine: (id: MachineId): string => `machines/${id}`,
+  manifest: (id: MachineId): string => `manifests/${id}`,
+  status: (id: MachineId): string => `statuses/${id}`,
+} as const;
+
+/** The machine that a key under machines/, manifests/ or statuses/ belongs to; undefined for every other key. */
+export function machineOfKey(key: string): MachineId | undefined {
+  const match = /^(?:machines|manifests|statuses)\/([0-9a-f]{32})$/.exec(key);
+  const id = match?.[1] === undefined ? undefined : parseMachineId(match[1]);
+  return id?.ok === true ? id.value : undefined;
+}
+
+export const encodeLeader = (leader: Leader): string => canonicalJson(leader);
+export const encodeMachine = (machine: Machine): string => canonicalJson(machine);
+export const encodeManifest = (manifest: Manifest): string => canonicalJson(manifest);
+export const encodeRevision = (revision: Revision): string => canonicalJson(revision);
+export const encodeStatus = (status: MachineStatus): string => canonicalJson(status);
+
+const leaderShape = compileSchema<Leader>(leaderSchema);
+const machineShape = compileSchema<Machine>(machineSchema);
+const manifestShape = compileSchema<Manifest>(manifestSchema);
+const revisionShape = compileSchema<Revision>(revisionSchema);
+const statusShape = compileSchema<MachineStatus>(statusSchema);
+
+/*
+ * The parsers take the key (or the file's name) that the text was found under. Problems have code "registry-value", name
+ * that key, and are all that is wrong with the value, at most 50. Keys that this version does not know are kept, not read.
+ */
+
+export function parseLeader(key: string, text: string): Checked<Leader> {
+  return read(key, text, leaderShape, () => []);
+}
+
+export function parseMachine(key: string, text: string): Checked<Machine> {
+  return read(key, text, machineShape, (machine) => strangers(key, machine.id));
+}
+
+/** Also refuses a manifest that is another machine's, and units that are not in name order, each once. */
+export function parseManifest(key: string, text: string): Checked<Manifest> {
+  return read(key, text, manifestShape, (manifest) => [
+    ...strangers(key, manifest.machine),
+    ...misnamed(manifest.units),
+  ]);
+}
+
+export function parseRevision(key: string, text: string): Checked<Revision> {
+  return read(key, text, revisionShape, () => []);
+}
+
+/** Also refuses a status that is another machine's, and units that are not in name order, each once. */
+export function parseStatus(key: string, text: string): Checked<MachineStatus> {
+  return read(key, text, statusShape, (status) => [...strangers(key, status.machine), ...misnamed(status.units)]);
+}
+
+function read<T>(
+  key: string,
+  text: string,
+  shape: (value: unknown) => Checked<T>,
+  faults: (value: T) => readonly Problem[],
+): Checked<T> {
+  const parsed = json(text);
+  const shaped = parsed.ok ? shape(parsed.value) : parsed;
+  const problems = shaped.ok ? faults(shaped.value) : shaped.problems;
+  if (shaped.ok && problems.length === 0) return valid(shaped.value);
+  return invalid(...problems.map((problem) => named(key, problem)));
+}
+
+function json(text: string): Checked<unknown> {
+  try {
+    return valid(JSON.parse(text));
+  } catch (error) {
+    // The parser's own message quotes the text, which may be anything: only that it failed is kept.
+    const kind = error instanceof Error ? error.name : typeof error;
+    return invalid(new Problem("shape", `Cannot read JSON of ${text.length} characters (${kind})`));
+  }
+}
+
+function named(key: string, problem: Problem): Problem {
+  const shownKey = JSON.stringify(key.slice(0, 128));
+  return new Problem("registry-value", `Cannot read registry value ${shownKey}`, {
+    hint: problem.hint,
+    cause: problem,
+  });
+}
+
+/** A value under one machine's key that speaks of another. */
+function strangers(key: string, id: MachineId): readonly Problem[] {
+  const owner = machineOfKey(key);
+  if (owner === undefined || owner === id) return [];
+  return [new Problem("shape", `Cannot take machine "${id}" here`, { hint: `The key belongs to "${owner}"` })];
+}
+
+/** Names beyond what the schema's pattern can say, and their order: a unit listed twice could be told two things. */
+function misnamed(units: Manifest["units"] | MachineStatus["units"]): readonly Problem[] {
+  for (const [index, unit] of units.entries()) {
+    const name = parseUnitName(unit.name);
+    if (!name.ok) return name.problems;
+    const before = units[index - 1];
+    if (before !== undefined && byName(before.name, unit.name) >= 0) {
+      return [
+        new Problem("shape", `Cannot take unit "${unit.name}" after "${before.name}"`, {
+          hint: "Units must be in name order, each once",
+        }),
+      ];
+    }
+  }
+  return [];
+}

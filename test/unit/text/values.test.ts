@@ -1,0 +1,180 @@
+// Registry values: what is written reads back; what is wrong is a problem that names its key.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readFileSync } from "node:fs";
+import { manifestTargets } from "../../../agent/domain/placement.ts";
+import { parseCommitId, parseMachineId, parseUnitHash, parseUnitName, unitTypes } from "../../../agent/domain/names.ts";
+import { type Checked, describeProblem, toRecord } from "../../../agent/domain/problem.ts";
+import {
+  encodeLeader,
+  encodeMachine,
+  encodeManifest,
+  encodeRevision,
+  encodeStatus,
+  keys,
+  machineOfKey,
+  parseLeader,
+  parseMachine,
+  parseManifest,
+  parseRevision,
+  parseStatus,
+} from "../../../agent/text/values.ts";
+
+const id = value(parseMachineId("0123456789abcdef0123456789abcdef"));
+const other = value(parseMachineId("f".repeat(32)));
+const commit = value(parseCommitId("a".repeat(40)));
+const hash = value(parseUnitHash("b".repeat(40)));
+const [db, web] = ["db.service", "web@1.service"].map((name) => value(parseUnitName(name))) as [never, never];
+
+const machine = {
+  id,
+  nonce: "n1",
+  hostname: "one",
+  publicIp: "",
+  metadata: { region: "eu", __proto__x: "y" },
+  cpus: 2,
+  memoryBytes: 2 ** 34,
+  mayLead: true,
+  version: "0.1.0",
+};
+const manifest = {
+  machine: id,
+  epoch: 7,
+  generation: 2,
+  units: [
+    { name: db, source: "git", commit, hash, target: "launched" },
+    { name: web, source: "git", commit, hash, target: "released" },
+  ],
+} as const;
+const problem = { code: "c", message: "m", hint: "h", file: "f", line: 3 };
+const revision = {
+  adopted: { commit, ref: "refs/heads/main", epoch: 7, atMs: 1.5, subject: "", author: "A <a@b>" },
+  refused: { commit, ref: "refs/heads/main", atMs: 1, problems: [problem] },
+};
+const state = { load: "loaded", active: "active", sub: "running", result: "success", sinceMs: 1, restarts: 0 };
+const status = {
+  machine: id,
+  seen: { epoch: 7, generation: 2 },
+  units: [
+    { name: db, hash, ...state, problem },
+    { name: web, hash, ...state },
+  ],
+};
+
+test("every value reads back as it was written", () => {
+  const leader = { machine: id, hostname: "one" };
+  assert.deepEqual(parseLeader(keys.leader, encodeLeader(leader)), { ok: true, value: leader });
+  assert.deepEqual(parseMachine(keys.machine(id), encodeMachine(machine)), { ok: true, value: machine });
+  assert.deepEqual(parseManifest(keys.manifest(id), encodeManifest(manifest)), { ok: true, value: manifest });
+  assert.deepEqual(parseRevision(keys.revision, encodeRevision(revision)), { ok: true, value: revision });
+  assert.deepEqual(parseRevision(keys.revision, encodeRevision({})), { ok: true, value: {} });
+  assert.deepEqual(parseStatus(keys.status(id), encodeStatus(status)), { ok: true, value: status });
+});
+
+test("a key of a newer version is no fault", () => {
+  assert.ok(parseLeader("leader", JSON.stringify({ machine: id, hostname: "h", later: 1 })).ok);
+});
+
+test("a manifest kept in a file is read under the file's name", () => {
+  assert.ok(parseManifest("manifest.json", encodeManifest(manifest)).ok);
+});
+
+const refusals: readonly { name: string; of: Checked<unknown>; expect: readonly RegExp[] }[] = [
+  {
+    name: "no JSON",
+    of: parseLeader("leader", "{secret"),
+    expect: [/^Cannot read registry value "leader": Cannot read JSON of 7 characters \(SyntaxError\)$/],
+  },
+  { name: "an empty text", of: parseLeader("leader", ""), expect: [/JSON of 0 characters/] },
+  {
+    name: "several faults",
+    of: parseLeader("leader", '{"machine":"x"}'),
+    expect: [
+      /"leader": Cannot find key "hostname"/,
+      /"leader": Cannot take "machine" = "x" \(It must be: a machine id/,
+    ],
+  },
+  {
+    name: "another machine's manifest",
+    of: parseManifest(keys.manifest(other), encodeManifest(manifest)),
+    expect: [/Cannot take machine "0123.*" here \(The key belongs to "ffff/],
+  },
+  {
+    name: "another machine's status",
+    of: parseStatus(keys.status(other), encodeStatus(status)),
+    expect: [/belongs to/],
+  },
+  { name: "another machine", of: parseMachine(keys.machine(other), encodeMachine(machine)), expect: [/belongs to/] },
+  {
+    name: "a unit name that is a path",
+    of: parseManifest(keys.manifest(id), encodeManifest(unit("../../etc/x.service"))),
+    expect: [/units\[0\]\.name/],
+  },
+  {
+    name: "a target that does not exist",
+    of: parseManifest(keys.manifest(id), encodeManifest(manifest).replace("released", "paused")),
+    expect: [/units\[1\]\.target" = "paused" \(It must be one of: released, loaded, launched\)/],
+  },
+  {
+    name: "a unit listed twice",
+    of: parseManifest(
+      keys.manifest(id),
+      encodeManifest({ ...manifest, units: [manifest.units[0], manifest.units[0]] }),
+    ),
+    expect: [/Cannot take unit "db.service" after "db.service"/],
+  },
+  {
+    name: "units out of order",
+    of: parseStatus(keys.status(id), encodeStatus({ ...status, units: status.units.toReversed() })),
+    expect: [/name order/],
+  },
+  {
+    name: "a mount that claims to be a template",
+    of: parseManifest(keys.manifest(id), encodeManifest(unit("a@b.mount"))),
+    expect: [/manifests\/0123/],
+  },
+  {
+    name: "an epoch beyond what a number holds",
+    of: parseManifest(keys.manifest(id), encodeManifest({ ...manifest, epoch: 2 ** 53 })),
+    expect: [/"epoch"/],
+  },
+  {
+    name: "metadata that is not text",
+    of: parseMachine(keys.machine(id), encodeMachine({ ...machine, metadata: { a: 1 as never } })),
+    expect: [/metadata\.a" = 1/],
+  },
+];
+
+for (const { name, of, expect } of refusals) {
+  test(`refused: ${name}`, () => {
+    assert.ok(!of.ok);
+    assert.deepEqual(
+      of.problems.map((each) => each.code),
+      expect.map(() => "registry-value"),
+    );
+    for (const [index, pattern] of expect.entries())
+      assert.match(describeProblem(toRecord(of.problems[index]!)), pattern);
+  });
+}
+
+test("machineOfKey knows the three kinds of keys and no other", () => {
+  for (const key of [keys.machine(id), keys.manifest(id), keys.status(id)]) assert.equal(machineOfKey(key), id);
+  for (const key of ["leader", "machines/", `machines/${id}/x`, `x/machines/${id}`, `units/${id}`, `machines/${id}\n`])
+    assert.equal(machineOfKey(key), undefined, key);
+});
+
+test("the schemas list what the nouns list", () => {
+  const schema = readFileSync("schemas/manifest.json", "utf8");
+  assert.ok(schema.includes(`(${unitTypes.join("|")})$`));
+  assert.ok(schema.includes(`"enum": [${manifestTargets.map((target) => `"${target}"`).join(", ")}]`));
+  assert.ok(readFileSync("schemas/status.json", "utf8").includes(`(${unitTypes.join("|")})$`));
+});
+
+function unit(name: string): typeof manifest {
+  return { ...manifest, units: [{ ...manifest.units[0], name: name as never }, manifest.units[1]] };
+}
+
+function value<T>(checked: Checked<T>): T {
+  assert.ok(checked.ok);
+  return checked.value;
+}
