@@ -1,0 +1,42 @@
+// The hash by which a unit's content is known: fleet's SHA-1 over the canonical text, and over drop-ins where there are
+// any. Given to desired/ and to whoever reads units back from a disk.
+import { createHash } from "node:crypto";
+import type { UnitHash } from "../domain/names.ts";
+import { type UnitFile, canonicalText, parseUnitFile } from "./unit-file.ts";
+
+/**
+ * The hash of a unit from its text and its drop-ins, in the order in which systemd applies them. Without drop-ins it is
+ * fleet's own value. Comments, blank lines and the grouping of sections do not count; every assignment does. A text that
+ * cannot be read (a file damaged on disk) has a hash too, unlike that of any text that can.
+ */
+export function unitHash(text: string, dropIns: readonly { readonly name: string; readonly text: string }[]): UnitHash {
+  return digest(
+    hashedForm(text),
+    dropIns.map((dropIn) => ({ name: dropIn.name, form: hashedForm(dropIn.text) })),
+  );
+}
+
+/** The same hash from texts that have been parsed already. */
+export function parsedUnitHash(
+  file: UnitFile,
+  dropIns: readonly { readonly name: string; readonly file: UnitFile }[],
+): UnitHash {
+  return digest(
+    canonicalText(file),
+    dropIns.map((dropIn) => ({ name: dropIn.name, form: canonicalText(dropIn.file) })),
+  );
+}
+
+function digest(form: string, dropIns: readonly { readonly name: string; readonly form: string }[]): UnitHash {
+  const hash = createHash("sha1").update(form);
+  // A NUL stands in neither texts nor names, so no two different lists of drop-ins give the same bytes.
+  for (const dropIn of dropIns) hash.update(`\0${dropIn.name}\0${dropIn.form}`);
+  return hash.digest("hex") as UnitHash;
+}
+
+/** Begins with two NULs for a text that cannot be read, which no canonical text does. */
+function hashedForm(text: string): string {
+  const parsed = parseUnitFile(text, "");
+  if (parsed.ok) return canonicalText(parsed.value);
+  return `\0\0${createHash("sha1").update(text).digest("hex")}`;
+}
