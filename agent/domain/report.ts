@@ -1,0 +1,131 @@
+// What people and programs are shown of the cluster: the API's answers, the commands' material. Plain JSON data; a field
+// that is left out is not known or does not apply.
+import type { ManifestTarget, Refusal } from "./placement.ts";
+import type { ProblemRecord } from "./problem.ts";
+import type { TargetState } from "./unit.ts";
+
+/** A machine as others refer to it. */
+export interface MachineReference {
+  readonly id: string;
+  /** "" when it publishes none, or is gone. */
+  readonly ip: string;
+  /** "" when it is gone. */
+  readonly hostname: string;
+  /** False: it stopped answering; nobody knows what still runs there. */
+  readonly alive: boolean;
+}
+
+/** One living machine. */
+export interface MachineReport {
+  readonly id: string;
+  readonly ip: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly hostname: string;
+  readonly version: string;
+  /** Whether it leads now. */
+  readonly leader: boolean;
+  readonly mayLead: boolean;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  /** How many units it has been given. */
+  readonly units: number;
+}
+
+/**
+ * One unit on one machine. `reported`: the machine's own word. `pending`: placed there, nothing heard of it yet.
+ * `lost`: placed on a machine that no longer answers.
+ */
+export interface UnitReport {
+  readonly name: string;
+  readonly machine: MachineReference;
+  readonly knowledge: "reported" | "pending" | "lost";
+  /** What the machine was told; left out when it has the unit without being told to (any more). */
+  readonly target?: ManifestTarget;
+  /** The commit from which it was told to take the unit. */
+  readonly commit?: string;
+  /** systemd's words, hash of what lies on the machine, and the rest: only when `reported`. */
+  readonly load?: string;
+  readonly active?: string;
+  readonly sub?: string;
+  readonly result?: string;
+  /** Wall clock, ms; left out when it never changed. */
+  readonly sinceMs?: number;
+  readonly restarts?: number;
+  readonly hash?: string;
+  readonly problem?: ProblemRecord;
+}
+
+/** One unit or template of the adopted commit. */
+export interface UnitFileReport {
+  readonly name: string;
+  readonly hash: string;
+  readonly desired: TargetState;
+  /** fleet's derived state; left out for global units, which have one for each machine. */
+  readonly state?: TargetState;
+  readonly global: boolean;
+  readonly template: boolean;
+  /** Where it is placed; left out when nowhere, and for global units and templates. */
+  readonly machine?: MachineReference;
+  readonly description?: string;
+  /** Path in the repository. */
+  readonly file: string;
+}
+
+/** A unit file with its text, byte for byte. */
+export interface UnitFileText extends UnitFileReport {
+  readonly text: string;
+  readonly dropIns: readonly { readonly name: string; readonly file: string; readonly text: string }[];
+}
+
+/** The adopted commit, as `status` shows it. */
+export interface CommitReport {
+  readonly commit: string;
+  readonly ref: string;
+  readonly atMs: number;
+  readonly subject: string;
+  readonly author: string;
+}
+
+/** All that is known of one unit. */
+export interface UnitDetail {
+  readonly name: string;
+  /** Left out when the adopted commit has no such unit (any more), or this agent has not got the commit. */
+  readonly file?: UnitFileReport;
+  /** The commit that `file` is from. */
+  readonly commit?: CommitReport;
+  /** In order of machine ids; also where it is being taken away. */
+  readonly places: readonly UnitReport[];
+  /** Why it waits: filled only for a unit that wants a machine and has none. */
+  readonly refusals: readonly Refusal[];
+}
+
+export interface ClusterReport {
+  /** The agent that answers. */
+  readonly agent: { readonly machine: string; readonly version: string };
+  readonly leader?: { readonly machine: MachineReference; readonly epoch: number };
+  readonly adopted?: CommitReport;
+  /** The last commit that was refused, as long as the engine keeps it. */
+  readonly refused?: {
+    readonly commit: string;
+    readonly ref: string;
+    readonly atMs: number;
+    readonly problems: readonly ProblemRecord[];
+  };
+  readonly machines: {
+    readonly alive: number;
+    /** Gone, with units that nobody has released yet. */
+    readonly lost: readonly { readonly machine: MachineReference; readonly units: number }[];
+  };
+  readonly units: {
+    /** Runnable units of the adopted commit; left out while this agent has not got it. */
+    readonly files?: number;
+    /** Units that wait for a machine. */
+    readonly waiting: readonly string[];
+    /** Units on machines (a global unit counts on each), by systemd's active state, `pending` or `lost`. */
+    readonly byState: Readonly<Record<string, number>>;
+    /** Those that failed or that a machine has a problem with. */
+    readonly troubled: readonly UnitReport[];
+  };
+  /** Present troubles of the agent that answers, and registry values it cannot read. */
+  readonly problems: readonly ProblemRecord[];
+}

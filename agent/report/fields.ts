@@ -1,0 +1,162 @@
+// The columns of every listing: name, what it means, and how a row's value is written in it. Names and forms are fleet's
+// where fleet had the column (fleet.md 17.4). Inner part of report/.
+import type { MachineReference, MachineReport, UnitFileReport, UnitReport } from "../domain/report.ts";
+import type { Cell, Table, Tone } from "../text/columns.ts";
+import { formatSpan } from "../text/time.ts";
+
+/** How a listing's values are written. */
+export interface TextOptions {
+  /** Whole ids and hashes instead of their beginnings. */
+  readonly full: boolean;
+  /** Wall clock now, for what is written as "5s ago". */
+  readonly nowMs: number;
+}
+
+export interface Field<Row> {
+  /** For the command's help. */
+  readonly means: string;
+  cell(row: Row, options: TextOptions): Cell;
+}
+
+export interface FieldTable<Row> {
+  readonly all: Readonly<Record<string, Field<Row>>>;
+  /** Those shown when none are named. */
+  readonly usual: readonly string[];
+}
+
+/** Characters of an id or hash that are shown unless the whole is asked for. */
+const shortIdChars = 8;
+const shortHashChars = 7;
+
+export const machineFields: FieldTable<MachineReport> = {
+  usual: ["machine", "ip", "metadata"],
+  all: {
+    machine: { means: "machine id", cell: (row, { full }) => plain(full ? row.id : shortId(row.id)) },
+    ip: { means: "published address", cell: (row) => plain(row.ip) },
+    metadata: { means: "metadata, as key=value", cell: (row) => plain(metadataText(row.metadata)) },
+    hostname: { means: "its own name", cell: (row) => plain(row.hostname) },
+    version: { means: "flotilla's version there", cell: (row) => plain(row.version) },
+    leader: {
+      means: "whether it leads now",
+      cell: (row) => ({ text: String(row.leader), ...(row.leader ? { tone: "good" } : {}) }),
+    },
+    lead: { means: "whether it may lead", cell: (row) => plain(String(row.mayLead)) },
+    units: { means: "how many units it was given", cell: (row) => plain(String(row.units)) },
+  },
+};
+
+export const unitFields: FieldTable<UnitReport> = {
+  usual: ["unit", "machine", "active", "sub"],
+  all: {
+    unit: { means: "unit name", cell: (row) => plain(row.name) },
+    machine: { means: "where it is", cell: (row, { full }) => plain(machineLegend(row.machine, full)) },
+    active: {
+      means: 'systemd\'s active state; "lost" when the machine stopped answering',
+      cell: (row) => stateCell(row, row.knowledge === "lost" ? "lost" : row.active),
+    },
+    sub: { means: "systemd's sub state", cell: (row) => stateCell(row, row.sub) },
+    load: { means: "systemd's load state", cell: (row) => plain(row.load) },
+    hash: { means: "hash of the unit that lies there", cell: (row, { full }) => plain(hashText(row.hash, full)) },
+    since: {
+      means: "how long ago the active state changed",
+      cell: (row, { nowMs }) => plain(row.sinceMs === undefined ? "" : `${formatSpan(nowMs - row.sinceMs)} ago`),
+    },
+    result: {
+      means: "how its last run ended",
+      cell: (row) => ({ ...plain(row.result), ...(isBadResult(row.result) ? { tone: "bad" } : {}) }),
+    },
+    restarts: { means: "how often systemd restarted it", cell: (row) => plain(row.restarts?.toString()) },
+    target: { means: "what the machine was told: loaded, launched or released", cell: (row) => plain(row.target) },
+    problem: {
+      means: "what the machine could not do for it, last",
+      cell: (row) => ({ ...plain(row.problem?.message), ...(row.problem === undefined ? {} : { tone: "bad" }) }),
+    },
+  },
+};
+
+export const unitFileFields: FieldTable<UnitFileReport> = {
+  usual: ["unit", "hash", "dstate", "state", "target"],
+  all: {
+    unit: { means: "unit name", cell: (row) => plain(row.name) },
+    hash: { means: "hash of text and drop-ins", cell: (row, { full }) => plain(hashText(row.hash, full)) },
+    dstate: { means: "desired state: inactive, loaded or launched", cell: (row) => plain(row.desired) },
+    state: {
+      means: "current state; - for global units",
+      cell: (row) => ({ ...plain(row.state), ...toneOfState(row) }),
+    },
+    target: {
+      means: 'the machine that it is placed on; "global" for every machine that fits',
+      cell: (row, { full }) => plain(row.global ? "global" : row.machine && machineLegend(row.machine, full)),
+    },
+    global: { means: "whether every machine that fits runs it", cell: (row) => plain(String(row.global)) },
+    desc: { means: "description", cell: (row) => plain(row.description) },
+    file: { means: "path in the repository", cell: (row) => plain(row.file) },
+  },
+};
+
+/** The named columns of `rows`. Every name is one of `fields`. */
+export function tabulate<Row>(
+  fields: FieldTable<Row>,
+  given: { readonly names: readonly string[]; readonly rows: readonly Row[] } & TextOptions,
+): Table {
+  const columns = given.names.flatMap((name) => fields.all[name] ?? []);
+  return {
+    legend: given.names,
+    rows: given.rows.map((row) => columns.map((field) => field.cell(row, given))),
+  };
+}
+
+/** fleet's way to name a machine: `59f61aeb.../10.79.0.13`, the whole id when asked for; the id alone without an address. */
+export function machineLegend(machine: MachineReference, full: boolean): string {
+  const id = full ? machine.id : shortId(machine.id);
+  return machine.ip === "" ? id : `${id}/${machine.ip}`;
+}
+
+export function shortId(id: string): string {
+  return `${id.slice(0, shortIdChars)}...`;
+}
+
+export function hashText(hash: string | undefined, full: boolean): string {
+  return hash === undefined ? "" : full ? hash : hash.slice(0, shortHashChars);
+}
+
+/** How systemd's active state reads: red is for what needs somebody. */
+export function toneOf(row: UnitReport): Tone | undefined {
+  if (row.knowledge === "lost") return "bad";
+  switch (row.active) {
+    case "active":
+      return "good";
+    case "failed":
+      return "bad";
+    case "inactive":
+    case undefined:
+      return "faint";
+    default:
+      return "busy";
+  }
+}
+
+export function isBadResult(result: string | undefined): boolean {
+  return result !== undefined && result !== "success";
+}
+
+function stateCell(row: UnitReport, text: string | undefined): Cell {
+  const tone = toneOf(row);
+  return tone === undefined ? plain(text) : { ...plain(text), tone };
+}
+
+function toneOfState(row: UnitFileReport): { readonly tone?: Tone } {
+  if (row.state === "launched") return { tone: "good" };
+  return row.state !== undefined && row.state !== row.desired ? { tone: "busy" } : {};
+}
+
+function metadataText(metadata: Readonly<Record<string, string>>): string {
+  return Object.keys(metadata)
+    .sort()
+    .map((key) => `${key}=${metadata[key] ?? ""}`)
+    .join(",");
+}
+
+function plain(text: string | undefined): Cell {
+  return { text: text === undefined || text === "" ? "-" : text };
+}

@@ -1,0 +1,258 @@
+// From the picture of the cluster to what people and programs are shown of it. Front door of the room; pure.
+// The API answers with the reports; the commands turn them into tables and lines.
+import type { ClusterPicture } from "../domain/cluster.ts";
+import { type MachineId, byName } from "../domain/names.ts";
+import type { Refusal, Revision } from "../domain/placement.ts";
+import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
+import type {
+  ClusterReport,
+  CommitReport,
+  MachineReport,
+  UnitDetail,
+  UnitFileReport,
+  UnitFileText,
+  UnitReport,
+} from "../domain/report.ts";
+import type { Unit } from "../domain/unit.ts";
+import type { Table } from "../text/columns.ts";
+import { type FieldTable, type TextOptions, machineFields, tabulate, unitFields, unitFileFields } from "./fields.ts";
+import { clusterText, unitText } from "./lines.ts";
+import {
+  type Place,
+  allPlaces,
+  currentState,
+  describePlace,
+  isOccupied,
+  isWanted,
+  machineIds,
+  placesOf,
+  referTo,
+} from "./places.ts";
+
+/** Living machines, in id order. */
+export function reportMachines(picture: ClusterPicture): readonly MachineReport[] {
+  return [...picture.machines.values()].map((machine) => ({
+    id: machine.id,
+    ip: machine.publicIp,
+    metadata: machine.metadata,
+    hostname: machine.hostname,
+    version: machine.version,
+    leader: picture.leader?.machine === machine.id,
+    mayLead: machine.mayLead,
+    cpus: machine.cpus,
+    memoryBytes: machine.memoryBytes,
+    units: unitsGiven(picture, machine.id),
+  }));
+}
+
+/** Every unit that is on a machine or was placed on one, by unit name, then machine id. */
+export function reportUnits(picture: ClusterPicture): readonly UnitReport[] {
+  return allPlaces(picture)
+    .filter(isOccupied)
+    .map((place) => describePlace(place, picture.machines));
+}
+
+/**
+ * Units and templates of the adopted commit, in name order; none while no commit was ever adopted. Refused with
+ * "commit-missing" while this agent has not got the commit: unknown is not none.
+ */
+export function reportUnitFiles(picture: ClusterPicture): Checked<readonly UnitFileReport[]> {
+  if (picture.desired === undefined) {
+    return picture.revision.adopted === undefined ? valid([]) : invalid(commitMissing(picture.revision.adopted));
+  }
+  const { units, templates } = picture.desired;
+  const placed = placedUnits(picture);
+  return valid(
+    [...units.values(), ...templates.values()]
+      .sort((a, b) => byName(a.name, b.name))
+      .map((unit) => describeFile(unit, { picture, place: placed.get(unit.name) })),
+  );
+}
+
+/** One unit file or template with its text. Refused with "unit-unknown" or "commit-missing". */
+export function reportUnitFile(picture: ClusterPicture, name: string): Checked<UnitFileText> {
+  const unit = findUnit(picture, name);
+  if (unit === undefined) return invalid(notFound(picture, name));
+  return valid({
+    ...describeFile(unit, { picture, place: placesOf(name, picture).find(isWanted) }),
+    text: unit.text,
+    dropIns: unit.dropIns.map((dropIn) => ({ name: dropIn.name, file: dropIn.file, text: dropIn.text })),
+  });
+}
+
+/** All that is known of one unit, also of one that is only still seen on machines. Refused as `reportUnitFile`. */
+export function reportUnit(picture: ClusterPicture, name: string): Checked<UnitDetail> {
+  const unit = findUnit(picture, name);
+  const places = placesOf(name, picture);
+  if (unit === undefined && places.length === 0) return invalid(notFound(picture, name));
+  const placed = places.find(isWanted);
+  const adopted = picture.revision.adopted;
+  return valid({
+    name,
+    ...(unit === undefined ? {} : { file: describeFile(unit, { picture, place: placed }) }),
+    ...(unit === undefined || adopted?.commit !== picture.desired?.commit || adopted === undefined
+      ? {}
+      : { commit: describeCommit(adopted) }),
+    // A released place on a machine that answers and shows nothing is over; on a lost one nobody knows
+    places: places
+      .filter((place) => isOccupied(place) || !picture.machines.has(place.machine))
+      .map((place) => describePlace(place, picture.machines)),
+    refusals: refusalsOf(picture, name),
+  });
+}
+
+/** The cluster as a whole. `agent` is the one that answers. */
+export function reportCluster(
+  picture: ClusterPicture,
+  agent: { readonly machine: string; readonly version: string },
+): ClusterReport {
+  const units = reportUnits(picture);
+  const { adopted, refused } = picture.revision;
+  return {
+    agent,
+    ...(picture.leader === undefined
+      ? {}
+      : { leader: { machine: referTo(picture.leader.machine, picture.machines), epoch: picture.leader.epoch } }),
+    ...(adopted === undefined ? {} : { adopted: describeCommit(adopted) }),
+    ...(refused === undefined ? {} : { refused }),
+    machines: {
+      alive: picture.machines.size,
+      lost: machineIds(picture)
+        .filter((id) => !picture.machines.has(id))
+        .map((id) => ({ machine: referTo(id, picture.machines), units: unitsGiven(picture, id) }))
+        .filter((lost) => lost.units > 0),
+    },
+    units: {
+      ...(picture.desired === undefined ? {} : { files: picture.desired.units.size }),
+      waiting: waitingUnits(picture),
+      byState: countByState(units),
+      troubled: units.filter((unit) => unit.problem !== undefined || unit.active === "failed"),
+    },
+    problems: picture.problems,
+  };
+}
+
+/** Which columns a listing has. */
+export const listings: {
+  readonly machines: FieldTable<MachineReport>;
+  readonly units: FieldTable<UnitReport>;
+  readonly unitFiles: FieldTable<UnitFileReport>;
+} = { machines: machineFields, units: unitFields, unitFiles: unitFileFields };
+
+/** The named columns of a list (of `listings`); the names were checked with `checkFields`. */
+export function reportTable<Row>(
+  fields: FieldTable<Row>,
+  given: { readonly names: readonly string[]; readonly rows: readonly Row[] } & TextOptions,
+): Table {
+  return tabulate(fields, given);
+}
+
+/** `a,b` as names of columns. The messages are fleet's (fleet.md 17.4). */
+export function checkFields<Row>(fields: FieldTable<Row>, text: string): Checked<readonly string[]> {
+  const names = text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  const valids = `Fields are ${Object.keys(fields.all).join(", ")}`;
+  if (names.length === 0) return invalid(new Problem("fields-empty", "Must define output format", { hint: valids }));
+  const unknown = names.filter((name) => !Object.hasOwn(fields.all, name));
+  if (unknown.length === 0) return valid(names);
+  return invalid(
+    ...unknown.map(
+      (name) => new Problem("field-unknown", `Invalid key in output format: "${name.slice(0, 64)}"`, { hint: valids }),
+    ),
+  );
+}
+
+/** What `status UNIT` says: lines without their line feeds. */
+export function unitLines(unit: UnitDetail, options: TextOptions & { readonly colour: boolean }): readonly string[] {
+  return unitText(unit, options);
+}
+
+/** What `status` says: lines without their line feeds. */
+export function clusterLines(
+  cluster: ClusterReport,
+  options: TextOptions & { readonly colour: boolean },
+): readonly string[] {
+  return clusterText(cluster, options);
+}
+
+function unitsGiven(picture: ClusterPicture, machine: MachineId): number {
+  return picture.manifests.get(machine)?.units.filter((entry) => entry.target !== "released").length ?? 0;
+}
+
+/** Where each unit is meant to be; of a global unit one of its places. */
+function placedUnits(picture: ClusterPicture): ReadonlyMap<string, Place> {
+  // The last of a name wins in a map; the first shall
+  return new Map(
+    allPlaces(picture)
+      .filter(isWanted)
+      .reverse()
+      .map((place) => [place.unit, place]),
+  );
+}
+
+function describeFile(
+  unit: Unit,
+  where: { readonly picture: ClusterPicture; readonly place: Place | undefined },
+): UnitFileReport {
+  const template = where.picture.desired?.templates.has(unit.name) ?? false;
+  const { global } = unit.options;
+  const place = global || template ? undefined : where.place;
+  return {
+    name: unit.name,
+    hash: unit.hash,
+    desired: unit.target,
+    ...(global ? {} : { state: place === undefined ? "inactive" : currentState(place) }),
+    global,
+    template,
+    ...(place === undefined ? {} : { machine: referTo(place.machine, where.picture.machines) }),
+    ...(unit.description === undefined ? {} : { description: unit.description }),
+    file: unit.file,
+  };
+}
+
+function describeCommit(adopted: NonNullable<Revision["adopted"]>): CommitReport {
+  const { commit, ref, atMs, subject, author } = adopted;
+  return { commit, ref, atMs, subject, author };
+}
+
+function findUnit(picture: ClusterPicture, name: string): Unit | undefined {
+  // Names come from outside; a name that is none is in neither map
+  const key = name as Unit["name"];
+  return picture.desired?.units.get(key) ?? picture.desired?.templates.get(key);
+}
+
+function notFound(picture: ClusterPicture, name: string): Problem {
+  const { adopted } = picture.revision;
+  if (picture.desired === undefined && adopted !== undefined) return commitMissing(adopted);
+  return new Problem("unit-unknown", `Cannot find unit "${name.slice(0, 255)}"`, {
+    hint: "flotilla list-unit-files shows every unit of the adopted commit",
+  });
+}
+
+function commitMissing(adopted: NonNullable<Revision["adopted"]>): Problem {
+  return new Problem("commit-missing", `Cannot read the units of commit ${adopted.commit}`, {
+    hint: "This agent has not fetched it yet; flotilla status says what keeps it from doing so",
+  });
+}
+
+function waitingUnits(picture: ClusterPicture): readonly string[] {
+  const names = picture.decisions.filter((decision) => decision.kind === "wait").map((decision) => decision.unit);
+  return [...new Set<string>(names)].sort(byName);
+}
+
+function refusalsOf(picture: ClusterPicture, name: string): readonly Refusal[] {
+  return picture.decisions.flatMap((decision) =>
+    decision.kind === "wait" && decision.unit === name ? decision.refusals : [],
+  );
+}
+
+function countByState(units: readonly UnitReport[]): Readonly<Record<string, number>> {
+  const counts = new Map<string, number>();
+  for (const unit of units) {
+    const state = unit.knowledge === "reported" ? (unit.active ?? "unknown") : unit.knowledge;
+    counts.set(state, (counts.get(state) ?? 0) + 1);
+  }
+  return Object.fromEntries([...counts].sort(([a], [b]) => byName(a, b)));
+}
