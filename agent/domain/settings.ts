@@ -91,3 +91,12 @@ export interface Settings {
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logFormat: "text" | "json";
 }
+
+/** A file of settings, or of one secret, as it was read. */
+export interface SettingsText {
+  /** Its absolute path. */
+  readonly file: string;
+  readonly text: string;
+  /** Permission bits. */
+  readonly mode: number;
+}

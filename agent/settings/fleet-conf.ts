@@ -1,0 +1,157 @@
+// A fleet.conf as it is -> the same settings in flotilla's words, so that a machine of a fleet cluster needs no new file.
+// What has no meaning here is said as a warning. The one importer of ini.
+import { parse } from "ini";
+import { Problem } from "../domain/problem.ts";
+import { suggest } from "../text/suggest.ts";
+import type { Assignment, Layer } from "./layers.ts";
+import { findOption } from "./options.ts";
+import { parseBoolean, splitList } from "./values.ts";
+
+/** What becomes of an option of fleet's: the option here and its value, or undefined when the value is none. */
+interface Translation {
+  readonly to: string;
+  readonly text: (value: string) => string | undefined;
+  readonly must: string;
+}
+
+const asIs = (to: string): Translation => ({ to, text: (value) => value, must: "text" });
+
+/** fleet wrote lists as `["a","b"]` or `a,b`. */
+const list = (value: string): string => splitList(value.replace(/[[\]"]/g, "")).join(",");
+
+const translations: Readonly<Record<string, Translation>> = {
+  etcd_servers: { to: "Registry.Endpoints", text: list, must: "a list of URLs" },
+  etcd_username: asIs("Registry.Username"),
+  etcd_password: asIs("Registry.Password"),
+  etcd_cafile: asIs("Registry.CAFile"),
+  etcd_certfile: asIs("Registry.CertFile"),
+  etcd_keyfile: asIs("Registry.KeyFile"),
+  etcd_request_timeout: asIs("Registry.RequestTimeout"),
+  public_ip: asIs("Machine.PublicIP"),
+  metadata: { to: "Machine.Metadata", text: lastOfEachKey, must: "key=value,key=value" },
+  agent_ttl: asIs("Agent.MachineLease"),
+  disable_engine: { to: "Machine.MayLead", text: (value) => worded(value, "no", "yes"), must: "true or false" },
+  systemd_user: { to: "Systemd.Scope", text: (value) => worded(value, "user", "system"), must: "true or false" },
+  verbosity: { to: "Agent.LogLevel", text: verbosity, must: "a whole number" },
+};
+
+/** Options of fleet's that say nothing here, and why. */
+const meaningless: Readonly<Record<string, string>> = {
+  etcd_key_prefix: "fleet's keys are not flotilla's; set [Registry] Prefix= in flotilla.conf for a prefix of its own",
+  engine_reconcile_interval: "The engine works when something changes, not at intervals",
+  units_directory: "Unit files lie below [Agent] RunDirectory=",
+  token_limit: "flotilla answers in one piece",
+  enable_grpc: "flotilla has no such mode",
+  disable_watches: "flotilla always watches, and compares with a fresh snapshot besides",
+  verify_units: "fleet itself ignored it",
+  authorized_keys_file: "fleet itself ignored it",
+};
+
+/** What fleet took when etcd_servers was left out. */
+const fleetEndpoints = "http://127.0.0.1:2379";
+
+function worded(value: string, yes: string, no: string): string | undefined {
+  const flag = parseBoolean(value);
+  return flag === undefined ? undefined : flag ? yes : no;
+}
+
+function verbosity(value: string): string | undefined {
+  return /^-?\d+$/.test(value) ? (Number(value) > 0 ? "debug" : "info") : undefined;
+}
+
+/** In fleet a key's last value won. */
+function lastOfEachKey(value: string): string {
+  const items = splitList(value);
+  const key = (item: string): string => item.split("=")[0]?.trim() ?? "";
+  return items.filter((item, at) => !items.slice(at + 1).some((later) => key(later) === key(item))).join(",");
+}
+
+/** Reads the text of a fleet.conf. Every problem and warning has its line. */
+export function fleetConfLayer({ file, text }: { readonly file: string; readonly text: string }): Layer {
+  const assignments: Assignment[] = [];
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  const names = [...Object.keys(translations), ...Object.keys(meaningless)];
+  for (const [name, found] of Object.entries(parse(text))) {
+    const line = lineOf(text, name);
+    const at = { file, line };
+    if (typeof found === "object" && found !== null) {
+      warnings.push(
+        new Problem("fleet-conf-section", `Cannot use section [${name}] of fleet's settings`, {
+          hint: "fleet read options before the first section only",
+          at,
+        }),
+      );
+      continue;
+    }
+    const value = String(found).trim();
+    const translation = Object.hasOwn(translations, name) ? translations[name] : undefined;
+    if (translation === undefined) {
+      warnings.push(ignored(name, { at, names }));
+      continue;
+    }
+    const secret = findOption(translation.to)?.kind === "secret";
+    const whole = text.split("\n")[line - 1] ?? "";
+    if (isCut(whole)) {
+      problems.push(
+        new Problem("fleet-conf-comment", `Cannot tell where the value of ${name} ends`, {
+          hint: 'It holds "#" or ";"; put the value into double quotes',
+          at,
+        }),
+      );
+      continue;
+    }
+    const option = findOption(translation.to);
+    const words = translation.text(value);
+    if (option === undefined) throw new Error(`fleet's ${name} leads to no option`);
+    if (words === undefined)
+      problems.push(
+        new Problem("setting-value", `Cannot accept ${name}=${secret ? "(secret)" : value.slice(0, 80)}`, {
+          hint: `It must be ${translation.must}`,
+          at,
+        }),
+      );
+    else assignments.push({ option, text: words, origin: { label: name, at } });
+  }
+  if (!assignments.some(({ option }) => option.name === "Registry.Endpoints")) {
+    const option = findOption("Registry.Endpoints");
+    if (option !== undefined)
+      assignments.push({ option, text: fleetEndpoints, origin: { label: "etcd_servers", at: { file } } });
+    warnings.push(
+      new Problem("fleet-conf-endpoints", `Cannot find etcd_servers`, {
+        hint: `Taking ${fleetEndpoints}, as fleet did`,
+        at: { file },
+      }),
+    );
+  }
+  return { assignments, problems, warnings };
+}
+
+function ignored(
+  name: string,
+  { at, names }: { at: { file: string; line: number }; names: readonly string[] },
+): Problem {
+  const why = Object.hasOwn(meaningless, name) ? meaningless[name] : undefined;
+  const near = why === undefined ? suggest(name, names) : undefined;
+  return new Problem("fleet-conf-ignored", `Cannot use ${name.slice(0, 80)}; it is ignored`, {
+    hint: why ?? (near === undefined ? "fleet had no option of this name" : `Did you mean ${near}`),
+    at,
+  });
+}
+
+/** ini keeps no lines: the last line that sets this name is the one that counts. */
+function lineOf(text: string, name: string): number {
+  const lines = text.split("\n");
+  const index = lines.findLastIndex((line) => {
+    const trimmed = line.trim();
+    return trimmed === `[${name}]` || trimmed === name || trimmed.split("=")[0]?.trim() === name;
+  });
+  return index + 1;
+}
+
+/** ini ends a value at any "#" or ";" outside quotes; only one that follows a blank is surely a comment. */
+function isCut(line: string): boolean {
+  const value = line.slice(line.indexOf("=") + 1).trim();
+  if (/^(".*"|'.*')$/.test(value)) return false;
+  return /[^\s\\][#;]/.test(value.replace(/\s[#;].*$/, ""));
+}
