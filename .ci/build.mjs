@@ -1,8 +1,15 @@
 // agent/ -> dist/: plain ES modules, split so that a command loads only what it uses. Packages stay in node_modules.
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+// Does nothing when dist/ is up to date, so that a playground that runs from it is not pulled away.
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { build } from "esbuild";
 
 process.chdir(new URL("..", import.meta.url).pathname);
+const stamp = "dist/.stamp";
+const wanted = digest(["agent", "schemas", ".ci/build.mjs", "package.json", "package-lock.json"]);
+if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) process.exit(0);
+
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 rmSync("dist", { recursive: true, force: true });
 await build({
@@ -16,7 +23,23 @@ await build({
   format: "esm",
   sourcemap: "linked",
   define: { FLOTILLA_VERSION: JSON.stringify(version) },
-  banner: { js: "#!/usr/bin/env node" },
   logLevel: "warning",
 });
 chmodSync("dist/main.js", 0o755);
+writeFileSync(stamp, wanted);
+
+function digest(paths) {
+  const hash = createHash("sha256");
+  for (const path of paths.flatMap(files).sort()) hash.update(`${path}\0`).update(readFileSync(path)).update("\0");
+  return hash.digest("hex");
+}
+
+function files(path) {
+  if (!existsSync(path)) return [];
+  try {
+    return readdirSync(path, { withFileTypes: true }).flatMap((entry) => files(join(path, entry.name)));
+  } catch (error) {
+    if (error.code === "ENOTDIR") return [path];
+    throw error;
+  }
+}
