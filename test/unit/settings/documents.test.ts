@@ -16,7 +16,7 @@ function defaultOf({ kind, schema: value }: Option): string {
   if (value.default === undefined) return "";
   if (kind === "duration") return `\`${formatDuration(value.default as number)}\``;
   if (kind === "boolean") return value.default === true ? "`yes`" : "`no`";
-  const text = typeof value.default === "object" ? "" : String(value.default);
+  const text = typeof value.default === "object" ? "" : JSON.stringify(value.default).replaceAll('"', "");
   return text === "" ? "" : `\`${text}\``;
 }
 
