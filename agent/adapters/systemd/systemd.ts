@@ -1,0 +1,307 @@
+// This machine's systemd behind ports/systemd.ts: unit files and their links, jobs, states and changes.
+// Given to wire.ts and the playground. Puts together connection.ts, unit-files.ts, units.ts and jobs.ts.
+import { join } from "node:path";
+import { type UnitName, parseUnitName } from "../../domain/names.ts";
+import { Problem } from "../../domain/problem.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Log } from "../../ports/log.ts";
+import type { Systemd } from "../../ports/systemd.ts";
+import { Connection, managerInterface, managerPath } from "./connection.ts";
+import { Jobs } from "./jobs.ts";
+import { type Call, PeerError } from "./peer.ts";
+import { type LyingUnit, UnitFiles, eachOf, foreignProblem } from "./unit-files.ts";
+import { type Listed, Units, inFlight, list, property, text } from "./units.ts";
+
+export interface SystemdOptions {
+  readonly scope: "system" | "user";
+  /** `unix:path=` address, or the plain path, of systemd's private socket or of a bus; undefined: found by scope. */
+  readonly address: string | undefined;
+  /** systemd's runtime unit folder; undefined: found by scope. */
+  readonly unitDirectory: string | undefined;
+  /** flotilla's own folder, gone at reboot. */
+  readonly runDirectory: string;
+  /** How many jobs are asked for side by side. */
+  readonly concurrency: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Begins to connect at once and goes on trying until `close`. Throws Problem "systemd-address" when the address cannot
+ * be read, or when none is given and the environment has no XDG_RUNTIME_DIR to find a user's manager by.
+ */
+export function createSystemd(options: SystemdOptions): Systemd {
+  const { clock, log } = options;
+  const runtime = options.scope === "system" ? "/run" : process.env["XDG_RUNTIME_DIR"];
+  const files = new UnitFiles({
+    unitDirectory: options.unitDirectory ?? join(needed(runtime), "systemd", options.scope),
+    runDirectory: options.runDirectory,
+    log,
+  });
+  const units = new Units();
+  const changes = new Changes();
+  const call = (what: Call): Promise<readonly unknown[]> => connection.call(what);
+  const jobs = new Jobs({ call, concurrency: options.concurrency });
+  let healed = false;
+  const connection: Connection = new Connection({
+    sockets: options.address === undefined ? usualSockets(options.scope, needed(runtime)) : [socketOf(options.address)],
+    clock,
+    log,
+    onSignal: (signal) => {
+      jobs.signalled(signal);
+      const name = units.signalled(signal);
+      if (name !== undefined) changes.tell(name);
+    },
+    onOpen: async (through) => {
+      units.forgetAll();
+      // An agent that died between writing and reloading left systemd with older texts than lie here.
+      if (!healed && (await files.reloadDue())) {
+        await through(managerCall("Reload"));
+        await files.noteReload(false);
+      }
+      healed = true;
+      await jobs.resume(through);
+      changes.tellAll();
+    },
+    onLost: () => jobs.disconnected(),
+  });
+
+  const placed = async (): Promise<readonly LyingUnit[]> => {
+    const lying = await files.placed();
+    units.follow(lying.map((unit) => unit.name));
+    return lying;
+  };
+
+  const foreign = async (names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, string>> => {
+    const found = new Map<UnitName, string>();
+    const asked: UnitName[] = [];
+    await eachOf(names, async (name) => {
+      const place = await files.placeOf(name);
+      if (place.kind === "free") asked.push(name);
+      else if (place.kind === "host") found.set(name, place.path);
+    });
+    const rows = await reach("the units of the host", () => list(asked, call));
+    await inFlight(asked, async (name) => {
+      const row = rows.get(name);
+      const where = row === undefined ? undefined : await reach(`unit "${name}"`, () => whereFrom(row));
+      if (where === undefined) return;
+      // Systemd may remember a link of ours that is gone by now.
+      if (where !== (await files.placeOf(name)).path) found.set(name, where);
+    });
+    return new Map(names.flatMap((name) => (found.has(name) ? [[name, found.get(name) ?? ""]] : [])));
+  };
+
+  /** Where the host has a unit from, or undefined when it has none. */
+  const whereFrom = async (row: Listed): Promise<string | undefined> => {
+    if (row.load === "not-found") return undefined;
+    if (row.load === "masked") return "masked";
+    const path = text(
+      await property(row.path, { interface: "org.freedesktop.systemd1.Unit", name: "FragmentPath" }, call),
+    );
+    if (path !== "") return path;
+    // Slices and the like exist for systemd as soon as somebody names them; they are the host's once they are up.
+    return row.active === "inactive" ? undefined : "a unit without a file";
+  };
+
+  /** Enabling also touches what Alias= and Also= name; none of it may be the host's. */
+  const checkInstall = async (unit: LyingUnit, own: ReadonlySet<string>): Promise<Problem | undefined> => {
+    const others = unit.install.others.map((word) => expand(word, unit.name)).filter((word) => !own.has(word));
+    const names: UnitName[] = [];
+    for (const word of others) {
+      const name = parseUnitName(word);
+      if (name.ok) names.push(name.value);
+      else return enableProblem(unit.name, `Alias= or Also= names ${JSON.stringify(word)}, which is no unit name`);
+    }
+    const [taken] = await foreign(names.filter((name) => !name.includes("@.")));
+    return taken === undefined ? undefined : enableProblem(unit.name, `${taken[0]} is the machine's own (${taken[1]})`);
+  };
+
+  const enable = async (names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, Problem>> => {
+    const problems = new Map<UnitName, Problem>();
+    const everything = await placed();
+    const own = new Set<string>(everything.map((unit) => unit.name));
+    const asked = new Set(names);
+    const lying = everything.filter((unit) => asked.has(unit.name));
+    // What an older text asked for is undone first.
+    const stale = await eachOf(lying, async ({ name }) => ((await files.wasEnabled(name)) ? [name] : []));
+    await eachOf(stale.flat(), async (name) => {
+      await disable(name);
+      await files.relink(name);
+    });
+    const ready: UnitName[] = [];
+    for (const unit of lying.filter(({ install }) => install.present)) {
+      const problem = await checkInstall(unit, own);
+      if (problem === undefined) ready.push(unit.name);
+      else problems.set(unit.name, problem);
+    }
+    await eachOf(ready, (name) => files.noteEnabled(name, true));
+    if (await enableTogether(ready)) return problems;
+    for (const name of ready) {
+      try {
+        await call(managerCall("EnableUnitFiles", "asbb", [[name], true, false]));
+      } catch (error) {
+        if (!(error instanceof PeerError)) throw error;
+        problems.set(name, enableProblem(name, undefined, error));
+      }
+    }
+    return problems;
+  };
+
+  /** All in one call; false when systemd refused one of them, and which is not known. */
+  const enableTogether = async (names: readonly UnitName[]): Promise<boolean> => {
+    if (names.length === 0) return true;
+    try {
+      await call(managerCall("EnableUnitFiles", "asbb", [names, true, false]));
+      return true;
+    } catch (error) {
+      if (error instanceof PeerError) return false;
+      throw error;
+    }
+  };
+
+  /** Also takes away the unit's own link, as systemd does for linked units. */
+  const disable = async (name: UnitName): Promise<void> => {
+    await reach(`unit "${name}"`, () => call(managerCall("DisableUnitFiles", "asb", [[name], true])));
+    await files.noteEnabled(name, false);
+  };
+
+  return {
+    placed: async () => (await placed()).map(({ name, hash, launched }) => ({ name, hash, launched })),
+    foreign,
+    states: (names) => reach("the states of units", () => units.states(names, call)),
+    async write(wanted) {
+      const problems = new Map<UnitName, Problem>();
+      if (wanted.length > 0) await files.noteReload(true);
+      await eachOf(wanted, async (unit) => {
+        try {
+          await files.write(unit);
+          units.follow([unit.name]);
+        } catch (error) {
+          if (!(error instanceof Problem)) throw error;
+          problems.set(unit.name, error);
+        }
+      });
+      return problems;
+    },
+    enable,
+    async reload() {
+      await reach("a reload", () => call(managerCall("Reload")));
+      await files.noteReload(false);
+    },
+    run: (job, unit, signal) => jobs.run(job, unit, signal),
+    noteLaunched: (unit, hash) => files.noteLaunched(unit, hash),
+    async remove(name) {
+      const place = await files.placeOf(name);
+      if (place.kind === "host") throw foreignProblem(name, place.path);
+      if (await files.wasEnabled(name)) await disable(name);
+      await resetFailed(name, call);
+      await files.remove(name);
+      units.unfollow(name);
+    },
+    onChange: (listener) => changes.listen(listener),
+    async close() {
+      changes.close();
+      await connection.close();
+      jobs.fail(new Problem("aborted", "Cannot go on waiting for systemd: the connection was closed"));
+    },
+  };
+}
+
+/** Who wants to know of changes. Those that come together are told together. */
+class Changes {
+  readonly #listeners = new Set<(names: ReadonlySet<UnitName> | undefined) => void>();
+  #names: Set<UnitName> | undefined = new Set();
+  #due: NodeJS.Immediate | undefined;
+
+  listen(listener: (names: ReadonlySet<UnitName> | undefined) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  tell(name: UnitName): void {
+    this.#names?.add(name);
+    this.#wake();
+  }
+
+  /** Any unit may have changed. */
+  tellAll(): void {
+    this.#names = undefined;
+    this.#wake();
+  }
+
+  close(): void {
+    clearImmediate(this.#due);
+    this.#listeners.clear();
+  }
+
+  #wake(): void {
+    this.#due ??= setImmediate(() => {
+      const names = this.#names;
+      this.#names = new Set();
+      this.#due = undefined;
+      for (const listener of [...this.#listeners]) listener(names);
+    });
+  }
+}
+
+async function resetFailed(name: UnitName, call: (call: Call) => Promise<readonly unknown[]>): Promise<void> {
+  try {
+    await call(managerCall("ResetFailedUnit", "s", [name]));
+  } catch (error) {
+    // Not loaded, so there is nothing to forget.
+    if (error instanceof PeerError && error.type === "org.freedesktop.systemd1.NoSuchUnit") return;
+    throw refused(`unit "${name}"`, error);
+  }
+}
+
+function managerCall(member: string, signature = "", body: readonly unknown[] = []): Call {
+  return { path: managerPath, interface: managerInterface, member, signature, body };
+}
+
+/** systemd's refusal of something that it should never refuse, as the Problem that the port promises. */
+async function reach<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw refused(what, error);
+  }
+}
+
+function refused(what: string, error: unknown): unknown {
+  if (!(error instanceof PeerError)) return error;
+  return new Problem("systemd-unreachable", `Cannot get ${what} from systemd`, { cause: error });
+}
+
+function enableProblem(name: UnitName, hint: string | undefined, cause?: unknown): Problem {
+  return new Problem("systemd-enable", `Cannot enable unit "${name}"`, { hint, cause });
+}
+
+/** The specifiers that systemd.unit(5) allows in [Install] and that stand for parts of the name. */
+function expand(word: string, name: UnitName): string {
+  const stem = name.slice(0, name.lastIndexOf("."));
+  const at = stem.indexOf("@");
+  const [prefix, instance] = at < 0 ? [stem, ""] : [stem.slice(0, at), stem.slice(at + 1)];
+  const values: Readonly<Record<string, string>> = { n: name, N: stem, p: prefix, i: instance, "%": "%" };
+  return word.replace(/%(.)/g, (whole, letter: string) => values[letter] ?? whole);
+}
+
+function needed(runtime: string | undefined): string {
+  if (runtime !== undefined && runtime !== "") return runtime;
+  throw new Problem("systemd-address", "Cannot find the user's systemd: XDG_RUNTIME_DIR is not set", {
+    hint: "Log in with a session, or set the address and the unit folder of systemd in the settings",
+  });
+}
+
+/** The private socket needs no bus and is there first; the bus is for those who may not use it. */
+function usualSockets(scope: "system" | "user", runtime: string): readonly string[] {
+  const bus = scope === "system" ? join(runtime, "dbus", "system_bus_socket") : join(runtime, "bus");
+  return [join(runtime, "systemd", "private"), bus];
+}
+
+function socketOf(address: string): string {
+  const path = /^(?:unix:(?:path|socket)=)?(\/[^,;]*)/.exec(address)?.[1];
+  if (path !== undefined) return path;
+  throw new Problem("systemd-address", `Cannot read systemd's address "${address}"`, {
+    hint: "Write unix:path=/path/of/the/socket",
+  });
+}

@@ -1,0 +1,245 @@
+// What systemd says of units, kept up by its signals, so that reading the states of many costs one call.
+// Given to systemd.ts. Only units that were asked for are followed.
+import type { UnitName } from "../../domain/names.ts";
+import type { SystemdState } from "../../domain/status.ts";
+import { managerInterface, managerPath, propertiesInterface } from "./connection.ts";
+import { type Call, type Signal, plain } from "./peer.ts";
+
+const unitInterface = "org.freedesktop.systemd1.Unit";
+const unitPathPrefix = "/org/freedesktop/systemd1/unit/";
+/** Property reads on their way at a time: more gains nothing (the manager answers one after another). */
+const readsInFlight = 50;
+
+export type Caller = (call: Call) => Promise<readonly unknown[]>;
+
+/** One row of ListUnits*. */
+export interface Listed {
+  readonly name: string;
+  readonly load: string;
+  readonly active: string;
+  readonly sub: string;
+  /** Object path. */
+  readonly path: string;
+  /** Object path of the job under way, or "/". */
+  readonly job: string;
+}
+
+/** What a listing does not say, with the states for which it was true. */
+interface Details {
+  readonly active: string;
+  readonly sub: string;
+  readonly result: string;
+  readonly sinceMs: number;
+  readonly restarts: number;
+}
+
+const notFound: SystemdState = {
+  load: "not-found",
+  active: "inactive",
+  sub: "dead",
+  result: "",
+  sinceMs: 0,
+  restarts: 0,
+};
+
+/** systemd's escaping of names in object paths: every byte outside [A-Za-z0-9] is `_xx`, a leading digit too. */
+export function unitPath(name: string): string {
+  const escaped = [...Buffer.from(name)].map((byte, at) => {
+    const letter = String.fromCharCode(byte);
+    return (at === 0 ? /[A-Za-z]/ : /[A-Za-z0-9]/).test(letter) ? letter : `_${byte.toString(16).padStart(2, "0")}`;
+  });
+  return unitPathPrefix + escaped.join("");
+}
+
+/** Types that have a `Result` property. */
+const interfaces: Readonly<Record<string, string>> = {
+  service: "Service",
+  socket: "Socket",
+  timer: "Timer",
+  path: "Path",
+  mount: "Mount",
+  automount: "Automount",
+  swap: "Swap",
+};
+
+/** The D-Bus interface of the unit's type, if it has one with a `Result`. */
+export function typeInterface(name: string): string | undefined {
+  const kind = interfaces[name.slice(name.lastIndexOf(".") + 1)];
+  return kind === undefined ? undefined : `org.freedesktop.systemd1.${kind}`;
+}
+
+export class Units {
+  readonly #names = new Map<string, UnitName>();
+  readonly #details = new Map<UnitName, Details>();
+  /** The type's part of a change; systemd sends it just before the common part. */
+  readonly #typed = new Map<UnitName, { readonly result: string; readonly restarts: number }>();
+
+  /** From now on signals about these units count. */
+  follow(names: Iterable<UnitName>): void {
+    for (const name of names) this.#names.set(unitPath(name), name);
+  }
+
+  unfollow(name: UnitName): void {
+    this.#names.delete(unitPath(name));
+    this.#drop(name);
+  }
+
+  /** After a lost connection nothing remembered can be trusted. */
+  forgetAll(): void {
+    this.#details.clear();
+    this.#typed.clear();
+  }
+
+  /** The followed unit whose state this signal is about. */
+  signalled(signal: Signal): UnitName | undefined {
+    if (signal.interface === propertiesInterface) {
+      const name = this.#names.get(signal.path);
+      if (name !== undefined && signal.member === "PropertiesChanged") this.#changed(name, signal.body);
+      return name;
+    }
+    if (signal.member !== "UnitNew" && signal.member !== "UnitRemoved") return undefined;
+    const name = this.#names.get(String(signal.body[1]));
+    if (name !== undefined) this.#drop(name);
+    return name;
+  }
+
+  async states(names: readonly UnitName[], call: Caller): Promise<ReadonlyMap<UnitName, SystemdState>> {
+    const listed = await list(names, call);
+    const states = new Map<UnitName, SystemdState>();
+    const unread: { name: UnitName; row: Listed }[] = [];
+    for (const name of names) {
+      const row = listed.get(name);
+      if (row === undefined || row.load === "not-found") {
+        // A unit whose file is gone may still run.
+        if (row === undefined || row.active === "inactive") states.set(name, notFound);
+        else unread.push({ name, row });
+        continue;
+      }
+      const details = this.#details.get(name);
+      if (details?.active === row.active && details.sub === row.sub) states.set(name, stateOf(row, details));
+      else unread.push({ name, row });
+    }
+    await inFlight(unread, async ({ name, row }) => {
+      const before = this.#details.get(name);
+      const details = await readDetails(row, call);
+      // A signal that came meanwhile is newer than what was read.
+      if (this.#details.get(name) === before && this.#names.has(unitPath(name))) this.#details.set(name, details);
+      states.set(name, stateOf(row, details));
+    });
+    return states;
+  }
+
+  #changed(name: UnitName, body: readonly unknown[]): void {
+    const [source, changed] = body;
+    const values = (typeof changed === "object" && changed !== null ? changed : {}) as Readonly<
+      Record<string, unknown>
+    >;
+    if (source === typeInterface(name)) {
+      if ("Result" in values) {
+        this.#typed.set(name, { result: text(values["Result"]), restarts: whole(values["NRestarts"]) });
+      }
+      return;
+    }
+    if (source !== unitInterface) return;
+    const typed = typeInterface(name) === undefined ? { result: "", restarts: 0 } : this.#typed.get(name);
+    if (typed === undefined || !("ActiveState" in values) || !("StateChangeTimestamp" in values)) {
+      this.#details.delete(name);
+      return;
+    }
+    this.#details.set(name, {
+      active: text(values["ActiveState"]),
+      sub: text(values["SubState"]),
+      result: typed.result,
+      restarts: typed.restarts,
+      sinceMs: millis(values["StateChangeTimestamp"]),
+    });
+  }
+
+  #drop(name: UnitName): void {
+    this.#details.delete(name);
+    this.#typed.delete(name);
+  }
+}
+
+/** Loads what is not loaded, as systemd does for every unit that is named. Rows by name. */
+export async function list(names: readonly string[], call: Caller): Promise<ReadonlyMap<string, Listed>> {
+  if (names.length === 0) return new Map();
+  const [rows] = await call({
+    path: managerPath,
+    interface: managerInterface,
+    member: "ListUnitsByNames",
+    signature: "as",
+    body: [names],
+  });
+  const listed = new Map<string, Listed>();
+  for (const row of Array.isArray(rows) ? (rows as unknown[]) : []) {
+    if (!Array.isArray(row)) continue;
+    const [name, , load, active, sub, , path, , , job] = (row as unknown[]).map(text);
+    if (name === undefined) continue;
+    listed.set(name, {
+      name,
+      load: load ?? "",
+      active: active ?? "",
+      sub: sub ?? "",
+      path: path ?? "",
+      job: job ?? "/",
+    });
+  }
+  return listed;
+}
+
+/** One property of a unit; undefined where systemd has none of that name. */
+export async function property(
+  path: string,
+  which: { readonly interface: string; readonly name: string },
+  call: Caller,
+): Promise<unknown> {
+  const [value] = await call({
+    path,
+    interface: propertiesInterface,
+    member: "Get",
+    signature: "ss",
+    body: [which.interface, which.name],
+  });
+  return plain(value);
+}
+
+/** `work` for each item, a bounded number at a time. */
+export async function inFlight<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: readsInFlight }, worker));
+}
+
+async function readDetails(row: Listed, call: Caller): Promise<Details> {
+  const typed = typeInterface(row.name);
+  const service = row.name.endsWith(".service");
+  const [since, result, restarts] = await Promise.all([
+    property(row.path, { interface: unitInterface, name: "StateChangeTimestamp" }, call),
+    typed === undefined ? "" : property(row.path, { interface: typed, name: "Result" }, call),
+    typed === undefined || !service ? 0 : property(row.path, { interface: typed, name: "NRestarts" }, call),
+  ]);
+  return { active: row.active, sub: row.sub, sinceMs: millis(since), result: text(result), restarts: whole(restarts) };
+}
+
+function stateOf(row: Listed, details: Details): SystemdState {
+  const { result, sinceMs, restarts } = details;
+  return { load: row.load, active: row.active, sub: row.sub, result, sinceMs, restarts };
+}
+
+export function text(value: unknown): string {
+  const inner = plain(value);
+  return typeof inner === "string" ? inner : "";
+}
+
+export function whole(value: unknown): number {
+  const inner = plain(value);
+  return typeof inner === "number" || typeof inner === "bigint" ? Number(inner) : 0;
+}
+
+/** From systemd's microseconds. */
+function millis(value: unknown): number {
+  return Math.floor(whole(value) / 1000);
+}
