@@ -1,15 +1,11 @@
 // What the API may ask of the agent that it belongs to. Implemented by loops/view.ts.
 import type { ClusterPicture } from "../domain/cluster.ts";
-import type { CommitId, MachineId } from "../domain/names.ts";
-import type { ProblemRecord } from "../domain/problem.ts";
+import type { MachineId } from "../domain/names.ts";
+import type { SyncResult } from "../domain/sync.ts";
 
 export type { ClusterPicture } from "../domain/cluster.ts";
 
-export interface SyncResult {
-  readonly outcome: "adopted" | "unchanged" | "refused" | "failed";
-  readonly commit?: CommitId;
-  readonly problems: readonly ProblemRecord[];
-}
+export type { SyncResult } from "../domain/sync.ts";
 
 export interface ClusterView {
   readonly me: MachineId;

@@ -4,12 +4,15 @@ import leaderSchema from "../../schemas/leader.json" with { type: "json" };
 import machineSchema from "../../schemas/machine.json" with { type: "json" };
 import manifestSchema from "../../schemas/manifest.json" with { type: "json" };
 import revisionSchema from "../../schemas/revision.json" with { type: "json" };
+import syncRequestSchema from "../../schemas/sync-request.json" with { type: "json" };
+import syncResultSchema from "../../schemas/sync-result.json" with { type: "json" };
 import statusSchema from "../../schemas/status.json" with { type: "json" };
 import type { Leader, Machine } from "../domain/machine.ts";
 import { type MachineId, byName, parseMachineId, parseUnitName } from "../domain/names.ts";
 import type { Manifest, Revision } from "../domain/placement.ts";
 import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 import type { MachineStatus } from "../domain/status.ts";
+import type { SyncRequest, SyncResult } from "../domain/sync.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import { compileSchema } from "./schema.ts";
 
@@ -40,11 +43,19 @@ export const encodeManifest = (manifest: Manifest): string => canonicalJson(mani
 export const encodeRevision = (revision: Revision): string => canonicalJson(revision);
 export const encodeStatus = (status: MachineStatus): string => canonicalJson(status);
 
+export const encodeSyncRequest = (request: SyncRequest): string => canonicalJson(request);
+export const encodeSyncResult = (result: SyncResult & { readonly id: string }): string => canonicalJson(result);
+
+/** Problems of one commit that are kept in the registry; the first ones, the rest are counted in the log. */
+export const maxKeptProblems = 200;
+
 const leaderShape = compileSchema<Leader>(leaderSchema);
 const machineShape = compileSchema<Machine>(machineSchema);
 const manifestShape = compileSchema<Manifest>(manifestSchema);
 const revisionShape = compileSchema<Revision>(revisionSchema);
 const statusShape = compileSchema<MachineStatus>(statusSchema);
+const syncRequestShape = compileSchema<SyncRequest>(syncRequestSchema);
+const syncResultShape = compileSchema<SyncResult & { readonly id: string }>(syncResultSchema);
 
 /*
  * The parsers take the key (or the file's name) that the text was found under. Problems have code "registry-value", name
@@ -69,6 +80,14 @@ export function parseManifest(key: string, text: string): Checked<Manifest> {
 
 export function parseRevision(key: string, text: string): Checked<Revision> {
   return read(key, text, revisionShape, () => []);
+}
+
+export function parseSyncRequest(key: string, text: string): Checked<SyncRequest> {
+  return read(key, text, syncRequestShape, () => []);
+}
+
+export function parseSyncResult(key: string, text: string): Checked<SyncResult & { readonly id: string }> {
+  return read(key, text, syncResultShape, () => []);
 }
 
 /** Also refuses a status that is another machine's, and units that are not in name order, each once. */

@@ -1,0 +1,56 @@
+// The playground's folder and its repository of units, made from the example units and removed without a trace.
+import { execFile } from "node:child_process";
+import { cp, mkdir, rm } from "node:fs/promises";
+import { promisify } from "node:util";
+import { Problem } from "../domain/problem.ts";
+
+const run = promisify(execFile);
+const gitTimeoutMs = 30_000;
+
+/** An empty folder at `path` that only its owner can enter; whatever was there is gone. */
+export async function freshDirectory(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new Problem("disk-write", `Cannot make folder ${path}`, { cause: error });
+  }
+}
+
+export async function removeDirectory(path: string): Promise<void> {
+  try {
+    // Processes that have just been killed may still be letting go of their files.
+    await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  } catch (error) {
+    throw new Problem("disk-write", `Cannot remove folder ${path}`, { cause: error });
+  }
+}
+
+/**
+ * A git working copy at `path` whose branch main holds a copy of `example`, links as links, in one commit. It has an
+ * identity of its own, so that a commit works for somebody who has never used git here.
+ */
+export async function makeRepository(path: string, example: string): Promise<void> {
+  await cp(example, path, { recursive: true, verbatimSymlinks: true });
+  await git(path, ["init", "--quiet", "--initial-branch=main"]);
+  await git(path, ["config", "user.name", "Playground"]);
+  await git(path, ["config", "user.email", "playground@localhost"]);
+  await git(path, ["config", "commit.gpgsign", "false"]);
+  await git(path, ["add", "--all"]);
+  await git(path, ["commit", "--quiet", "--message", "The example units"]);
+}
+
+async function git(directory: string, args: readonly string[]): Promise<void> {
+  // Neither the user's nor the system's settings: hooks, templates and signing are theirs, not the playground's.
+  const env = { PATH: process.env["PATH"], LC_ALL: "C", HOME: directory, GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_NOSYSTEM: "1" };
+  try {
+    await run("git", ["-C", directory, ...args], { env, timeout: gitTimeoutMs });
+  } catch (error) {
+    const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    throw new Problem(
+      "playground-git",
+      `Cannot make the playground's repository: git ${args[0] ?? ""} failed`,
+      { cause: error, ...(missing ? { hint: "git is missing: install it, e.g. apt-get install git" } : {}) },
+    );
+  }
+}

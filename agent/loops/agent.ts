@@ -1,0 +1,107 @@
+// All loops of one machine, started together and ended together. What they work with is handed in; nothing here knows
+// an adapter.
+import type { Machine } from "../domain/machine.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Cron } from "../ports/cron.ts";
+import type { Disk } from "../ports/disk.ts";
+import type { Git } from "../ports/git.ts";
+import type { Log } from "../ports/log.ts";
+import type { Registry } from "../ports/registry.ts";
+import type { Systemd } from "../ports/systemd.ts";
+import { keys } from "../text/values.ts";
+import { Beat } from "./beat.ts";
+import { Commits } from "./commits.ts";
+import { lead } from "./lead.ts";
+import { Local } from "./local.ts";
+import { type Mirror, createMirror } from "./mirror.ts";
+import { Statuses } from "./statuses.ts";
+import type { Sync } from "./sync.ts";
+import { Troubles } from "./troubles.ts";
+import { View } from "./view.ts";
+
+export interface AgentParts {
+  /** This machine, as it announces itself. */
+  readonly machine: Machine;
+  readonly registry: Registry;
+  readonly systemd: Systemd;
+  /** Undefined: no repository is set; this machine then never leads. */
+  readonly git: { readonly port: Git; readonly schedule: string; readonly jitterMs: number; readonly branch: string } | undefined;
+  readonly cron: Cron;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly machineLeaseMs: number;
+  readonly engineLeaseMs: number;
+}
+
+/** A running agent: what the API shows of it, and the promise that it has ended. */
+export interface Agent {
+  readonly view: View;
+  /** Resolves once every loop has ended and leadership is resigned; never rejects. */
+  readonly done: Promise<void>;
+}
+
+/** Starts every loop; they end with `signal`. Units are left as they are. */
+export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
+  const { machine, registry, systemd, git, disk, clock, log } = parts;
+  const troubles = new Troubles();
+  const commits = git === undefined ? undefined : new Commits(git.port);
+  const cluster = createMirror({ registry, clock, log, prefix: "" });
+  const own = createMirror({ registry, clock, log, prefix: keys.manifest(machine.id) });
+  const common = { clock, log, troubles };
+  const local = new Local({ me: machine.id, systemd, git: git?.port, commits, disk, ...common });
+  const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
+  const statuses = new Statuses({ registry, systemd, local, beat, ...common });
+  let leading: Sync | undefined;
+  const view = new View(
+    {
+      machine,
+      version: machine.version,
+      mirror: cluster,
+      registry,
+      git: git?.port,
+      commits,
+      local,
+      statuses,
+      troubles,
+      clock,
+      leading: () => leading,
+    },
+    signal,
+  );
+  const loops = [
+    beat.run(signal),
+    local.run(signal),
+    statuses.run(signal),
+    followManifest({ mirror: own, local, machine }, signal),
+  ];
+  if (machine.mayLead && git !== undefined && commits !== undefined) {
+    loops.push(
+      lead(
+        { ...parts, git, commits, mirror: cluster, troubles, onSync: (sync) => (leading = sync) },
+        signal,
+      ),
+    );
+  }
+  const done = Promise.all(loops).then(() => undefined);
+  return { view, done };
+}
+
+/** Hands every new value of this machine's manifest to the local loop. A missing key says nothing. */
+async function followManifest(
+  { mirror, local, machine }: { mirror: Mirror; local: Local; machine: Machine },
+  signal: AbortSignal,
+): Promise<void> {
+  const look = () => {
+    const entry = mirror.get(keys.manifest(machine.id));
+    if (entry !== undefined) local.offer(entry.value);
+  };
+  const stop = mirror.onChange(look);
+  const release = mirror.acquire();
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  stop();
+  release();
+}

@@ -1,0 +1,46 @@
+// From the registry's picture to what placement looks at. Shared by the engine, which decides, and the view, which shows
+// what would be decided.
+import type { MachineId } from "../domain/names.ts";
+import type { CandidateMachine, ClusterState, Placement, Standing } from "../domain/placement.ts";
+import type { DesiredState } from "../domain/unit.ts";
+import type { RegistryPicture } from "./picture.ts";
+
+export interface StandingOptions {
+  /** True while machines that are known but absent may still be coming back. */
+  readonly settling: boolean;
+}
+
+/** Present machines, and those that count as presumed; machines in neither class are gone. In id order. */
+export function standings(picture: RegistryPicture, { settling }: StandingOptions): ReadonlyMap<MachineId, Standing> {
+  const ids = [...new Set([...picture.machines.keys(), ...picture.manifests.keys(), ...picture.unreadable])].sort();
+  const found = new Map<MachineId, Standing>();
+  for (const id of ids) {
+    if (picture.machines.has(id)) found.set(id, "present");
+    else if (settling || picture.unreadable.has(id)) found.set(id, "presumed");
+  }
+  return found;
+}
+
+export function clusterState(
+  picture: RegistryPicture,
+  { desired, standing }: { desired: DesiredState; standing: ReadonlyMap<MachineId, Standing> },
+): ClusterState {
+  const machines = [...standing].map(
+    ([id, each]): CandidateMachine => ({ id, standing: each, metadata: picture.machines.get(id)?.metadata ?? {} }),
+  );
+  const placements: Placement[] = [];
+  const leaving: Placement[] = [];
+  for (const [on, manifest] of picture.manifests) {
+    for (const entry of manifest.units) (entry.target === "released" ? leaving : placements).push({ unit: entry.name, on });
+  }
+  const running: Placement[] = [];
+  for (const [on, status] of picture.statuses) {
+    for (const unit of status.units) if (isUp(unit.active)) running.push({ unit: unit.name, on });
+  }
+  return { wanted: [...desired.units.values()], machines, placements, leaving, running };
+}
+
+function isUp(active: string): boolean {
+  return active === "active" || active === "activating" || active === "reloading";
+}
+

@@ -1,0 +1,64 @@
+// From a commit id to its checked units, for the leader and for every machine. Keeps the last few results, so that a
+// pass costs nothing while nothing changed.
+import { type ParseCache, createParseCache, readCommit, selectBlobs } from "../desired/desired.ts";
+import type { CommitId } from "../domain/names.ts";
+import { type Checked } from "../domain/problem.ts";
+import type { DesiredState } from "../domain/unit.ts";
+import type { Git } from "../ports/git.ts";
+
+/** Commits whose units are kept in memory: the adopted one, the one before, and one being tried. */
+const keptCommits = 3;
+/** Blobs read side by side. */
+const parallelReads = 32;
+
+export class Commits {
+  readonly #git: Git;
+  readonly #kept = new Map<CommitId, Promise<Checked<DesiredState>>>();
+  readonly #cache: ParseCache = createParseCache();
+
+  constructor(git: Git) {
+    this.#git = git;
+  }
+
+  /** Whether `desired` can answer without the network. */
+  async has(commit: CommitId): Promise<boolean> {
+    return this.#kept.has(commit) || (await this.#git.has(commit));
+  }
+
+  /** The units of a commit in the store, or every problem of it. Rejects as Git does when the store cannot be read. */
+  async desired(commit: CommitId): Promise<Checked<DesiredState>> {
+    const known = this.#kept.get(commit);
+    if (known !== undefined) {
+      this.#kept.delete(commit);
+      this.#kept.set(commit, known);
+      return known;
+    }
+    const reading = this.#read(commit);
+    this.#kept.set(commit, reading);
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= keptCommits) break;
+      this.#kept.delete(oldest);
+    }
+    try {
+      return await reading;
+    } catch (error) {
+      this.#kept.delete(commit);
+      throw error;
+    }
+  }
+
+  async #read(commit: CommitId): Promise<Checked<DesiredState>> {
+    const entries = await this.#git.tree(commit);
+    const wanted = selectBlobs(entries);
+    const blobs = new Map<string, Uint8Array>();
+    for (let from = 0; from < wanted.length; from += parallelReads) {
+      const batch = wanted.slice(from, from + parallelReads);
+      const bytes = await Promise.all(batch.map((oid) => this.#git.blob(oid)));
+      batch.forEach((oid, index) => {
+        const blob = bytes[index];
+        if (blob !== undefined) blobs.set(oid, blob);
+      });
+    }
+    return readCommit({ commit, entries, blobs, cache: this.#cache });
+  }
+}

@@ -1,0 +1,170 @@
+// The leader's loop: desired + machines + manifests + statuses -> decisions -> manifests, fenced on the tenure's epoch.
+// Decides only on a whole and connected picture; whatever it could not read changes nothing.
+import type { Decision, Manifest } from "../domain/placement.ts";
+import { Problem } from "../domain/problem.ts";
+import type { DesiredState } from "../domain/unit.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes } from "../ports/registry.ts";
+import { nextManifests } from "../schedule/manifests.ts";
+import { schedule } from "../schedule/schedule.ts";
+import { encodeManifest, keys } from "../text/values.ts";
+import { clusterState, standings } from "./cluster-state.ts";
+import type { Mirror } from "./mirror.ts";
+import { PictureReader } from "./picture.ts";
+import type { Tenure } from "./tenure.ts";
+import { Waker, tick } from "./ticker.ts";
+import type { Troubles } from "./troubles.ts";
+
+/** Beyond a machine's full lease, for a beat that is on its way. */
+const settleMarginMs = 1_000;
+
+export interface EnginePorts {
+  readonly registry: Registry;
+  readonly mirror: Mirror;
+  readonly machineLeaseMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly troubles: Troubles;
+}
+
+/** One leader's engine, for the length of one tenure. */
+export class Engine {
+  readonly #ports: EnginePorts;
+  readonly #tenure: Tenure;
+  readonly #waker = new Waker();
+  readonly #reader = new PictureReader();
+  readonly #sinceMs: number;
+  #desired: DesiredState | undefined;
+  #generation = 0;
+  #waiting = new Set<string>();
+
+  constructor(ports: EnginePorts, tenure: Tenure) {
+    this.#ports = ports;
+    this.#tenure = tenure;
+    this.#sinceMs = ports.clock.monotonicMs();
+  }
+
+  /** The units that the cluster is to run from now on. */
+  want(desired: DesiredState): void {
+    this.#desired = desired;
+    this.#waker.wake();
+  }
+
+  /** Until the tenure ends. */
+  async run(): Promise<void> {
+    const { mirror, clock, log, troubles } = this.#ports;
+    const stop = mirror.onChange(() => this.#waker.wake());
+    try {
+      await tick(
+        { name: "engine", waker: this.#waker, clock, log, troubles, pass: (signal) => this.#pass(signal) },
+        this.#tenure.signal,
+      );
+    } finally {
+      stop();
+    }
+  }
+
+  async #pass(signal: AbortSignal): Promise<number | undefined> {
+    const { mirror, log } = this.#ports;
+    await mirror.ready(signal);
+    const desired = this.#desired;
+    // On a picture that may be old nothing is decided; the mirror wakes this loop when it is connected again.
+    if (desired === undefined || !mirror.connected) return undefined;
+    const picture = this.#reader.read(mirror.entries());
+    const unreadable = picture.problems.find((problem) => problem.message.includes(keys.manifests));
+    if (unreadable !== undefined) {
+      throw new Problem("manifest-unreadable", "Cannot decide while a manifest cannot be read", {
+        hint: "Delete the key that is named; its machine goes on as it is and gets a new one",
+        cause: unreadable,
+      });
+    }
+    const settleMs = this.#settleMs();
+    const standing = standings(picture, { settling: settleMs > 0 });
+    const decisions = schedule(clusterState(picture, { desired, standing }));
+    this.#report(decisions);
+    const { writes, handovers } = nextManifests({
+      decisions,
+      desired,
+      manifests: picture.manifests,
+      statuses: picture.statuses,
+      standing,
+      epoch: this.#tenure.epoch,
+      generation: this.#generation + 1,
+    });
+    for (const { unit, from, to } of handovers) log.debug("unit.handover", { unit, from, to });
+    if (writes.length > 0) {
+      this.#generation += 1;
+      const revision = await this.#write(writes, picture.manifestsModified);
+      await mirror.reached(revision, signal);
+    }
+    return settleMs > 0 ? settleMs : undefined;
+  }
+
+  /** How long absent machines may still be on their way: one full lease from taking office, and from the registry's return. */
+  #settleMs(): number {
+    const { mirror, clock, machineLeaseMs } = this.#ports;
+    const from = Math.max(this.#sinceMs, mirror.connectedSinceMs);
+    return Math.max(0, from + machineLeaseMs + settleMarginMs - clock.monotonicMs());
+  }
+
+  /** Every batch is guarded by the epoch, and by each manifest being the one that was decided on. */
+  async #write(manifests: readonly Manifest[], modified: ReadonlyMap<string, number>): Promise<number> {
+    let revision = 0;
+    for (const batch of batches(manifests)) {
+      const guards: Guard[] = [{ kind: "created", key: keys.leader, revision: this.#tenure.epoch }];
+      const writes: Write[] = [];
+      for (const { manifest, value } of batch) {
+        const key = keys.manifest(manifest.machine);
+        guards.push({ kind: "modified", key, revision: modified.get(manifest.machine) ?? 0 });
+        writes.push({ kind: "put", key, value });
+      }
+      const written = await this.#ports.registry.write({ guards, writes }, this.#tenure.signal);
+      if (!written.applied) {
+        throw new Problem("engine-fenced", "Cannot write manifests: the registry has moved on", {
+          hint: "Another machine leads, or an earlier write was applied after all; the next pass reads anew",
+        });
+      }
+      revision = written.revision;
+    }
+    return revision;
+  }
+
+  /** Says what changes, once; units that wait are named when they begin to and when they no longer do. */
+  #report(decisions: readonly Decision[]): void {
+    const { log } = this.#ports;
+    const waiting = new Set<string>();
+    for (const decision of decisions) {
+      if (decision.kind !== "wait") continue;
+      waiting.add(decision.unit);
+      if (!this.#waiting.has(decision.unit)) {
+        log.warn("unit.waiting", { unit: decision.unit, because: decision.refusals.map((each) => each.example).join("; ") });
+      }
+    }
+    this.#waiting = waiting;
+  }
+}
+
+interface Encoded {
+  readonly manifest: Manifest;
+  readonly value: string;
+}
+
+/** Within the store's bounds on operations (a guard and a write each, and the fence) and on bytes. */
+function* batches(manifests: readonly Manifest[]): Generator<readonly Encoded[]> {
+  const most = Math.floor((maxTransactionOps - 1) / 2);
+  let batch: Encoded[] = [];
+  let bytes = 0;
+  for (const manifest of manifests) {
+    const value = encodeManifest(manifest);
+    const size = Buffer.byteLength(value);
+    if (batch.length > 0 && (batch.length === most || bytes + size > maxValueBytes)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push({ manifest, value });
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}

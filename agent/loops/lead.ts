@@ -1,0 +1,70 @@
+// Campaigns; while this machine leads, it syncs and runs the engine; resigns on shutdown. One tenure after another.
+import type { Machine } from "../domain/machine.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Cron } from "../ports/cron.ts";
+import type { Git } from "../ports/git.ts";
+import type { Log } from "../ports/log.ts";
+import type { Registry } from "../ports/registry.ts";
+import { encodeLeader, keys } from "../text/values.ts";
+import type { Commits } from "./commits.ts";
+import { Engine } from "./engine.ts";
+import type { Mirror } from "./mirror.ts";
+import { Sync } from "./sync.ts";
+import { campaign } from "./tenure.ts";
+import type { Troubles } from "./troubles.ts";
+
+export interface LeadPorts {
+  readonly machine: Machine;
+  readonly registry: Registry;
+  readonly mirror: Mirror;
+  readonly git: { readonly port: Git; readonly schedule: string; readonly jitterMs: number; readonly branch: string };
+  readonly commits: Commits;
+  readonly cron: Cron;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly troubles: Troubles;
+  readonly engineLeaseMs: number;
+  readonly machineLeaseMs: number;
+  /** Told of this machine's syncing when it begins to lead, and of undefined when it ceases to. */
+  readonly onSync: (sync: Sync | undefined) => void;
+}
+
+/** Until `signal`; never rejects. */
+export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void> {
+  const { machine, registry, mirror, git, commits, clock, log, troubles } = ports;
+  const value = encodeLeader({ machine: machine.id, hostname: machine.hostname });
+  while (!signal.aborted) {
+    const tenure = await campaign(
+      { registry, clock, log, key: keys.leader, value, leaseMs: ports.engineLeaseMs },
+      signal,
+    );
+    if (tenure === undefined) return;
+    log.info("leader.elected", { machine: machine.id, epoch: tenure.epoch });
+    const release = mirror.acquire();
+    const engine = new Engine({ registry, mirror, machineLeaseMs: ports.machineLeaseMs, clock, log, troubles }, tenure);
+    const sync = new Sync(
+      {
+        git: git.port,
+        commits,
+        registry,
+        mirror,
+        cron: ports.cron,
+        schedule: git.schedule,
+        jitterMs: git.jitterMs,
+        ref: git.branch,
+        clock,
+        log,
+        troubles,
+      },
+      tenure,
+      (desired) => engine.want(desired),
+    );
+    ports.onSync(sync);
+    await Promise.all([engine.run(), sync.run()]);
+    ports.onSync(undefined);
+    release();
+    for (const source of ["engine", "sync", "git", "commit"]) troubles.clear(source);
+    await tenure.resign();
+    log.info("leader.ceased", { machine: machine.id, epoch: tenure.epoch });
+  }
+}

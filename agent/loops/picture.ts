@@ -1,0 +1,104 @@
+// The registry's entries as typed values, for the engine and the view. A value is read once for each revision of it; one
+// that cannot be read is a problem with a name and keeps the place of what it hides: unknown is not absent.
+import type { Leader, Machine } from "../domain/machine.ts";
+import type { MachineId } from "../domain/names.ts";
+import type { Manifest, Revision } from "../domain/placement.ts";
+import type { Checked, Problem } from "../domain/problem.ts";
+import type { MachineStatus } from "../domain/status.ts";
+import type { Entry } from "../ports/registry.ts";
+import {
+  keys,
+  machineOfKey,
+  parseLeader,
+  parseMachine,
+  parseManifest,
+  parseRevision,
+  parseStatus,
+} from "../text/values.ts";
+
+/** Maps are in key order. */
+export interface RegistryPicture {
+  readonly leader: (Leader & { readonly epoch: number }) | undefined;
+  readonly revision: Revision;
+  /** 0 when there is no such key yet. */
+  readonly revisionModified: number;
+  readonly machines: ReadonlyMap<MachineId, Machine>;
+  readonly manifests: ReadonlyMap<MachineId, Manifest>;
+  /** Mod revision of each manifest's key. */
+  readonly manifestsModified: ReadonlyMap<MachineId, number>;
+  readonly statuses: ReadonlyMap<MachineId, MachineStatus>;
+  /** Machines of which some value is there but cannot be read: nothing may be decided about them. */
+  readonly unreadable: ReadonlySet<MachineId>;
+  /** False when the revision key is there but cannot be read. */
+  readonly revisionReadable: boolean;
+  readonly problems: readonly Problem[];
+}
+
+interface Read {
+  readonly modRevision: number;
+  readonly value: Checked<unknown>;
+}
+
+/** Reads pictures one after another, remembering values between them. */
+export class PictureReader {
+  #known = new Map<string, Read>();
+
+  read(entries: ReadonlyMap<string, Entry>): RegistryPicture {
+    const known = new Map<string, Read>();
+    const problems: Problem[] = [];
+    const unreadable = new Set<MachineId>();
+    const machines = new Map<MachineId, Machine>();
+    const manifests = new Map<MachineId, Manifest>();
+    const manifestsModified = new Map<MachineId, number>();
+    const statuses = new Map<MachineId, MachineStatus>();
+
+    const value = <T>(entry: Entry, parse: (key: string, text: string) => Checked<T>): T | undefined => {
+      const before = this.#known.get(entry.key);
+      // A value's parser follows from its key, so what was kept under the key has the type that is asked for.
+      const read =
+        before?.modRevision === entry.modRevision
+          ? (before.value as Checked<T>)
+          : parse(entry.key, entry.value);
+      known.set(entry.key, { modRevision: entry.modRevision, value: read });
+      if (read.ok) return read.value;
+      problems.push(...read.problems);
+      const machine = machineOfKey(entry.key);
+      if (machine !== undefined) unreadable.add(machine);
+      return undefined;
+    };
+
+    const leaderEntry = entries.get(keys.leader);
+    const leader = leaderEntry === undefined ? undefined : value(leaderEntry, parseLeader);
+    const revisionEntry = entries.get(keys.revision);
+    const revision = revisionEntry === undefined ? {} : value(revisionEntry, parseRevision);
+
+    for (const key of [...entries.keys()].sort()) {
+      const entry = entries.get(key);
+      const machine = machineOfKey(key);
+      if (entry === undefined || machine === undefined) continue;
+      if (key === keys.machine(machine)) set(machines, machine, value(entry, parseMachine));
+      else if (key === keys.status(machine)) set(statuses, machine, value(entry, parseStatus));
+      else if (key === keys.manifest(machine)) {
+        manifestsModified.set(machine, entry.modRevision);
+        set(manifests, machine, value(entry, parseManifest));
+      }
+    }
+    this.#known = known;
+    return {
+      leader: leader === undefined || leaderEntry === undefined ? undefined : { ...leader, epoch: leaderEntry.createRevision },
+      revision: revision ?? {},
+      revisionModified: revisionEntry?.modRevision ?? 0,
+      revisionReadable: revision !== undefined,
+      machines,
+      manifests,
+      manifestsModified,
+      statuses,
+      unreadable,
+      problems,
+    };
+  }
+}
+
+function set<T>(map: Map<MachineId, T>, machine: MachineId, value: T | undefined): void {
+  if (value !== undefined) map.set(machine, value);
+}

@@ -1,0 +1,260 @@
+// The leader's way from git to desired state: fetches when a cron expression, a webhook or a person says so, checks the
+// newest commit whole, and adopts or refuses it. The last good commit stays in force whatever comes.
+import type { CommitId } from "../domain/names.ts";
+import type { Revision } from "../domain/placement.ts";
+import { Problem, asProblem, toRecord } from "../domain/problem.ts";
+import type { DesiredState } from "../domain/unit.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { SyncResult } from "../ports/cluster.ts";
+import type { Cron } from "../ports/cron.ts";
+import type { Git } from "../ports/git.ts";
+import type { Log } from "../ports/log.ts";
+import type { Entry, Registry } from "../ports/registry.ts";
+import {
+  encodeRevision,
+  encodeSyncResult,
+  keys,
+  maxKeptProblems,
+  parseRevision,
+  parseSyncRequest,
+} from "../text/values.ts";
+import type { Commits } from "./commits.ts";
+import type { Mirror } from "./mirror.ts";
+import type { Tenure } from "./tenure.ts";
+import { Waker, tick } from "./ticker.ts";
+import type { Troubles } from "./troubles.ts";
+
+/** A poll is looked for at least this often, so that a step of the wall clock cannot put it off for long. */
+const longestWaitMs = 60_000;
+/** Pauses after a fetch that failed. */
+const firstRetryMs = 1_000;
+const longestRetryMs = 300_000;
+
+export interface SyncPorts {
+  readonly git: Git;
+  readonly commits: Commits;
+  readonly registry: Registry;
+  readonly mirror: Mirror;
+  readonly cron: Cron;
+  readonly schedule: string;
+  readonly jitterMs: number;
+  /** Name of the branch, for the record. */
+  readonly ref: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly troubles: Troubles;
+}
+
+/** One leader's syncing, for the length of one tenure. */
+export class Sync {
+  readonly #ports: SyncPorts;
+  readonly #tenure: Tenure;
+  readonly #onDesired: (desired: DesiredState) => void;
+  readonly #waker = new Waker();
+  #asked: ((result: SyncResult) => void)[] = [];
+  #answered: string | undefined;
+  #revision: { readonly value: Revision; readonly modified: number } | undefined;
+  #desired: DesiredState | undefined;
+  #dueMs = 0;
+  #failures = 0;
+  #restored = false;
+
+  constructor(ports: SyncPorts, tenure: Tenure, onDesired: (desired: DesiredState) => void) {
+    this.#ports = ports;
+    this.#tenure = tenure;
+    this.#onDesired = onDesired;
+  }
+
+  /** Fetches as soon as the pass under way is over; resolves with what came of it. */
+  async request(): Promise<SyncResult> {
+    return new Promise((resolve) => {
+      this.#asked.push(resolve);
+      this.#waker.wake();
+    });
+  }
+
+  /** Until the tenure ends. */
+  async run(): Promise<void> {
+    const { mirror, clock, log, troubles } = this.#ports;
+    const stop = mirror.onChange((changed) => {
+      if (changed.has(keys.syncRequest)) this.#waker.wake();
+    });
+    try {
+      await tick(
+        { name: "sync", waker: this.#waker, clock, log, troubles, pass: (signal) => this.#pass(signal) },
+        this.#tenure.signal,
+      );
+    } finally {
+      stop();
+      const problem = new Problem("no-leader", "Cannot finish the sync: this machine no longer leads");
+      for (const answer of this.#asked.splice(0)) answer({ outcome: "failed", problems: [toRecord(problem)] });
+    }
+  }
+
+  async #pass(signal: AbortSignal): Promise<number> {
+    const { mirror, clock } = this.#ports;
+    await mirror.ready(signal);
+    this.#revision ??= this.#readRevision(mirror.get(keys.revision));
+    if (this.#desired === undefined) await this.#restore(signal);
+    const request = this.#pendingRequest();
+    const asked = this.#asked.splice(0);
+    if (request !== undefined || asked.length > 0 || clock.wallMs() >= this.#dueMs) {
+      const result = await this.#fetch(signal);
+      for (const answer of asked) answer(result.said);
+      this.#plan(result.failure);
+      if (request !== undefined) await this.#answer(request, result.said);
+    }
+    return Math.min(longestWaitMs, Math.max(0, this.#dueMs - clock.wallMs()));
+  }
+
+  /** When the next poll is due; after a failure sooner than the schedule says, with growing pauses. */
+  #plan(failure: Problem | undefined): void {
+    const { cron, schedule, jitterMs, clock, troubles, log } = this.#ports;
+    const now = clock.wallMs();
+    this.#dueMs = cron.next(schedule, now) + Math.floor(clock.random() * jitterMs);
+    if (failure === undefined) {
+      if (this.#failures > 0) log.info("sync.recovered", { failures: this.#failures });
+      this.#failures = 0;
+      troubles.clear("git");
+      return;
+    }
+    const retryMs = Math.min(firstRetryMs * 2 ** this.#failures, longestRetryMs);
+    this.#dueMs = Math.min(this.#dueMs, now + retryMs);
+    // One line for an outage, not one for each try.
+    if (this.#failures === 0) log.error("sync.failed", failure);
+    this.#failures += 1;
+    troubles.set("git", toRecord(failure));
+  }
+
+  #readRevision(entry: Entry | undefined): { value: Revision; modified: number } {
+    if (entry === undefined) return { value: {}, modified: 0 };
+    const read = parseRevision(entry.key, entry.value);
+    if (read.ok) return { value: read.value, modified: entry.modRevision };
+    throw read.problems[0] ?? new Problem("registry-value", "Cannot read the adopted commit");
+  }
+
+  /** A new leader goes on with the commit that the cluster has adopted; only then does it look for newer ones. */
+  async #restore(signal: AbortSignal): Promise<void> {
+    const adopted = this.#revision?.value.adopted;
+    if (adopted === undefined || this.#restored) return;
+    const { git, commits, troubles, log } = this.#ports;
+    if (!(await commits.has(adopted.commit))) await git.fetch(signal);
+    this.#restored = true;
+    const desired = await this.#readAdopted(adopted.commit);
+    if (desired instanceof Problem) {
+      // Nothing is decided until the branch holds a commit that can be read; what runs goes on running.
+      log.error("commit.lost", desired, { commit: adopted.commit });
+      troubles.set("commit", toRecord(desired));
+    } else this.#take(desired);
+  }
+
+  async #readAdopted(commit: CommitId): Promise<DesiredState | Problem> {
+    const { commits } = this.#ports;
+    const message = `Cannot read adopted commit ${commit}`;
+    if (!(await commits.has(commit))) {
+      return new Problem("commit-lost", message, { hint: "It is no longer in the branch's history; the next good commit takes its place" });
+    }
+    const desired = await commits.desired(commit);
+    return desired.ok ? desired.value : new Problem("commit-adopted", message, { cause: desired.problems[0] });
+  }
+
+  #take(desired: DesiredState): void {
+    this.#desired = desired;
+    this.#ports.troubles.clear("commit");
+    this.#onDesired(desired);
+  }
+
+  async #fetch(signal: AbortSignal): Promise<{ said: SyncResult; failure: Problem | undefined }> {
+    const { git } = this.#ports;
+    try {
+      const head = await git.fetch(signal);
+      const { adopted, refused } = this.#revision?.value ?? {};
+      if (head === adopted?.commit) {
+        if (refused !== undefined) await this.#record({ adopted });
+        return { said: { outcome: "unchanged", commit: head, problems: [] }, failure: undefined };
+      }
+      if (head === refused?.commit) {
+        return { said: { outcome: "refused", commit: head, problems: refused.problems }, failure: undefined };
+      }
+      return { said: await this.#judge(head), failure: undefined };
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const failure = asProblem(error, "sync-failed", "Cannot bring the newest commit");
+      return { said: { outcome: "failed", problems: [toRecord(failure)] }, failure };
+    }
+  }
+
+  async #judge(head: CommitId): Promise<SyncResult> {
+    const { commits, git, clock, log, ref } = this.#ports;
+    const desired = await commits.desired(head);
+    const before = this.#revision?.value ?? {};
+    const atMs = clock.wallMs();
+    if (!desired.ok) {
+      const problems = desired.problems.map(toRecord);
+      const kept = problems.slice(0, maxKeptProblems);
+      await this.#record({ ...before, refused: { commit: head, ref, atMs, problems: kept } });
+      log.warn("commit.refused", { commit: head, problems: problems.length, first: problems[0]?.message });
+      return { outcome: "refused", commit: head, problems };
+    }
+    const { subject, author } = await git.info(head);
+    await this.#record({ adopted: { commit: head, ref, epoch: this.#tenure.epoch, atMs, subject, author } });
+    log.info("commit.adopted", { commit: head, units: desired.value.units.size, subject });
+    this.#take(desired.value);
+    return { outcome: "adopted", commit: head, problems: [] };
+  }
+
+  /** Fenced twice: by the epoch, and by the value that this leader has read. */
+  async #record(value: Revision): Promise<void> {
+    const { registry } = this.#ports;
+    const written = await registry.write(
+      {
+        guards: [
+          { kind: "created", key: keys.leader, revision: this.#tenure.epoch },
+          { kind: "modified", key: keys.revision, revision: this.#revision?.modified ?? 0 },
+        ],
+        writes: [{ kind: "put", key: keys.revision, value: encodeRevision(value) }],
+      },
+      this.#tenure.signal,
+    );
+    if (written.applied) {
+      this.#revision = { value, modified: written.revision };
+      return;
+    }
+    // Someone else wrote it, or an earlier write of ours was applied without an answer: read it anew in the next pass.
+    const { entry } = await registry.get(keys.revision, this.#tenure.signal);
+    this.#revision = this.#readRevision(entry);
+    throw new Problem("revision-changed", "Cannot record the commit: the record has changed meanwhile");
+  }
+
+  #pendingRequest(): Entry | undefined {
+    const entry = this.#ports.mirror.get(keys.syncRequest);
+    if (entry === undefined) return undefined;
+    const request = parseSyncRequest(entry.key, entry.value);
+    return request.ok && request.value.id !== this.#answered ? entry : undefined;
+  }
+
+  /** The answer lives as long as the request: both hang on the asker's lease. */
+  async #answer(entry: Entry, result: SyncResult): Promise<void> {
+    const request = parseSyncRequest(entry.key, entry.value);
+    if (!request.ok) return;
+    const { id } = request.value;
+    await this.#ports.registry.write(
+      {
+        guards: [
+          { kind: "created", key: keys.leader, revision: this.#tenure.epoch },
+          { kind: "modified", key: keys.syncRequest, revision: entry.modRevision },
+        ],
+        writes: [
+          {
+            kind: "put",
+            key: keys.syncResult,
+            value: encodeSyncResult({ id, ...result, problems: result.problems.slice(0, maxKeptProblems) }),
+            ...(entry.lease === undefined ? {} : { lease: entry.lease }),
+          },
+        ],
+      },
+      this.#tenure.signal,
+    );
+    this.#answered = id;
+  }
+}

@@ -1,0 +1,99 @@
+// The one shape of every loop: woken by events or a timer, one pass at a time, failures retried with growing pauses.
+// A pass reads the whole state it needs, so a wake carries nothing and none can be lost.
+import { asProblem, toRecord } from "../domain/problem.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import type { Troubles } from "./troubles.ts";
+
+/** Remembers that something happened until a pass begins. */
+export class Waker {
+  #pending = false;
+  #listener: (() => void) | undefined;
+
+  wake(): void {
+    this.#pending = true;
+    this.#listener?.();
+  }
+
+  /** Resolves at once when woken since the last call, else at the next wake. Never rejects; `signal` also ends it. */
+  async wait(signal: AbortSignal): Promise<void> {
+    if (!this.#pending && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          signal.removeEventListener("abort", done);
+          this.#listener = undefined;
+          resolve();
+        };
+        this.#listener = done;
+        signal.addEventListener("abort", done, { once: true });
+      });
+    }
+    this.#pending = false;
+  }
+}
+
+/** First and longest pause after a failed pass. */
+const firstPauseMs = 200;
+const longestPauseMs = 10_000;
+
+export interface Ticker {
+  /** Names the loop in logs and troubles. */
+  readonly name: string;
+  readonly waker: Waker;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly troubles: Troubles;
+  /** One pass; resolves to the ms after which it wants to run again unwoken, or undefined for never. */
+  readonly pass: (signal: AbortSignal) => Promise<number | undefined>;
+}
+
+/** Runs passes until `signal`; then resolves once the pass under way has ended. Never rejects. */
+export async function tick(ticker: Ticker, signal: AbortSignal): Promise<void> {
+  const { name, waker, clock, log, troubles } = ticker;
+  let failures = 0;
+  let said = "";
+  while (!signal.aborted) {
+    let againMs: number | undefined;
+    try {
+      againMs = await ticker.pass(signal);
+      if (failures > 0) log.info("loop.recovered", { loop: name, failures });
+      failures = 0;
+      said = "";
+      troubles.clear(name);
+    } catch (error) {
+      if (signal.aborted) return;
+      const problem = asProblem(error, "loop-failed", `Cannot finish a pass of ${name}`);
+      const record = toRecord(problem);
+      troubles.set(name, record);
+      // One line for one trouble, however often it is retried.
+      if (said !== record.message) log.error("loop.failed", problem, { loop: name });
+      said = record.message;
+      const pauseMs = Math.min(firstPauseMs * 2 ** failures++, longestPauseMs);
+      await pause(clock, pauseMs * (0.75 + clock.random() / 2), signal);
+      continue;
+    }
+    await waitFor(waker, { clock, ms: againMs }, signal);
+  }
+}
+
+async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  await clock.sleep(ms, signal).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+}
+
+/** Until the next wake, or `ms` have gone by. */
+async function waitFor(waker: Waker, timer: { clock: Clock; ms: number | undefined }, signal: AbortSignal): Promise<void> {
+  if (timer.ms === undefined) {
+    await waker.wait(signal);
+    return;
+  }
+  const over = new AbortController();
+  const stop = () => over.abort();
+  signal.addEventListener("abort", stop, { once: true });
+  const slept = pause(timer.clock, timer.ms, over.signal).then(stop);
+  await waker.wait(over.signal);
+  stop();
+  await slept;
+  signal.removeEventListener("abort", stop);
+}

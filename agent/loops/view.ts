@@ -1,0 +1,263 @@
+// What the API shows: the registry's mirror, held only while somebody looks, with this machine's own knowledge in its
+// place while the registry is away.
+import type { Machine } from "../domain/machine.ts";
+import type { CommitId } from "../domain/names.ts";
+import { Problem, asProblem, explainError, toRecord } from "../domain/problem.ts";
+import type { DesiredState } from "../domain/unit.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { ClusterPicture, ClusterView, SyncResult } from "../ports/cluster.ts";
+import type { Git } from "../ports/git.ts";
+import type { Registry } from "../ports/registry.ts";
+import { schedule } from "../schedule/schedule.ts";
+import { encodeSyncRequest, keys, parseSyncResult } from "../text/values.ts";
+import type { Commits } from "./commits.ts";
+import { clusterState, standings } from "./cluster-state.ts";
+import type { Local } from "./local.ts";
+import type { Mirror } from "./mirror.ts";
+import { PictureReader, type RegistryPicture } from "./picture.ts";
+import type { Statuses } from "./statuses.ts";
+import type { Sync } from "./sync.ts";
+import type { Troubles } from "./troubles.ts";
+
+/** After the last question the mirror is kept this long, so that a watching client does not read everything anew. */
+const idleMs = 60_000;
+/** A question waits at most this long for the registry before it is answered from what is known here. */
+const patienceMs = 2_000;
+/** Listeners are told at most this often. */
+const quietMs = 100;
+/** A fetch that the leader was asked for is waited for at most this long. */
+const syncTimeoutMs = 180_000;
+
+export interface ViewParts {
+  /** This machine as it announces itself. */
+  readonly machine: Machine;
+  readonly version: string;
+  readonly mirror: Mirror;
+  readonly registry: Registry;
+  readonly git: Git | undefined;
+  readonly commits: Commits | undefined;
+  readonly local: Local;
+  readonly statuses: Statuses;
+  readonly troubles: Troubles;
+  readonly clock: Clock;
+  /** This machine's own syncing while it leads. */
+  readonly leading: () => Sync | undefined;
+}
+
+export class View implements ClusterView {
+  readonly me: Machine["id"];
+  readonly version: string;
+  readonly #parts: ViewParts;
+  readonly #reader = new PictureReader();
+  readonly #listeners = new Set<() => void>();
+  readonly #signal: AbortSignal;
+  #release: (() => void) | undefined;
+  #askedMs = 0;
+  #telling = false;
+
+  /** `signal` ends it: the mirror is let go and listeners hear nothing more. */
+  constructor(parts: ViewParts, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#signal = signal;
+    this.me = parts.machine.id;
+    this.version = parts.version;
+    const tell = () => this.#tell();
+    const stops = [parts.mirror.onChange(tell), parts.troubles.onChange(tell), parts.local.onChange(tell)];
+    signal.addEventListener("abort", () => {
+      for (const stop of stops) stop();
+      this.#listeners.clear();
+      this.#letGo();
+    });
+  }
+
+  async picture(signal?: AbortSignal): Promise<ClusterPicture> {
+    const { mirror, troubles } = this.#parts;
+    this.#hold();
+    const away = await this.#waitForMirror(signal);
+    const entries = mirror.connected || away === undefined ? mirror.entries() : new Map<string, never>();
+    const picture = this.#reader.read(entries);
+    const problems = [...picture.problems.map(toRecord), ...troubles.list()];
+    if (!mirror.connected) {
+      const problem = away ?? new Problem("registry-unreachable", "Cannot reach the registry");
+      problems.unshift({ ...toRecord(problem), message: `${explainError(problem)}; this is what this machine knows` });
+    }
+    return this.#compose(away === undefined ? picture : this.#alone(picture), problems);
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    this.#hold();
+    return () => this.#listeners.delete(listener);
+  }
+
+  async sync(signal?: AbortSignal): Promise<SyncResult> {
+    const own = this.#parts.leading();
+    if (own !== undefined) return own.request();
+    return this.#askLeader(signal);
+  }
+
+  async #compose(picture: RegistryPicture, problems: ClusterPicture["problems"]): Promise<ClusterPicture> {
+    const adopted = picture.revision.adopted;
+    const desired = adopted === undefined ? undefined : await this.#desired(adopted.commit);
+    const standing = standings(picture, { settling: true });
+    return {
+      registryRevision: this.#parts.mirror.revision,
+      machines: picture.machines,
+      leader: picture.leader,
+      revision: picture.revision,
+      manifests: picture.manifests,
+      statuses: picture.statuses,
+      desired,
+      decisions: desired === undefined ? [] : schedule(clusterState(picture, { desired, standing })),
+      problems,
+    };
+  }
+
+  /** The adopted commit's units if they can be had: a machine with no share in a commit need not have it yet. */
+  async #desired(commit: CommitId): Promise<DesiredState | undefined> {
+    const { commits, git, troubles } = this.#parts;
+    if (commits === undefined || git === undefined) return undefined;
+    try {
+      if (!(await commits.has(commit))) await git.fetch(this.#signal);
+      if (!(await commits.has(commit))) return undefined;
+      const desired = await commits.desired(commit);
+      troubles.clear("view");
+      return desired.ok ? desired.value : undefined;
+    } catch (error) {
+      troubles.set("view", toRecord(asProblem(error, "git-commit", `Cannot read commit ${commit}`)));
+      return undefined;
+    }
+  }
+
+  /** What this machine knows without the registry: itself, its share, and how that is. */
+  #alone(picture: RegistryPicture): RegistryPicture {
+    const { machine, local, statuses } = this.#parts;
+    const holding = local.holding();
+    const status = statuses.last();
+    return {
+      ...picture,
+      machines: new Map([[machine.id, machine]]),
+      manifests: holding?.manifest === undefined ? new Map() : new Map([[machine.id, holding.manifest]]),
+      statuses: status === undefined ? new Map() : new Map([[machine.id, status]]),
+    };
+  }
+
+  /** Undefined when the mirror is whole; else why it is not, after a short wait. */
+  async #waitForMirror(signal: AbortSignal | undefined): Promise<Problem | undefined> {
+    const { mirror, clock } = this.#parts;
+    const over = new AbortController();
+    const stop = () => over.abort();
+    signal?.addEventListener("abort", stop, { once: true });
+    this.#signal.addEventListener("abort", stop, { once: true });
+    const patience = clock.sleep(patienceMs, over.signal).then(stop, () => undefined);
+    try {
+      await mirror.ready(over.signal);
+      return undefined;
+    } catch (error) {
+      if (signal?.aborted === true) throw error;
+      return new Problem("registry-unreachable", "Cannot reach the registry", {
+        ...(mirror.lastProblem === undefined ? {} : { cause: mirror.lastProblem }),
+      });
+    } finally {
+      stop();
+      signal?.removeEventListener("abort", stop);
+      this.#signal.removeEventListener("abort", stop);
+      await patience;
+    }
+  }
+
+  /** Keeps the mirror while somebody asks or listens, and a while longer. */
+  #hold(): void {
+    this.#askedMs = this.#parts.clock.monotonicMs();
+    if (this.#release !== undefined || this.#signal.aborted) return;
+    this.#release = this.#parts.mirror.acquire();
+    this.#watchIdle().catch((error: unknown) => {
+      if (!this.#signal.aborted) this.#parts.troubles.set("view", toRecord(asProblem(error, "view", "Cannot watch for idleness")));
+    });
+  }
+
+  async #watchIdle(): Promise<void> {
+    const { clock } = this.#parts;
+    for (;;) {
+      const quiet = clock.monotonicMs() - this.#askedMs;
+      if (quiet >= idleMs && this.#listeners.size === 0) break;
+      await clock.sleep(Math.max(idleMs - quiet, idleMs / 4), this.#signal);
+    }
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#release?.();
+    this.#release = undefined;
+  }
+
+  #tell(): void {
+    if (this.#telling || this.#listeners.size === 0 || this.#signal.aborted) return;
+    this.#telling = true;
+    this.#parts.clock
+      .sleep(quietMs, this.#signal)
+      .then(() => {
+        this.#telling = false;
+        for (const listener of this.#listeners) listener();
+      })
+      .catch(() => {
+        // Only the end of the agent cuts the pause short; nobody listens then.
+        this.#telling = false;
+      });
+  }
+
+  /** Leaves a request under a lease of its own and waits for the leader's answer, which goes with the same lease. */
+  async #askLeader(signal: AbortSignal | undefined): Promise<SyncResult> {
+    const { registry, mirror, clock, machine } = this.#parts;
+    this.#hold();
+    await mirror.ready(signal ?? this.#signal);
+    if (mirror.get(keys.leader) === undefined) {
+      throw new Problem("no-leader", "Cannot sync: no machine leads at the moment", {
+        hint: "A new leader is elected within seconds; see flotilla status",
+      });
+    }
+    const lease = await registry.grantLease(syncTimeoutMs, signal);
+    try {
+      const id = `${machine.id}.${machine.nonce}.${Math.floor(clock.random() * 1e9)}.${clock.wallMs()}`;
+      await registry.write(
+        {
+          guards: [],
+          writes: [
+            { kind: "put", key: keys.syncRequest, value: encodeSyncRequest({ id, by: machine.hostname }), lease: lease.id },
+          ],
+        },
+        signal,
+      );
+      return await this.#awaitAnswer(id, signal);
+    } finally {
+      await registry.revokeLease(lease.id);
+    }
+  }
+
+  async #awaitAnswer(id: string, signal: AbortSignal | undefined): Promise<SyncResult> {
+    const { mirror, clock } = this.#parts;
+    const over = new AbortController();
+    const stop = () => over.abort();
+    signal?.addEventListener("abort", stop, { once: true });
+    let answer: SyncResult | undefined;
+    const look = () => {
+      const entry = mirror.get(keys.syncResult);
+      const read = entry === undefined ? undefined : parseSyncResult(entry.key, entry.value);
+      if (read?.ok !== true || read.value.id !== id) return;
+      answer = read.value;
+      stop();
+    };
+    const unlisten = mirror.onChange(look);
+    look();
+    try {
+      await clock.sleep(syncTimeoutMs, over.signal).catch(() => undefined);
+    } finally {
+      unlisten();
+      signal?.removeEventListener("abort", stop);
+    }
+    if (answer !== undefined) return answer;
+    throw signal?.aborted === true
+      ? new Problem("aborted", "Cannot finish the sync: it was broken off")
+      : new Problem("sync-timeout", "Cannot finish the sync: the leader has not answered", { hint: "See flotilla status" });
+  }
+}
