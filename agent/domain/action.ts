@@ -1,5 +1,8 @@
 // What is to be done to this machine's units, as data: every choice is already made.
 import type { UnitHash, UnitName } from "./names.ts";
+import type { ManifestEntry } from "./placement.ts";
+import type { Problem } from "./problem.ts";
+import type { SystemdState } from "./status.ts";
 import type { Unit } from "./unit.ts";
 
 /** A unit that flotilla has put on this machine, read back from disk. */
@@ -15,7 +18,7 @@ export interface PlacedUnit {
 export interface Job {
   readonly kind: "start" | "restart" | "reload" | "stop" | "remove";
   readonly unit: UnitName;
-  /** Units whose stop or removal in this plan must be over before this job may begin. */
+  /** Units whose stop or removal, in this plan or under way, must be over before this job may begin; in name order. */
   readonly after: readonly UnitName[];
   readonly because: string;
 }
@@ -27,4 +30,30 @@ export interface Plan {
   readonly reload: boolean;
   /** In name order; `remove` stops the unit and takes its files away. */
   readonly jobs: readonly Job[];
+}
+
+/** What a machine was told and what it shows. There is no view without a manifest at hand. */
+export interface MachineView {
+  /** The manifest's units, in any order. */
+  readonly manifest: readonly ManifestEntry[];
+  /**
+   * Units as re-derived from the repository, at their entry's commit. One that is missing, or whose hash is not its
+   * entry's, is unknown and left exactly as it is. May also hold units that leave, so that their Conflicts= count.
+   */
+  readonly units: ReadonlyMap<UnitName, Unit>;
+  readonly placed: readonly PlacedUnit[];
+  /** At least of all placed units that systemd could be asked about; a missing one is unknown. */
+  readonly states: ReadonlyMap<UnitName, SystemdState>;
+  /** Names among the manifest's that the host itself uses, and where. */
+  readonly foreign: ReadonlyMap<UnitName, string>;
+  /** Units with a job under way: untouched in this pass. */
+  readonly busy: ReadonlySet<UnitName>;
+  /** True when an earlier pass wrote and was cut short before systemd read the files. */
+  readonly reloadDue?: boolean;
+}
+
+export interface Reconciliation {
+  readonly plan: Plan;
+  /** Units that this machine must not have, and why. */
+  readonly problems: ReadonlyMap<UnitName, Problem>;
 }

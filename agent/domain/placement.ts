@@ -1,6 +1,7 @@
 // Which machine runs what: the decisions of the engine, and the manifest by which a machine is told its share.
 import type { CommitId, MachineId, UnitHash, UnitName } from "./names.ts";
 import type { ProblemRecord } from "./problem.ts";
+import type { PlacementOptions, TargetState } from "./unit.ts";
 
 /** How new a manifest is: by epoch (the leader key's create revision), then by generation (rising within an epoch). */
 export interface Position {
@@ -38,6 +39,40 @@ export interface Placement {
   readonly on: MachineId;
 }
 
+/**
+ * Whether a machine is known to live. `presumed`: it was known before a change of leader or a return of the registry and
+ * has not had one full lease to come back; it keeps what it has and receives nothing. One in neither class is gone.
+ */
+export type Standing = "present" | "presumed";
+
+/** A machine, as far as placement looks at it. */
+export interface CandidateMachine {
+  readonly id: MachineId;
+  /** For a presumed machine as last known, or empty: its constraints are not judged. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly standing: Standing;
+}
+
+/** A unit, as far as placement looks at it; a Unit is one. */
+export interface WantedUnit {
+  readonly name: UnitName;
+  readonly target: TargetState;
+  readonly options: PlacementOptions;
+}
+
+/** Everything that a decision may depend on. No order in it has a meaning; names and ids are unique. */
+export interface ClusterState {
+  /** All units of the adopted commit, inactive ones too: a placed unit that is not among them is dropped. */
+  readonly wanted: readonly WantedUnit[];
+  readonly machines: readonly CandidateMachine[];
+  /** Also on machines that are gone. Several machines for one unit that is not global are a conflict of evidence. */
+  readonly placements: readonly Placement[];
+  /** Told to leave and not yet seen gone: counts for nothing, but the unit goes back there if it may. */
+  readonly leaving?: readonly Placement[];
+  /** Seen running: breaks the tie when a unit is placed on several machines. */
+  readonly running?: readonly Placement[];
+}
+
 export const refusalRules = [
   "machine-id",
   "metadata",
@@ -57,7 +92,11 @@ export interface Refusal {
   readonly example: string;
 }
 
-/** What the engine decided for one unit (for a global unit: for one unit on one machine). */
+/**
+ * What the engine decided for one unit (for a global unit: for one unit on one machine).
+ * `keep`: it stays. `place`: it goes there, away from `from`. `wait`: no machine takes it; `from`, when that machine is
+ * not gone, must let go of it. `drop`: that machine must let go of it.
+ */
 export type Decision =
   | { readonly kind: "keep"; readonly unit: UnitName; readonly on: MachineId }
   | {
@@ -69,6 +108,13 @@ export type Decision =
     }
   | { readonly kind: "wait"; readonly unit: UnitName; readonly refusals: readonly Refusal[]; readonly from?: MachineId }
   | { readonly kind: "drop"; readonly unit: UnitName; readonly on: MachineId; readonly because: string };
+
+/** A unit that has a new machine and waits until the old one has been seen to have stopped it. */
+export interface Handover {
+  readonly unit: UnitName;
+  readonly from: MachineId;
+  readonly to: MachineId;
+}
 
 /** The commit that the cluster runs, and the last one that it would not take. */
 export interface Revision {
