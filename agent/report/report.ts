@@ -1,7 +1,7 @@
 // From the picture of the cluster to what people and programs are shown of it. Front door of the room; pure.
 // The API answers with the reports; the commands turn them into tables and lines.
 import type { ClusterPicture } from "../domain/cluster.ts";
-import { type MachineId, byName } from "../domain/names.ts";
+import { type MachineId, byName, maxUnitNameBytes } from "../domain/names.ts";
 import type { Refusal, Revision } from "../domain/placement.ts";
 import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 import type {
@@ -15,6 +15,7 @@ import type {
 } from "../domain/report.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Table } from "../text/columns.ts";
+import { suggest } from "../text/suggest.ts";
 import { type FieldTable, type TextOptions, machineFields, tabulate, unitFields, unitFileFields } from "./fields.ts";
 import { clusterText, unitText } from "./lines.ts";
 import {
@@ -153,14 +154,18 @@ export function checkFields<Row>(fields: FieldTable<Row>, text: string): Checked
     .split(",")
     .map((name) => name.trim())
     .filter((name) => name !== "");
-  const valids = `Fields are ${Object.keys(fields.all).join(", ")}`;
-  if (names.length === 0) return invalid(new Problem("fields-empty", "Must define output format", { hint: valids }));
+  const known = Object.keys(fields.all);
+  const all = `Fields are ${known.join(", ")}`;
+  if (names.length === 0) return invalid(new Problem("fields-empty", "Must define output format", { hint: all }));
   const unknown = names.filter((name) => !Object.hasOwn(fields.all, name));
   if (unknown.length === 0) return valid(names);
   return invalid(
-    ...unknown.map(
-      (name) => new Problem("field-unknown", `Invalid key in output format: "${name.slice(0, 64)}"`, { hint: valids }),
-    ),
+    ...unknown.map((name) => {
+      const near = suggest(name, known);
+      return new Problem("field-unknown", `Invalid key in output format: "${name.slice(0, 64)}"`, {
+        hint: near === undefined ? all : `Did you mean ${near}? ${all}`,
+      });
+    }),
   );
 }
 
@@ -226,8 +231,11 @@ function findUnit(picture: ClusterPicture, name: string): Unit | undefined {
 function notFound(picture: ClusterPicture, name: string): Problem {
   const { adopted } = picture.revision;
   if (picture.desired === undefined && adopted !== undefined) return commitMissing(adopted);
-  return new Problem("unit-unknown", `Cannot find unit "${name.slice(0, 255)}"`, {
-    hint: "flotilla list-unit-files shows every unit of the adopted commit",
+  const known = [...(picture.desired?.units.keys() ?? []), ...(picture.desired?.templates.keys() ?? [])];
+  const near = suggest(name.slice(0, maxUnitNameBytes), known);
+  return new Problem("unit-unknown", `Cannot find unit "${name.slice(0, maxUnitNameBytes)}"`, {
+    hint:
+      near === undefined ? "flotilla list-unit-files shows every unit of the adopted commit" : `Did you mean ${near}?`,
   });
 }
 

@@ -1,0 +1,124 @@
+// Puts the API on a unix socket that root and its group may use. The one importer of @hono/node-server.
+// A socket left behind by a dead agent is replaced; one that a living agent answers on is never touched.
+import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
+import type { Server } from "node:http";
+import { connect } from "node:net";
+import { dirname } from "node:path";
+import { createAdaptorServer } from "@hono/node-server";
+import { Problem } from "../domain/problem.ts";
+import type { ApiHandler, ApiServer } from "../ports/api-server.ts";
+import { checkSocketPath } from "./socket-path.ts";
+
+/** Requests and event streams together. */
+const maxConnections = 256;
+const headersTimeoutMs = 10_000;
+const requestTimeoutMs = 30_000;
+const keepAliveTimeoutMs = 5_000;
+const maxHeaderBytes = 16 * 1024;
+/** How long running requests may take when the server closes. */
+const closeGraceMs = 2_000;
+/** A socket that neither answers nor refuses within this belongs to somebody. */
+const probeTimeoutMs = 1_000;
+
+/**
+ * Listens on `socket`, mode 0660; makes its folder when there is none. Rejects with Problem "api-socket-taken" (another
+ * agent answers there), "api-socket-foreign" (something else lies there), "api-socket-path" (too long) or "api-socket".
+ */
+export async function serveApi(handler: ApiHandler, options: { readonly socket: string }): Promise<ApiServer> {
+  const { socket } = options;
+  checkSocketPath(socket);
+  const server = createAdaptorServer({
+    fetch: (request) => handler.handle(request),
+    overrideGlobalObjects: false,
+    hostname: "localhost",
+    serverOptions: {
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      keepAliveTimeout: keepAliveTimeoutMs,
+      maxHeaderSize: maxHeaderBytes,
+    },
+  }) as Server;
+  server.maxConnections = maxConnections;
+  try {
+    await mkdir(dirname(socket), { recursive: true, mode: 0o755 });
+    await clearStale(socket);
+    await listen(server, socket);
+    await chmod(socket, 0o660);
+  } catch (error) {
+    server.close();
+    if (error instanceof Problem) throw error;
+    throw new Problem("api-socket", `Cannot listen on "${socket}"`, {
+      hint: "The agent needs the right to make files in that folder",
+      cause: error,
+    });
+  }
+  let closing: Promise<void> | undefined;
+  return { socket, close: () => (closing ??= close(server, handler)) };
+}
+
+/** Takes away what a dead agent left at the path. */
+async function clearStale(socket: string): Promise<void> {
+  const found = await lstat(socket).catch((error: unknown) => {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new Problem("api-socket-foreign", `Cannot listen on "${socket}": it is there and is not a socket`, {
+      hint: "Remove it, or set another path for the API socket",
+    });
+  }
+  if (await isAnswered(socket)) {
+    throw new Problem("api-socket-taken", `Cannot listen on "${socket}": another agent answers there`, {
+      hint: "One agent runs on a machine: systemctl status flotilla",
+    });
+  }
+  const again = await lstat(socket);
+  if (again.ino === found.ino && again.dev === found.dev) await unlink(socket);
+}
+
+/** Whether a process listens on the socket. Only a clear refusal says that none does. */
+function isAnswered(socket: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const probe = connect(socket);
+    probe.setTimeout(probeTimeoutMs);
+    const end = (settle: () => void): void => {
+      probe.destroy();
+      settle();
+    };
+    probe.once("connect", () => end(() => resolve(true)));
+    probe.once("timeout", () => end(() => resolve(true)));
+    probe.once("error", (error) => {
+      if (hasCode(error, "ECONNREFUSED") || hasCode(error, "ENOENT")) end(() => resolve(false));
+      // EAGAIN: its queue of connections is full, so somebody owns it
+      else if (hasCode(error, "EAGAIN")) end(() => resolve(true));
+      else end(() => reject(error));
+    });
+  });
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ path }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+async function close(server: Server, handler: ApiHandler): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  handler.endStreams();
+  server.closeIdleConnections();
+  const cutOff = setTimeout(() => server.closeAllConnections(), closeGraceMs);
+  try {
+    await closed;
+  } finally {
+    clearTimeout(cutOff);
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
