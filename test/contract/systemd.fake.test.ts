@@ -1,0 +1,22 @@
+// The fake keeps the contract of the real one.
+import { FakeSystemd, type FakeStart } from "../fakes/fake-systemd.ts";
+import { type Behaviour, systemdContract } from "./systemd.ts";
+
+const starts: Readonly<Record<Behaviour, FakeStart>> = {
+  stays: { kind: "up", sub: "exited" },
+  fails: { kind: "fails", status: 3 },
+  hangs: { kind: "hangs" },
+  "missing-dependency": { kind: "needs", unit: "nowhere.service", how: "missing" },
+  "failed-dependency": { kind: "needs", unit: "contract-broken.service", how: "failed" },
+};
+
+systemdContract("fake", async () => {
+  const machine = new FakeSystemd();
+  return {
+    open: () => machine.open(),
+    behave: (name, behaviour) => machine.onStart(name, starts[behaviour]),
+    addHostUnit: async (name, where) => machine.addHostUnit(name, `/${where}/${name}`),
+    hostUnitIntact: async (name) => machine.hostUnit(name) !== undefined,
+    close: async () => undefined,
+  };
+});

@@ -1,0 +1,326 @@
+// What every systemd adapter must do: each sentence of ports/systemd.ts as a test. Run against the fake
+// (systemd.fake.test.ts) and against a real systemd in a private machine (test/system/systemd.test.ts).
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { type UnitName, parseUnitName } from "../../agent/domain/names.ts";
+import { Problem } from "../../agent/domain/problem.ts";
+import type { Unit } from "../../agent/domain/unit.ts";
+import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
+import { unitHash } from "../../agent/text/hash.ts";
+
+/** What a unit's text does when it is started; a fake has to be told, a real systemd does it. */
+export type Behaviour = "stays" | "fails" | "hangs" | "missing-dependency" | "failed-dependency";
+
+export interface SystemdHarness {
+  /** An agent's handle; after `close` of one the next stands for the restarted agent. */
+  open(): Systemd;
+  /** Before a unit of this name is started. */
+  behave(name: UnitName, behaviour: Behaviour): void;
+  /** A unit that the host has of its own, as a file in the runtime folder or elsewhere in systemd's search path. */
+  addHostUnit(name: UnitName, where: "runtime" | "elsewhere"): Promise<void>;
+  /** Whether the host's unit is still as it was. */
+  hostUnitIntact(name: UnitName): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** Bound on every wait of these tests. */
+const patienceMs = 20_000;
+
+export const texts: Readonly<Record<Behaviour, string>> = {
+  stays: "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+  fails: "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'\n",
+  hangs: "[Service]\nType=oneshot\nExecStart=/bin/sleep 600\nTimeoutStopSec=2\n",
+  "missing-dependency": "[Unit]\nRequires=nowhere.service\n[Service]\nExecStart=/bin/true\n",
+  "failed-dependency":
+    "[Unit]\nRequires=contract-broken.service\nAfter=contract-broken.service\n[Service]\nExecStart=/bin/true\n",
+};
+
+export function unitName(text: string): UnitName {
+  const name = parseUnitName(text);
+  assert.ok(name.ok, text);
+  return name.value;
+}
+
+export function unit(name: UnitName, text: string, dropIns: readonly { name: string; text: string }[] = []): Unit {
+  return {
+    name,
+    file: name,
+    text,
+    dropIns: dropIns.map((each) => ({ ...each, file: `${name}.d/${each.name}` })),
+    hash: unitHash(text, dropIns),
+    target: "launched",
+    options: {
+      machineId: undefined,
+      machineOf: [],
+      metadata: [],
+      conflicts: [],
+      replaces: [],
+      global: false,
+    },
+    onChange: "restart",
+    description: undefined,
+    hasInstall: [text, ...dropIns.map((each) => each.text)].some((each) => each.includes("[Install]")),
+  };
+}
+
+export function systemdContract(name: string, start: () => Promise<SystemdHarness>): void {
+  describe(`systemd contract: ${name}`, () => {
+    let harness: SystemdHarness;
+    let systemd: Systemd;
+    let count = 0;
+    /** A unit of each test's own. */
+    const fresh = (behaviour: Behaviour, type = "service"): Unit => {
+      const made = unit(unitName(`contract-${++count}@a.${type}`), texts[behaviour]);
+      harness.behave(made.name, behaviour);
+      return made;
+    };
+    const place = async (...units: Unit[]): Promise<void> => {
+      assert.deepEqual(await systemd.write(units), new Map());
+      assert.deepEqual(await systemd.enable(units.map((each) => each.name)), new Map());
+      await systemd.reload();
+    };
+    const run = (job: "start" | "stop" | "restart" | "reload", which: UnitName): Promise<JobResult> =>
+      systemd.run(job, which, AbortSignal.timeout(patienceMs));
+    const stateOf = async (which: UnitName) => (await systemd.states([which])).get(which)!;
+    const placedNames = async () => (await systemd.placed()).map((each) => each.name);
+    /** Resolves when a change was told after which `condition` holds. */
+    const until = (which: UnitName, condition: (active: string) => boolean): Promise<void> =>
+      new Promise((resolve, reject) => {
+        const signal = AbortSignal.timeout(patienceMs);
+        const look = async (): Promise<void> => {
+          const { active } = await stateOf(which);
+          if (!condition(active)) return;
+          stop();
+          resolve();
+        };
+        const stop = systemd.onChange((names) => {
+          if (names === undefined || names.has(which)) look().catch(reject);
+        });
+        signal.addEventListener("abort", () => {
+          stop();
+          reject(new Error(`${which} did not change as expected`));
+        });
+        look().catch(reject);
+      });
+
+    before(async () => {
+      harness = await start();
+      systemd = harness.open();
+    });
+    after(async () => {
+      await systemd.close();
+      await harness.close();
+    });
+
+    test("what was written is placed, with its own hash, in name order", async () => {
+      const [second, first] = [fresh("stays"), fresh("stays")].sort((a, b) => (a.name < b.name ? 1 : -1));
+      await place(second!, first!);
+      const placed = await systemd.placed();
+      assert.deepEqual(
+        placed.map((each) => each.name),
+        placed.map((each) => each.name).sort(),
+      );
+      for (const each of [first!, second!]) {
+        assert.deepEqual(
+          placed.find((other) => other.name === each.name),
+          { name: each.name, hash: each.hash, launched: undefined },
+        );
+      }
+    });
+
+    test("a started unit is active, and stays so until it is stopped", async () => {
+      const made = fresh("stays");
+      await place(made);
+      const before = await stateOf(made.name);
+      assert.deepEqual([before.load, before.active], ["loaded", "inactive"]);
+      assert.deepEqual(await run("start", made.name), { result: "done" });
+      const state = await stateOf(made.name);
+      assert.deepEqual(
+        [state.load, state.active, state.sub, state.result, state.restarts],
+        ["loaded", "active", "exited", "success", 0],
+      );
+      assert.ok(Math.abs(Date.now() - state.sinceMs) < patienceMs, `since ${state.sinceMs}`);
+      assert.deepEqual(await run("start", made.name), { result: "done" }, "once more changes nothing");
+      assert.deepEqual(await run("restart", made.name), { result: "done" });
+      assert.deepEqual(await run("stop", made.name), { result: "done" });
+      assert.equal((await stateOf(made.name)).active, "inactive");
+    });
+
+    test("a change of state is told by name", async () => {
+      const made = fresh("stays");
+      await place(made);
+      const active = until(made.name, (state) => state === "active");
+      await run("start", made.name);
+      await active;
+      const inactive = until(made.name, (state) => state === "inactive");
+      await run("stop", made.name);
+      await inactive;
+    });
+
+    test("a unit that fails to start is that unit's problem, in words", async () => {
+      const [bad, good] = [fresh("fails"), fresh("stays")];
+      await place(bad, good);
+      const [failed, done] = await Promise.all([run("start", bad.name), run("start", good.name)]);
+      assert.equal(failed.result, "failed");
+      assert.equal(failed.problem?.message, `Cannot start unit "${bad.name}"`);
+      assert.match(failed.problem.hint ?? "", /status 3/);
+      assert.deepEqual(done, { result: "done" });
+      const state = await stateOf(bad.name);
+      assert.deepEqual([state.active, state.sub, state.result], ["failed", "failed", "exit-code"]);
+    });
+
+    test("a unit that requires one that does not exist is refused, with its name", async () => {
+      const made = fresh("missing-dependency");
+      await place(made);
+      const { result, problem } = await run("start", made.name);
+      assert.equal(result, "refused");
+      assert.match(problem?.hint ?? "", /nowhere\.service/);
+      assert.ok(problem?.cause instanceof Error);
+    });
+
+    test("a unit whose requirement fails says which", async () => {
+      const broken = unit(unitName("contract-broken.service"), texts.fails);
+      harness.behave(broken.name, "fails");
+      const made = fresh("failed-dependency");
+      await place(broken, made);
+      const { result, problem } = await run("start", made.name);
+      assert.equal(result, "dependency");
+      assert.match(problem?.hint ?? "", /contract-broken\.service/);
+    });
+
+    test("giving up a wait leaves the job as it is; stopping the unit cancels it", async () => {
+      const made = fresh("hangs");
+      await place(made);
+      const over = new AbortController();
+      const given = systemd.run("start", made.name, over.signal);
+      const waiting = run("start", made.name);
+      await until(made.name, (active) => active === "activating");
+      over.abort(new Error("Enough"));
+      await assert.rejects(given, (error) => error instanceof Problem && error.code === "aborted");
+      assert.equal((await stateOf(made.name)).active, "activating");
+      assert.deepEqual(await run("stop", made.name), { result: "done" });
+      const { result, problem } = await waiting;
+      assert.equal(result, "canceled");
+      assert.ok(problem instanceof Problem);
+    });
+
+    test("a job of a unit that does not exist is refused", async () => {
+      const { result, problem } = await run("start", unitName("never-written.service"));
+      assert.equal(result, "refused");
+      assert.equal(problem?.message, 'Cannot start unit "never-written.service"');
+    });
+
+    test("changed text takes the old one's place", async () => {
+      const made = fresh("stays");
+      await place(made);
+      await run("start", made.name);
+      const changed = unit(made.name, `${made.text}# no change to systemd\nEnvironment=A=1\n`);
+      await place(changed);
+      assert.equal((await stateOf(made.name)).active, "active", "writing alone restarts nothing");
+      assert.deepEqual(await run("restart", made.name), { result: "done" });
+      const placed = await systemd.placed();
+      assert.equal(placed.find((each) => each.name === made.name)?.hash, changed.hash);
+    });
+
+    test("drop-ins count, in the order given and not in that of their names", async () => {
+      const base = fresh("fails");
+      const made = unit(base.name, base.text, [
+        { name: "90-first.conf", text: "[Service]\nRemainAfterExit=no\nExecStart=\nExecStart=/bin/false\n" },
+        { name: "10-second.conf", text: "[Service]\nRemainAfterExit=yes\nExecStart=\nExecStart=/bin/true\n" },
+      ]);
+      await place(made);
+      harness.behave(made.name, "stays");
+      assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.hash, made.hash);
+      assert.deepEqual(await run("start", made.name), { result: "done" });
+      assert.equal((await stateOf(made.name)).active, "active");
+      await place(base);
+      harness.behave(made.name, "fails");
+      assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.hash, base.hash);
+      assert.equal((await run("restart", made.name)).result, "failed", "dropped drop-ins count no longer");
+    });
+
+    test("a name that the host uses is foreign, and its unit is not touched", async () => {
+      for (const where of ["runtime", "elsewhere"] as const) {
+        const made = unit(unitName(`contract-host-${where}.service`), texts.stays);
+        await harness.addHostUnit(made.name, where);
+        const other = fresh("stays");
+        const foreign = await systemd.foreign([other.name, made.name]);
+        assert.deepEqual([...foreign.keys()], [made.name]);
+        assert.match(foreign.get(made.name) ?? "", /contract-host/);
+        if (where === "runtime") {
+          const problems = await systemd.write([made, other]);
+          assert.deepEqual([...problems.keys()], [made.name]);
+          assert.equal(problems.get(made.name)?.code, "unit-foreign");
+          assert.ok((await placedNames()).includes(other.name), "the others are written");
+          await assert.rejects(systemd.remove(made.name), Problem);
+        }
+        assert.ok(!(await placedNames()).includes(made.name));
+        assert.ok(await harness.hostUnitIntact(made.name));
+      }
+    });
+
+    test("units of ours are not foreign", async () => {
+      const made = fresh("stays");
+      await place(made);
+      await run("start", made.name);
+      assert.deepEqual(await systemd.foreign([made.name]), new Map());
+    });
+
+    test("a unit that systemd does not know is not-found and dead", async () => {
+      const name = unitName("contract-unknown.service");
+      assert.deepEqual(
+        await systemd.states([name]),
+        new Map([[name, { load: "not-found", active: "inactive", sub: "dead", result: "", sinceMs: 0, restarts: 0 }]]),
+      );
+      assert.deepEqual(await systemd.states([]), new Map());
+    });
+
+    test("a removed unit is gone, its failure too, and may be removed again", async () => {
+      const [good, bad] = [fresh("stays"), fresh("fails")];
+      await place(good, bad);
+      await run("start", good.name);
+      await run("start", bad.name);
+      await run("stop", good.name);
+      for (const each of [good, bad, good]) await systemd.remove(each.name);
+      const names = await placedNames();
+      assert.ok(!names.includes(good.name) && !names.includes(bad.name));
+      await systemd.reload();
+      for (const each of [good, bad]) assert.equal((await stateOf(each.name)).load, "not-found");
+    });
+
+    test("[Install] is honoured, but never at the cost of the host's own units", async () => {
+      const host = unitName("contract-host-alias.service");
+      await harness.addHostUnit(host, "elsewhere");
+      const good = unit(fresh("stays").name, `${texts.stays}[Install]\nWantedBy=default.target\n`);
+      const bad = unit(fresh("stays").name, `${texts.stays}[Install]\nAlias=${host}\n`);
+      assert.deepEqual(await systemd.write([good, bad]), new Map());
+      const problems = await systemd.enable([good.name, bad.name]);
+      assert.deepEqual([...problems.keys()], [bad.name]);
+      assert.match(problems.get(bad.name)?.hint ?? "", /contract-host-alias\.service/);
+      assert.ok(await harness.hostUnitIntact(host));
+      await systemd.reload();
+      // A second text that asks for less, then the removal: each leaves the unit's own files whole or gone.
+      await place(unit(good.name, texts.stays));
+      assert.deepEqual(await run("start", good.name), { result: "done" });
+      await run("stop", good.name);
+      await systemd.remove(good.name);
+      await systemd.remove(bad.name);
+      assert.ok(!(await placedNames()).includes(good.name));
+    });
+
+    test("a restarted agent finds everything as it was", async () => {
+      const made = fresh("stays");
+      await place(made);
+      await run("start", made.name);
+      await systemd.noteLaunched(made.name, made.hash);
+      const before = [await systemd.placed(), await stateOf(made.name)];
+      await systemd.close();
+      await assert.rejects(stateOf(made.name), Problem);
+      systemd = harness.open();
+      assert.deepEqual([await systemd.placed(), await stateOf(made.name)], before);
+      assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.launched, made.hash);
+      await systemd.noteLaunched(made.name, undefined);
+      assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.launched, undefined);
+    });
+  });
+}

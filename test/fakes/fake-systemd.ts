@@ -1,0 +1,287 @@
+// A machine's systemd in memory, behind ports/systemd.ts: what a test wants to happen it says beforehand.
+// Units and their states outlive the agent's handles (`open`), as they do on a machine; `reboot` ends them.
+import { type UnitHash, type UnitName, byName } from "../../agent/domain/names.ts";
+import { Problem } from "../../agent/domain/problem.ts";
+import type { SystemdState } from "../../agent/domain/status.ts";
+import type { Unit } from "../../agent/domain/unit.ts";
+import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
+import { unitHash } from "../../agent/text/hash.ts";
+
+export type FakeJob = "start" | "stop" | "restart" | "reload";
+
+/**
+ * How a start (or restart) of a unit goes: up and staying so; failed with this exit status; not ending until `finish` or
+ * a stop; refused or failed because of another unit.
+ */
+export type FakeStart =
+  | { readonly kind: "up"; readonly sub?: string }
+  | { readonly kind: "fails"; readonly status: number }
+  | { readonly kind: "hangs" }
+  | { readonly kind: "needs"; readonly unit: string; readonly how: "missing" | "failed" };
+
+export interface FakeSystemdOptions {
+  readonly wallMs?: () => number;
+}
+
+interface Lying {
+  readonly text: string;
+  readonly dropIns: Unit["dropIns"];
+  readonly launched: UnitHash | undefined;
+}
+
+interface Hanging {
+  readonly job: FakeJob;
+  readonly end: (result: JobResult) => void;
+}
+
+const notFound: SystemdState = {
+  load: "not-found",
+  active: "inactive",
+  sub: "dead",
+  result: "",
+  sinceMs: 0,
+  restarts: 0,
+};
+
+export class FakeSystemd {
+  /** Everything that was asked of systemd, in order: `write web.service`, `reload`, `start web.service`. */
+  readonly asked: string[] = [];
+
+  readonly #wallMs: () => number;
+  readonly #lying = new Map<UnitName, Lying>();
+  readonly #states = new Map<UnitName, SystemdState>();
+  readonly #host = new Map<UnitName, string>();
+  readonly #starts = new Map<UnitName, FakeStart>();
+  readonly #hanging = new Map<UnitName, Set<Hanging>>();
+  readonly #unwritable = new Map<UnitName, Problem>();
+  readonly #listeners = new Set<(names: ReadonlySet<UnitName> | undefined) => void>();
+  #reachable = true;
+
+  constructor(options: FakeSystemdOptions = {}) {
+    this.#wallMs = options.wallMs ?? Date.now;
+  }
+
+  /** How `name` starts from now on; without this every unit comes up. */
+  onStart(name: UnitName, start: FakeStart): void {
+    this.#starts.set(name, start);
+  }
+
+  /** The host has a unit of this name itself. */
+  addHostUnit(name: UnitName, where: string): void {
+    this.#host.set(name, where);
+  }
+
+  hostUnit(name: UnitName): string | undefined {
+    return this.#host.get(name);
+  }
+
+  /** Writes of `name` fail with this, until undefined. */
+  failWrites(name: UnitName, problem: Problem | undefined): void {
+    if (problem === undefined) this.#unwritable.delete(name);
+    else this.#unwritable.set(name, problem);
+  }
+
+  /** What happens to a unit without the agent's doing: it crashes, ends, is stopped by hand. */
+  setState(name: UnitName, change: Partial<SystemdState>): void {
+    const state = { ...this.state(name), ...change };
+    const moved = change.active !== undefined && change.active !== this.state(name).active;
+    this.#states.set(name, moved && change.sinceMs === undefined ? { ...state, sinceMs: this.#wallMs() } : state);
+    this.#tell(new Set([name]));
+  }
+
+  state(name: UnitName): SystemdState {
+    const known = this.#states.get(name);
+    if (known !== undefined) return known;
+    if (!this.#lying.has(name) && !this.#host.has(name)) return notFound;
+    const result = /\.(target|slice)$/.test(name) ? "" : "success";
+    return { ...notFound, load: "loaded", result };
+  }
+
+  /** The text that lies there; undefined when the unit is not placed. */
+  textOf(name: UnitName): string | undefined {
+    return this.#lying.get(name)?.text;
+  }
+
+  /** Ends a job that hangs. */
+  finish(name: UnitName, result: "done" | "failed"): void {
+    if (result === "done") this.setState(name, { load: "loaded", active: "active", sub: "running", result: "success" });
+    else this.setState(name, { load: "loaded", active: "failed", sub: "failed", result: "timeout" });
+    this.#endHanging(name, (job) =>
+      result === "done"
+        ? { result }
+        : { result, problem: failure(job, name, "It was not up within its TimeoutStartSec=") },
+    );
+  }
+
+  /** The connection is lost: every call is rejected until `reconnect`. */
+  disconnect(): void {
+    this.#reachable = false;
+  }
+
+  reconnect(): void {
+    this.#reachable = true;
+    this.#tell(undefined);
+  }
+
+  /** Runtime files and states are gone; the host's own units are not. */
+  reboot(): void {
+    for (const name of [...this.#hanging.keys()]) this.#endHanging(name, (job) => canceled(job, name));
+    this.#lying.clear();
+    this.#states.clear();
+  }
+
+  /** An agent's handle. */
+  open(): Systemd {
+    const own = new Set<(names: ReadonlySet<UnitName> | undefined) => void>();
+    const over = new AbortController();
+    const reach = (): void => {
+      if (over.signal.aborted) throw new Problem("aborted", "Cannot use a closed connection to systemd");
+      if (!this.#reachable) throw new Problem("systemd-unreachable", "Cannot reach systemd");
+    };
+    return {
+      placed: async () =>
+        [...this.#lying]
+          .sort(([a], [b]) => byName(a, b))
+          .map(([name, { text, dropIns, launched }]) => ({ name, hash: unitHash(text, dropIns), launched })),
+      foreign: async (names) => {
+        reach();
+        return new Map(names.flatMap((name) => (this.#host.has(name) ? [[name, this.#host.get(name) ?? ""]] : [])));
+      },
+      states: async (names) => {
+        reach();
+        return new Map(names.map((name) => [name, this.state(name)]));
+      },
+      write: async (units) => new Map(units.flatMap((unit) => this.#write(unit))),
+      enable: async (names) => {
+        reach();
+        return new Map(names.flatMap((name) => this.#enable(name)));
+      },
+      reload: async () => {
+        reach();
+        this.asked.push("reload");
+      },
+      run: async (job, name, signal) => {
+        reach();
+        return this.#run(job, name, AbortSignal.any([signal, over.signal]));
+      },
+      noteLaunched: async (name, hash) => {
+        const lying = this.#lying.get(name);
+        if (lying !== undefined) this.#lying.set(name, { ...lying, launched: hash });
+      },
+      remove: async (name) => {
+        reach();
+        const where = this.#host.get(name);
+        if (where !== undefined) throw foreignProblem(name, where);
+        this.asked.push(`remove ${name}`);
+        this.#lying.delete(name);
+        this.#states.delete(name);
+      },
+      onChange: (listener) => {
+        own.add(listener);
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
+      close: async () => {
+        over.abort(new Error("closed"));
+        for (const listener of own) this.#listeners.delete(listener);
+      },
+    };
+  }
+
+  #write(unit: Unit): [UnitName, Problem][] {
+    const where = this.#host.get(unit.name);
+    const problem = where === undefined ? this.#unwritable.get(unit.name) : foreignProblem(unit.name, where);
+    if (problem !== undefined) return [[unit.name, problem]];
+    this.asked.push(`write ${unit.name}`);
+    const launched = this.#lying.get(unit.name)?.launched;
+    this.#lying.set(unit.name, { text: unit.text, dropIns: unit.dropIns, launched });
+    return [];
+  }
+
+  #enable(name: UnitName): [UnitName, Problem][] {
+    const alias = /^Alias=(.*)$/m.exec(this.#lying.get(name)?.text ?? "")?.[1];
+    const taken = [...this.#host.keys()].find((host) => host === alias);
+    if (taken === undefined) return [];
+    const hint = `${taken} is the machine's own (${this.#host.get(taken) ?? ""})`;
+    return [[name, new Problem("systemd-enable", `Cannot enable unit "${name}"`, { hint })]];
+  }
+
+  async #run(job: FakeJob, name: UnitName, signal: AbortSignal): Promise<JobResult> {
+    this.asked.push(`${job} ${name}`);
+    const state = this.state(name);
+    if (state.load === "not-found" && job !== "stop") return refused(job, name, "systemd has no such unit");
+    switch (job) {
+      case "stop":
+        this.#endHanging(name, (hanging) => canceled(hanging, name));
+        this.setState(name, { active: "inactive", sub: "dead" });
+        return { result: "done" };
+      case "reload":
+        if (state.active !== "active") return refused(job, name, "It is not active");
+        return { result: "done" };
+      case "start":
+        if (state.active === "active") return { result: "done" };
+        return this.#start(job, name, signal);
+      case "restart":
+        return this.#start(job, name, signal);
+    }
+  }
+
+  async #start(job: FakeJob, name: UnitName, signal: AbortSignal): Promise<JobResult> {
+    const start = this.#starts.get(name) ?? { kind: "up" };
+    switch (start.kind) {
+      case "up":
+        this.setState(name, { load: "loaded", active: "active", sub: start.sub ?? "running", result: "success" });
+        return { result: "done" };
+      case "fails":
+        this.setState(name, { load: "loaded", active: "failed", sub: "failed", result: "exit-code" });
+        return { result: "failed", problem: failure(job, name, `Its main process exited with status ${start.status}`) };
+      case "needs":
+        if (start.how === "missing") {
+          return refused(job, name, `It requires ${start.unit}, which this machine does not have`);
+        }
+        return { result: "dependency", problem: failure(job, name, `It needs ${start.unit} (failed)`) };
+      case "hangs":
+        this.setState(name, { load: "loaded", active: "activating", sub: "start" });
+        return this.#hang(job, name, signal);
+    }
+  }
+
+  #hang(job: FakeJob, name: UnitName, signal: AbortSignal): Promise<JobResult> {
+    return new Promise((resolve, reject) => {
+      const jobs = this.#hanging.get(name) ?? new Set();
+      const hanging: Hanging = { job, end: resolve };
+      this.#hanging.set(name, jobs.add(hanging));
+      const leave = (): void => {
+        jobs.delete(hanging);
+        reject(new Problem("aborted", "Cannot go on waiting for systemd", { cause: signal.reason }));
+      };
+      if (signal.aborted) leave();
+      else signal.addEventListener("abort", leave, { once: true });
+    });
+  }
+
+  #endHanging(name: UnitName, result: (job: FakeJob) => JobResult): void {
+    for (const hanging of this.#hanging.get(name) ?? []) hanging.end(result(hanging.job));
+    this.#hanging.delete(name);
+  }
+
+  #tell(names: ReadonlySet<UnitName> | undefined): void {
+    for (const listener of [...this.#listeners]) setImmediate(listener, names);
+  }
+}
+
+function failure(job: FakeJob, name: UnitName, hint: string, cause?: unknown): Problem {
+  return new Problem("systemd-job", `Cannot ${job} unit "${name}"`, { hint, cause });
+}
+
+function refused(job: FakeJob, name: UnitName, hint: string): JobResult {
+  return { result: "refused", problem: failure(job, name, hint, new Error(`Unit ${name} cannot be loaded`)) };
+}
+
+function canceled(job: FakeJob, name: UnitName): JobResult {
+  return { result: "canceled", problem: failure(job, name, "Another job for the unit took its place") };
+}
+
+function foreignProblem(name: UnitName, where: string): Problem {
+  return new Problem("unit-foreign", `Cannot place unit "${name}": this machine has one of its own at ${where}`);
+}

@@ -1,0 +1,180 @@
+// The real adapter keeps the contract, against a real systemd in a private machine.
+import assert from "node:assert/strict";
+import { mkdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { createClock } from "../../agent/adapters/clock.ts";
+import { managerInterface, managerPath } from "../../agent/adapters/systemd/connection.ts";
+import { Peer } from "../../agent/adapters/systemd/peer.ts";
+import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
+import type { UnitName } from "../../agent/domain/names.ts";
+import { Problem } from "../../agent/domain/problem.ts";
+import type { Log } from "../../agent/ports/log.ts";
+import type { Systemd } from "../../agent/ports/systemd.ts";
+import { systemdContract, texts, unit, unitName } from "../contract/systemd.ts";
+import { type TestMachine, machinesMissing, startTestMachine } from "./machines.ts";
+
+const silent: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  with: () => silent,
+};
+
+function open(machine: TestMachine, concurrency = 20): Systemd {
+  return createSystemd({
+    scope: "user",
+    address: machine.systemdAddress,
+    unitDirectory: machine.unitDirectory,
+    runDirectory: join(machine.directory, "flotilla"),
+    concurrency,
+    clock: createClock(),
+    log: silent,
+  });
+}
+
+const missing = await machinesMissing();
+
+if (missing !== undefined) test("systemd on a private machine", { skip: missing }, () => undefined);
+else {
+  systemdContract("systemd", async () => {
+    const machine = await startTestMachine("contract");
+    const elsewhere = join(machine.directory, "units");
+    const file = (name: UnitName, where: string): string =>
+      join(where === "runtime" ? machine.unitDirectory : elsewhere, name);
+    const hostText = `# the host's own\n${texts.stays}`;
+    const places = new Map<UnitName, string>();
+    return {
+      open: () => open(machine),
+      behave: () => undefined,
+      addHostUnit: async (name, where) => {
+        places.set(name, file(name, where));
+        await writeFile(file(name, where), hostText);
+      },
+      hostUnitIntact: async (name) => (await readFile(places.get(name) ?? "", "utf8")) === hostText,
+      close: () => machine.dispose(),
+    };
+  });
+
+  describe("systemd on a private machine", () => {
+    let machine: TestMachine;
+    let systemd: Systemd;
+    const patience = (): AbortSignal => AbortSignal.timeout(20_000);
+
+    before(async () => {
+      machine = await startTestMachine("adapter");
+      systemd = open(machine);
+    });
+    after(async () => {
+      await systemd.close();
+      await machine.dispose();
+    });
+
+    test("what a crash left half done is healed", async () => {
+      const folder = join(machine.directory, "flotilla");
+      const [unlinked, foreign] = [unitName("heal-a.service"), unitName("heal-b.service")];
+      await systemd.write([unit(unlinked, texts.stays), unit(foreign, texts.stays)]);
+      await rm(join(machine.unitDirectory, unlinked));
+      await rm(join(machine.unitDirectory, foreign));
+      await symlink("/dev/null", join(machine.unitDirectory, foreign));
+      await symlink(join(folder, "units", "heal-c.service"), join(machine.unitDirectory, "heal-c.service"));
+      await mkdir(join(folder, "unfinished"), { recursive: true });
+      await writeFile(join(folder, "unfinished", "99"), "half a un");
+      await systemd.close();
+      systemd = open(machine);
+      const placed = (await systemd.placed()).map((each) => each.name);
+      assert.deepEqual(placed, [unlinked], "what the host took since is not ours any more");
+      assert.equal(await readlink(join(machine.unitDirectory, unlinked)), join(folder, "units", unlinked));
+      assert.equal(await readlink(join(machine.unitDirectory, foreign)), "/dev/null");
+      await assert.rejects(readlink(join(machine.unitDirectory, "heal-c.service")), { code: "ENOENT" });
+      await assert.rejects(readFile(join(folder, "unfinished", "99")), { code: "ENOENT" });
+      await rm(join(machine.unitDirectory, foreign));
+    });
+
+    test("a reload that an agent did not come to do is done by the next", async () => {
+      const name = unitName("due.service");
+      await systemd.write([unit(name, texts.stays)]);
+      await systemd.reload();
+      assert.equal((await systemd.run("start", name, patience())).result, "done");
+      await systemd.write([unit(name, texts.fails)]);
+      await systemd.close();
+      systemd = open(machine);
+      assert.equal((await systemd.run("restart", name, patience())).result, "failed", "the new text is in force");
+    });
+
+    test("starts that hang do not hold up the others", async () => {
+      await systemd.close();
+      systemd = open(machine, 1);
+      const [hanging, good] = [unitName("hanging.service"), unitName("good.service")];
+      await systemd.write([unit(hanging, texts.hangs), unit(good, texts.stays)]);
+      await systemd.reload();
+      const over = new AbortController();
+      const hung = systemd.run("start", hanging, over.signal);
+      assert.deepEqual(await systemd.run("start", good, patience()), { result: "done" });
+      over.abort();
+      await assert.rejects(hung, Problem);
+      await systemd.run("stop", hanging, patience());
+      await systemd.close();
+      systemd = open(machine);
+    });
+
+    test("a systemd that is executed anew is found again, and a job that ended meanwhile is known", async () => {
+      const name = unitName("slow.service");
+      const text = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sleep 1\n";
+      await systemd.write([unit(name, text)]);
+      await systemd.reload();
+      const back = new Promise<void>((resolve) => {
+        const stop = systemd.onChange((names) => {
+          if (names !== undefined) return;
+          stop();
+          resolve();
+        });
+      });
+      const started = systemd.run("start", name, patience());
+      await execAnew(machine);
+      await back;
+      assert.deepEqual(await started, { result: "done" });
+      assert.equal((await systemd.states([name])).get(name)?.active, "active");
+    });
+
+    test("a machine that is gone rejects calls, in time, and ends waits on close", async () => {
+      const other = await startTestMachine("gone");
+      const lost = open(other);
+      const name = unitName("lost.service");
+      await lost.write([unit(name, texts.hangs)]);
+      await lost.reload();
+      const waiting = lost.run("start", name, patience());
+      const ended = assert.rejects(waiting, (error) => error instanceof Problem);
+      await other.kill();
+      await assert.rejects(
+        lost.states([name]),
+        (error) => error instanceof Problem && error.code === "systemd-unreachable",
+      );
+      await lost.close();
+      await ended;
+      await other.dispose();
+    });
+
+    test("200 units cost one listing", async () => {
+      const names = Array.from({ length: 200 }, (_, at) => unitName(`many@${at}.service`));
+      await systemd.write(names.map((name) => unit(name, texts.stays)));
+      await systemd.reload();
+      const results = await Promise.all(names.map((name) => systemd.run("start", name, patience())));
+      assert.deepEqual(new Set(results.map((each) => each.result)), new Set(["done"]));
+      const states = await systemd.states(names);
+      assert.deepEqual(new Set([...states.values()].map((each) => each.active)), new Set(["active"]));
+      await Promise.all(names.map((name) => systemd.run("stop", name, patience())));
+      for (const name of names) await systemd.remove(name);
+      assert.ok((await systemd.placed()).every((each) => !each.name.startsWith("many@")));
+    });
+  });
+}
+
+/** Has the machine's systemd execute itself anew; the call ends without an answer, with the connection. */
+async function execAnew(machine: TestMachine): Promise<void> {
+  const peer = await Peer.connect(machine.systemdAddress.replace("unix:path=", ""), AbortSignal.timeout(20_000));
+  const call = { path: managerPath, interface: managerInterface, member: "Reexecute" };
+  await assert.rejects(peer.call(call), (error) => error instanceof Problem && error.code === "systemd-unreachable");
+  await peer.closed;
+}
