@@ -9,8 +9,11 @@ import type { Systemd } from "../../ports/systemd.ts";
 import { Connection, managerInterface, managerPath } from "./connection.ts";
 import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
-import { type LyingUnit, UnitFiles, eachOf, foreignProblem } from "./unit-files.ts";
+import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
 import { type Listed, Units, inFlight, list, property, text } from "./units.ts";
+
+/** Other work gets its turn after as many units. */
+const writesAtOnce = 32;
 
 export interface SystemdOptions {
   readonly scope: "system" | "user";
@@ -55,9 +58,9 @@ export function createSystemd(options: SystemdOptions): Systemd {
     onOpen: async (through) => {
       units.forgetAll();
       // An agent that died between writing and reloading left systemd with older texts than lie here.
-      if (!healed && (await files.reloadDue())) {
+      if (!healed && files.reloadDue()) {
         await through(managerCall("Reload"));
-        await files.noteReload(false);
+        files.noteReload(false);
       }
       healed = true;
       await jobs.resume(through);
@@ -66,8 +69,8 @@ export function createSystemd(options: SystemdOptions): Systemd {
     onLost: () => jobs.disconnected(),
   });
 
-  const placed = async (): Promise<readonly LyingUnit[]> => {
-    const lying = await files.placed();
+  const placed = (): readonly LyingUnit[] => {
+    const lying = files.placed();
     units.follow(lying.map((unit) => unit.name));
     return lying;
   };
@@ -75,18 +78,18 @@ export function createSystemd(options: SystemdOptions): Systemd {
   const foreign = async (names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, string>> => {
     const found = new Map<UnitName, string>();
     const asked: UnitName[] = [];
-    await eachOf(names, async (name) => {
-      const place = await files.placeOf(name);
+    for (const name of names) {
+      const place = files.placeOf(name);
       if (place.kind === "free") asked.push(name);
       else if (place.kind === "host") found.set(name, place.path);
-    });
+    }
     const rows = await reach("the units of the host", () => list(asked, call));
     await inFlight(asked, async (name) => {
       const row = rows.get(name);
       const where = row === undefined ? undefined : await reach(`unit "${name}"`, () => whereFrom(row));
       if (where === undefined) return;
       // Systemd may remember a link of ours that is gone by now.
-      if (where !== (await files.placeOf(name)).path) found.set(name, where);
+      if (where !== files.placeOf(name).path) found.set(name, where);
     });
     return new Map(names.flatMap((name) => (found.has(name) ? [[name, found.get(name) ?? ""]] : [])));
   };
@@ -118,23 +121,22 @@ export function createSystemd(options: SystemdOptions): Systemd {
 
   const enable = async (names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, Problem>> => {
     const problems = new Map<UnitName, Problem>();
-    const everything = await placed();
+    const everything = placed();
     const own = new Set<string>(everything.map((unit) => unit.name));
     const asked = new Set(names);
     const lying = everything.filter((unit) => asked.has(unit.name));
     // What an older text asked for is undone first.
-    const stale = await eachOf(lying, async ({ name }) => ((await files.wasEnabled(name)) ? [name] : []));
-    await eachOf(stale.flat(), async (name) => {
+    for (const { name } of lying.filter((unit) => files.wasEnabled(unit.name))) {
       await disable(name);
-      await files.relink(name);
-    });
+      files.relink(name);
+    }
     const ready: UnitName[] = [];
     for (const unit of lying.filter(({ install }) => install.present)) {
       const problem = await checkInstall(unit, own);
       if (problem === undefined) ready.push(unit.name);
       else problems.set(unit.name, problem);
     }
-    await eachOf(ready, (name) => files.noteEnabled(name, true));
+    for (const name of ready) files.noteEnabled(name, true);
     if (await enableTogether(ready)) return problems;
     for (const name of ready) {
       try {
@@ -162,40 +164,41 @@ export function createSystemd(options: SystemdOptions): Systemd {
   /** Also takes away the unit's own link, as systemd does for linked units. */
   const disable = async (name: UnitName): Promise<void> => {
     await reach(`unit "${name}"`, () => call(managerCall("DisableUnitFiles", "asb", [[name], true])));
-    await files.noteEnabled(name, false);
+    files.noteEnabled(name, false);
   };
 
   return {
-    placed: async () => (await placed()).map(({ name, hash, launched }) => ({ name, hash, launched })),
+    placed: async () => placed().map(({ name, hash, launched }) => ({ name, hash, launched })),
     foreign,
     states: (names) => reach("the states of units", () => units.states(names, call)),
     async write(wanted) {
       const problems = new Map<UnitName, Problem>();
-      if (wanted.length > 0) await files.noteReload(true);
-      await eachOf(wanted, async (unit) => {
+      if (wanted.length > 0) files.noteReload(true);
+      for (const [at, unit] of wanted.entries()) {
+        if (at > 0 && at % writesAtOnce === 0) await new Promise(setImmediate);
         try {
-          await files.write(unit);
+          files.write(unit);
           units.follow([unit.name]);
         } catch (error) {
           if (!(error instanceof Problem)) throw error;
           problems.set(unit.name, error);
         }
-      });
+      }
       return problems;
     },
     enable,
     async reload() {
       await reach("a reload", () => call(managerCall("Reload")));
-      await files.noteReload(false);
+      files.noteReload(false);
     },
     run: (job, unit, signal) => jobs.run(job, unit, signal),
-    noteLaunched: (unit, hash) => files.noteLaunched(unit, hash),
+    noteLaunched: async (unit, hash) => files.noteLaunched(unit, hash),
     async remove(name) {
-      const place = await files.placeOf(name);
+      const place = files.placeOf(name);
       if (place.kind === "host") throw foreignProblem(name, place.path);
-      if (await files.wasEnabled(name)) await disable(name);
+      if (files.wasEnabled(name)) await disable(name);
       await resetFailed(name, call);
-      await files.remove(name);
+      files.remove(name);
       units.unfollow(name);
     },
     onChange: (listener) => changes.listen(listener),
