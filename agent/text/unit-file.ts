@@ -51,7 +51,7 @@ export function parseUnitFile(input: Uint8Array | string, file: string): Checked
   let section: string | undefined;
   let sawHeader = false;
   for (const { line, joined, written } of logicalLines(decoded.value)) {
-    if (Buffer.byteLength(joined) > maxLineBytes) {
+    if (joined.length > maxLineBytes / 4 && Buffer.byteLength(joined) > maxLineBytes) {
       complain("unit-line-length", line, `Cannot read a line of ${Buffer.byteLength(joined)} bytes`, lineLengthHint);
       continue;
     }
@@ -92,13 +92,16 @@ export function parseUnitFile(input: Uint8Array | string, file: string): Checked
   return valid({ assignments, sections: [...sections] });
 }
 
+/** Without a state between texts; keeps a byte order mark. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** The text behind the bytes, its byte order mark kept. Problem "unit-encoding". */
 export function decodeText(input: Uint8Array | string, file: string): Checked<string> {
   let text: string;
   if (typeof input === "string") text = input;
   else {
     try {
-      text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(input);
+      text = utf8.decode(input);
     } catch (cause) {
       const problem = new Problem("unit-encoding", "Cannot read the text as UTF-8", {
         hint: "Save the file as UTF-8",
@@ -178,13 +181,14 @@ function* logicalLines(text: string): Generator<LogicalLine> {
   for (const raw of physicalLines(text)) {
     number++;
     const line = number === 1 && raw.startsWith("\ufeff") ? raw.slice(1) : raw;
-    if (/^[ \t]*[#;]/.test(line)) continue;
-    pending ??= { line: number, joined: "", written: "" };
-    if (!endsInContinuation(line)) {
-      yield { line: pending.line, joined: pending.joined + line, written: pending.written + line };
+    if (isComment(line)) continue;
+    if (!line.endsWith("\\") || !endsInContinuation(line)) {
+      if (pending === undefined) yield { line: number, joined: line, written: line };
+      else yield { line: pending.line, joined: pending.joined + line, written: pending.written + line };
       pending = undefined;
       continue;
     }
+    pending ??= { line: number, joined: "", written: "" };
     pending = {
       line: pending.line,
       joined: `${pending.joined}${line.slice(0, -1)} `,
@@ -211,6 +215,12 @@ function writtenValue(written: string, value: string): string {
 /** systemd ends a line at LF, CR LF, LF CR and at a CR alone. */
 function physicalLines(text: string): readonly string[] {
   return text.includes("\r") ? text.split(/\r\n|\n\r|\n|\r/) : text.split("\n");
+}
+
+function isComment(line: string): boolean {
+  let at = 0;
+  while (at < line.length && isBlank(line.charCodeAt(at))) at++;
+  return line[at] === "#" || line[at] === ";";
 }
 
 function endsInContinuation(line: string): boolean {
