@@ -18,7 +18,7 @@ interface Entry {
 const maxNamed = 10;
 const labelWidth = 9;
 
-export function unitText(unit: UnitDetail, options: LineOptions): readonly string[] {
+export function unitLines(unit: UnitDetail, options: LineOptions): readonly string[] {
   const entries = [...aboutFile(unit, options), ...aboutWaiting(unit, options)];
   const { description } = unit.file ?? {};
   const title = visible(description === undefined ? unit.name : `${unit.name} - ${description}`);
@@ -95,7 +95,7 @@ function sinceText(sinceMs: number | undefined, nowMs: number): string {
   return sinceMs === undefined ? "" : ` since ${formatMoment(sinceMs)}; ${formatSpan(nowMs - sinceMs)} ago`;
 }
 
-export function clusterText(cluster: ClusterReport, options: LineOptions): readonly string[] {
+export function clusterLines(cluster: ClusterReport, options: LineOptions): readonly string[] {
   return print([
     aboutLeader(cluster, options),
     ...aboutCommits(cluster, options),

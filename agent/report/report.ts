@@ -3,7 +3,7 @@
 import type { ClusterPicture } from "../domain/cluster.ts";
 import { type MachineId, byName, maxUnitNameBytes } from "../domain/names.ts";
 import type { Refusal, Revision } from "../domain/placement.ts";
-import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
+import { type Checked, Problem, type ProblemRecord, describeProblem, invalid, valid } from "../domain/problem.ts";
 import type {
   ClusterReport,
   CommitReport,
@@ -14,10 +14,12 @@ import type {
   UnitReport,
 } from "../domain/report.ts";
 import type { Unit } from "../domain/unit.ts";
-import type { Table } from "../text/columns.ts";
+import { formatTable } from "../text/columns.ts";
 import { suggest } from "../text/suggest.ts";
-import { type FieldTable, type TextOptions, machineFields, tabulate, unitFields, unitFileFields } from "./fields.ts";
-import { clusterText, unitText } from "./lines.ts";
+import { visible, visibleLines } from "../text/width.ts";
+import { readCluster, readMachines, readSync, readUnit, readUnitFile, readUnitFiles, readUnits } from "./answers.ts";
+import { type FieldTable, machineFields, tabulate, unitFields, unitFileFields } from "./fields.ts";
+import { clusterLines, unitLines } from "./lines.ts";
 import {
   type Place,
   allPlaces,
@@ -133,19 +135,40 @@ export function reportCluster(
   };
 }
 
-/** Which columns a listing has. */
-export const listings: {
-  readonly machines: FieldTable<MachineReport>;
-  readonly units: FieldTable<UnitReport>;
-  readonly unitFiles: FieldTable<UnitFileReport>;
-} = { machines: machineFields, units: unitFields, unitFiles: unitFileFields };
+/** A kind of listing: its columns, and how the API's answer is read back into rows. */
+export interface Listing<Row> {
+  readonly fields: FieldTable<Row>;
+  readonly read: (answer: unknown) => Checked<readonly Row[]>;
+}
 
-/** The named columns of a list (of `listings`); the names were checked with `checkFields`. */
-export function reportTable<Row>(
+export const listings: {
+  readonly machines: Listing<MachineReport>;
+  readonly units: Listing<UnitReport>;
+  readonly unitFiles: Listing<UnitFileReport>;
+} = {
+  machines: { fields: machineFields, read: readMachines },
+  units: { fields: unitFields, read: readUnits },
+  unitFiles: { fields: unitFileFields, read: readUnitFiles },
+};
+
+/** How the other answers are read back. */
+export const answers = { unitFile: readUnitFile, unit: readUnit, cluster: readCluster, sync: readSync } as const;
+
+/** How text is written. */
+export interface TextOptions {
+  /** Whole ids and hashes instead of their beginnings. */
+  readonly full: boolean;
+  /** Wall clock now, for what is written as "5s ago". */
+  readonly nowMs: number;
+  readonly colour: boolean;
+}
+
+/** The named columns of `rows` as text, fleet's way; the names were checked with `checkFields`. */
+export function listingText<Row>(
   fields: FieldTable<Row>,
-  given: { readonly names: readonly string[]; readonly rows: readonly Row[] } & TextOptions,
-): Table {
-  return tabulate(fields, given);
+  given: TextOptions & { readonly names: readonly string[]; readonly rows: readonly Row[]; readonly legend: boolean },
+): string {
+  return formatTable(tabulate(fields, given), given);
 }
 
 /** `a,b` as names of columns. The messages are fleet's (fleet.md 17.4). */
@@ -169,17 +192,35 @@ export function checkFields<Row>(fields: FieldTable<Row>, text: string): Checked
   );
 }
 
-/** What `status UNIT` says: lines without their line feeds. */
-export function unitLines(unit: UnitDetail, options: TextOptions & { readonly colour: boolean }): readonly string[] {
-  return unitText(unit, options);
+/** What `status UNIT` says. */
+export function unitText(unit: UnitDetail, options: TextOptions): string {
+  return joined(unitLines(unit, options));
 }
 
-/** What `status` says: lines without their line feeds. */
-export function clusterLines(
-  cluster: ClusterReport,
-  options: TextOptions & { readonly colour: boolean },
-): readonly string[] {
-  return clusterText(cluster, options);
+/** What `status` says. */
+export function clusterText(cluster: ClusterReport, options: TextOptions): string {
+  return joined(clusterLines(cluster, options));
+}
+
+/** The author's own text, byte for byte; drop-ins follow, each under its path, as systemctl(1) cat shows them. */
+export function unitFileText(unit: UnitFileText): string {
+  const parts = unit.dropIns.map((dropIn) => `\n# ${visible(dropIn.file)}\n${dropIn.text}`);
+  return unit.text + parts.join("");
+}
+
+/** One problem on one line, and its hint on another: for stderr. */
+export function problemText(problem: ProblemRecord): string {
+  const { hint, ...said } = problem;
+  return joined([describeProblem(said), ...(hint === undefined ? [] : [`hint: ${hint}`])].map(visible));
+}
+
+/** Any text, so that a terminal shows it and does not obey it. */
+export function terminalText(text: string): string {
+  return visibleLines(text);
+}
+
+function joined(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 function unitsGiven(picture: ClusterPicture, machine: MachineId): number {

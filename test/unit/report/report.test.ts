@@ -6,17 +6,18 @@ import type { ManifestTarget } from "../../../agent/domain/placement.ts";
 import type { UnitStatus } from "../../../agent/domain/status.ts";
 import type { TargetState } from "../../../agent/domain/unit.ts";
 import {
+  answers,
   checkFields,
-  clusterLines,
+  clusterText,
+  listingText,
   listings,
   reportCluster,
   reportMachines,
-  reportTable,
   reportUnit,
   reportUnitFile,
   reportUnitFiles,
   reportUnits,
-  unitLines,
+  unitText,
 } from "../../../agent/report/report.ts";
 import {
   emptyPicture,
@@ -47,14 +48,17 @@ function cells(
   picture: ClusterPicture,
   full = false,
 ) {
-  const options = { names, full, nowMs: sampleNowMs };
-  const table =
+  const options = { names, full, nowMs: sampleNowMs, colour: false, legend: false };
+  const text =
     list === "machines"
-      ? reportTable(listings.machines, { ...options, rows: reportMachines(picture) })
+      ? listingText(listings.machines.fields, { ...options, rows: reportMachines(picture) })
       : list === "units"
-        ? reportTable(listings.units, { ...options, rows: reportUnits(picture) })
-        : reportTable(listings.unitFiles, { ...options, rows: value(reportUnitFiles(picture)) });
-  return table.rows.map((row) => row.map((cell) => cell.text));
+        ? listingText(listings.units.fields, { ...options, rows: reportUnits(picture) })
+        : listingText(listings.unitFiles.fields, { ...options, rows: value(reportUnitFiles(picture)) });
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => line.split(/\t+/));
 }
 
 // F-390 to F-393: how machines are named
@@ -166,7 +170,7 @@ test("a lost machine's units are shown as lost, not left out and not as they wer
   assert.deepEqual(cells(["unit", "machine", "active", "sub", "load"], "units", picture), [
     ["a.service", "0d15ea5e...", "lost", "-", "-"],
   ]);
-  assert.match(unitLines(value(reportUnit(picture, "b.service")), plain).join("\n"), /lost.*may still run there/);
+  assert.match(unitText(value(reportUnit(picture, "b.service")), plain), /lost.*may still run there/);
 });
 
 test("a unit that runs where no manifest has it is shown", () => {
@@ -176,7 +180,7 @@ test("a unit that runs where no manifest has it is shown", () => {
     statuses: new Map([sampleStatus(n1, { "stray.service": {} })]),
   };
   assert.deepEqual(cells(["unit", "active", "target"], "units", picture), [["stray.service", "active", "-"]]);
-  assert.match(unitLines(value(reportUnit(picture, "stray.service")), plain).join("\n"), /no manifest has it there/);
+  assert.match(unitText(value(reportUnit(picture, "stray.service")), plain), /no manifest has it there/);
 });
 
 test("units are ordered by name, then machine", () => {
@@ -206,13 +210,13 @@ test("names that are none are unknown, whatever they are", () => {
 });
 
 test("why a unit waits is told per rule, with counts", () => {
-  const text = unitLines(value(reportUnit(samplePicture(), "web@4.service")), plain).join("\n");
+  const text = unitText(value(reportUnit(samplePicture(), "web@4.service")), plain);
   assert.match(text, /2 machines: conflicts with web@1\.service \(conflict\)/);
   assert.match(text, /1 machine: needs role=web \(metadata\)/);
 });
 
 test("F-401: fields", () => {
-  const { units } = listings;
+  const units = listings.units.fields;
   assert.deepEqual(value(checkFields(units, " sub,unit ,")), ["sub", "unit"]);
   const cases = [
     { text: "", message: "Must define output format" },
@@ -228,7 +232,7 @@ test("F-401: fields", () => {
 
 test("every column can be shown of every row, and says what it means", () => {
   for (const list of ["machines", "units", "unitFiles"] as const) {
-    const fields = listings[list];
+    const { fields } = listings[list];
     const names = Object.keys(fields.all);
     for (const full of [true, false]) {
       for (const row of cells(names, list, samplePicture(), full)) {
@@ -265,7 +269,7 @@ test("a long list of troubles is cut, a refused commit's reasons are not", () =>
   const many = Array.from({ length: 30 }, (_, index) => ({ code: "x", message: `trouble ${index}` }));
   const refused = { commit: sampleCommit, ref: "main", atMs: 0, problems: many };
   const picture: ClusterPicture = { ...emptyPicture(), problems: many, revision: { refused } };
-  const text = clusterLines(reportCluster(picture, { machine: n1, version: "1" }), plain);
+  const text = clusterText(reportCluster(picture, { machine: n1, version: "1" }), plain).split("\n");
   assert.equal(text.filter((line) => line.includes("trouble")).length, 40);
   assert.ok(text.some((line) => line.endsWith("and 20 more")));
 });
@@ -303,21 +307,51 @@ test("foreign text cannot command the terminal", () => {
     ],
     problems: [problem],
   };
-  const lines = [
-    ...clusterLines(reportCluster(picture, { machine: n1, version: "1" }), plain),
-    ...unitLines(value(reportUnit(picture, "a.service")), plain),
-  ];
-  for (const line of lines) assert.doesNotMatch(line, /[\p{Cc}\u202e]/u);
+  const text =
+    clusterText(reportCluster(picture, { machine: n1, version: "1" }), plain) +
+    unitText(value(reportUnit(picture, "a.service")), plain);
+  for (const line of text.split("\n")) assert.doesNotMatch(line, /[\p{Cc}\u202e]/u);
 });
 
 test("colour only where asked for", () => {
   const lines = (colour: boolean) =>
     [
-      ...clusterLines(reportCluster(samplePicture(), { machine: n1, version: "1" }), { ...short, colour }),
-      ...["db.service", "lost.service", "web@4.service"].flatMap((name) =>
-        unitLines(value(reportUnit(samplePicture(), name)), { ...short, colour }),
+      clusterText(reportCluster(samplePicture(), { machine: n1, version: "1" }), { ...short, colour }),
+      ...["db.service", "lost.service", "web@4.service"].map((name) =>
+        unitText(value(reportUnit(samplePicture(), name)), { ...short, colour }),
       ),
-    ].join("\n");
+    ].join("");
   assert.ok(lines(true).includes("\u001b[31m"));
   assert.ok(!lines(false).includes("\u001b"));
+});
+
+test("what the API sends is what the commands read, and nothing else passes", () => {
+  const sent = (report: unknown): unknown => JSON.parse(JSON.stringify(report));
+  const picture = samplePicture();
+  const cluster = reportCluster(picture, { machine: n1, version: "1" });
+  assert.deepEqual(value(answers.cluster(sent(cluster))), sent(cluster));
+  for (const name of ["db.service", "lost.service", "web@4.service", "old.service"]) {
+    const unit = value(reportUnit(picture, name));
+    assert.deepEqual(value(answers.unit(sent(unit))), sent(unit));
+  }
+  const file = value(reportUnitFile(picture, "hello.service"));
+  assert.deepEqual(value(answers.unitFile(sent(file))), sent(file));
+  const lists = [
+    { read: listings.machines.read, answer: { machines: reportMachines(picture) } },
+    { read: listings.units.read, answer: { units: reportUnits(picture) } },
+    { read: listings.unitFiles.read, answer: { unitFiles: value(reportUnitFiles(picture)) } },
+  ];
+  for (const { read, answer } of lists) {
+    assert.deepEqual(value<unknown>(read(sent(answer))), sent(Object.values(answer)[0]));
+    const [rows = []] = Object.values<readonly object[]>(answer);
+    for (const key of Object.keys(rows[0] ?? {})) {
+      const spoilt = { [Object.keys(answer)[0] ?? ""]: [{ ...rows[0], [key]: Symbol("no JSON") }] };
+      assert.equal(read(spoilt).ok, false, key);
+    }
+  }
+  for (const answer of [undefined, null, [], {}, "x", { machines: null }, { machines: [1] }, { outcome: "other" }]) {
+    for (const read of [...Object.values(answers), ...Object.values(listings).map((list) => list.read)]) {
+      assert.equal(read(answer).ok, false);
+    }
+  }
 });

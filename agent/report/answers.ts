@@ -1,0 +1,151 @@
+// The agent's answers, read back into reports: a command and an agent may be of different versions. Inner part of report/.
+import type { Refusal } from "../domain/placement.ts";
+import { type Checked, Problem, type ProblemRecord, invalid, valid } from "../domain/problem.ts";
+import type {
+  ClusterReport,
+  CommitReport,
+  MachineReference,
+  MachineReport,
+  UnitDetail,
+  UnitFileReport,
+  UnitFileText,
+  UnitReport,
+} from "../domain/report.ts";
+import { type Guard, isBoolean, isListOf, isMapOf, isNumber, isOneOf, isOptional, isRecord, isText } from "./shape.ts";
+
+const isProblem = isRecord<ProblemRecord>({
+  code: isText,
+  message: isText,
+  hint: isOptional(isText),
+  file: isOptional(isText),
+  line: isOptional(isNumber),
+});
+
+const isReference = isRecord<MachineReference>({ id: isText, ip: isText, hostname: isText, alive: isBoolean });
+
+const isMachine = isRecord<MachineReport>({
+  id: isText,
+  ip: isText,
+  metadata: isMapOf(isText),
+  hostname: isText,
+  version: isText,
+  leader: isBoolean,
+  mayLead: isBoolean,
+  cpus: isNumber,
+  memoryBytes: isNumber,
+  units: isNumber,
+});
+
+const isUnit = isRecord<UnitReport>({
+  name: isText,
+  machine: isReference,
+  knowledge: isOneOf("reported", "pending", "lost"),
+  target: isOptional(isText),
+  commit: isOptional(isText),
+  load: isOptional(isText),
+  active: isOptional(isText),
+  sub: isOptional(isText),
+  result: isOptional(isText),
+  sinceMs: isOptional(isNumber),
+  restarts: isOptional(isNumber),
+  hash: isOptional(isText),
+  problem: isOptional(isProblem),
+});
+
+const unitFile = {
+  name: isText,
+  hash: isText,
+  desired: isText,
+  state: isOptional(isText),
+  global: isBoolean,
+  template: isBoolean,
+  machine: isOptional(isReference),
+  description: isOptional(isText),
+  file: isText,
+};
+const isUnitFile = isRecord<UnitFileReport>(unitFile);
+const isUnitFileText = isRecord<UnitFileText>({
+  ...unitFile,
+  text: isText,
+  dropIns: isListOf(isRecord<UnitFileText["dropIns"][number]>({ name: isText, file: isText, text: isText })),
+});
+
+const isCommit = isRecord<CommitReport>({
+  commit: isText,
+  ref: isText,
+  atMs: isNumber,
+  subject: isText,
+  author: isText,
+});
+
+const isUnitDetail = isRecord<UnitDetail>({
+  name: isText,
+  file: isOptional(isUnitFile),
+  commit: isOptional(isCommit),
+  places: isListOf(isUnit),
+  refusals: isListOf(isRecord<Refusal>({ rule: isText, machines: isNumber, example: isText })),
+});
+
+const isCluster = isRecord<ClusterReport>({
+  agent: isRecord<ClusterReport["agent"]>({ machine: isText, version: isText }),
+  leader: isOptional(isRecord<NonNullable<ClusterReport["leader"]>>({ machine: isReference, epoch: isNumber })),
+  adopted: isOptional(isCommit),
+  refused: isOptional(
+    isRecord<NonNullable<ClusterReport["refused"]>>({
+      commit: isText,
+      ref: isText,
+      atMs: isNumber,
+      problems: isListOf(isProblem),
+    }),
+  ),
+  machines: isRecord<ClusterReport["machines"]>({
+    alive: isNumber,
+    lost: isListOf(isRecord<ClusterReport["machines"]["lost"][number]>({ machine: isReference, units: isNumber })),
+  }),
+  units: isRecord<ClusterReport["units"]>({
+    files: isOptional(isNumber),
+    waiting: isListOf(isText),
+    byState: isMapOf(isNumber),
+    troubled: isListOf(isUnit),
+  }),
+  problems: isListOf(isProblem),
+});
+
+export interface SyncAnswer {
+  readonly outcome: "adopted" | "unchanged" | "refused" | "failed";
+  readonly commit?: string;
+  readonly problems: readonly ProblemRecord[];
+}
+
+const isSync = isRecord<SyncAnswer>({
+  outcome: isOneOf("adopted", "unchanged", "refused", "failed"),
+  commit: isOptional(isText),
+  problems: isListOf(isProblem),
+});
+
+export const readMachines = list<MachineReport>("machines", isMachine);
+export const readUnits = list<UnitReport>("units", isUnit);
+export const readUnitFiles = list<UnitFileReport>("unitFiles", isUnitFile);
+export const readUnitFile = whole(isUnitFileText);
+export const readUnit = whole(isUnitDetail);
+export const readCluster = whole(isCluster);
+export const readSync = whole(isSync);
+
+function list<T>(key: string, guard: Guard): (answer: unknown) => Checked<readonly T[]> {
+  const read = whole(isRecord<Readonly<Record<string, readonly T[]>>>({ [key]: isListOf(guard) }));
+  return (answer) => {
+    const checked = read(answer);
+    return checked.ok ? valid(checked.value[key] ?? []) : checked;
+  };
+}
+
+function whole<T>(guard: (value: unknown) => value is T): (answer: unknown) => Checked<T> {
+  return (answer) =>
+    guard(answer)
+      ? valid(answer)
+      : invalid(
+          new Problem("agent-answer", "Cannot understand the agent's answer", {
+            hint: "Are the agent and this command of the same version? flotilla version; flotilla list-machines --fields machine,version",
+          }),
+        );
+}
