@@ -181,6 +181,37 @@ function wrongImport(from: string, to: string): string | undefined {
     : `${here} may not import ${there}`;
 }
 
+/** Rule: rooms import only what the table allows. */
+function strayImport(node: ts.Node, { path }: Source): string | undefined {
+  const specifier = importedBy(node);
+  if (specifier?.startsWith(".") !== true) return undefined;
+  return wrongImport(path, relative(root, resolve(root, dirname(path), specifier)));
+}
+
+/** Rule: only adapters and main touch the world. */
+function worldlyUse(node: ts.Node, { path }: Source): string | undefined {
+  const room = roomOf(path);
+  if (worldly.includes(room)) return undefined;
+  const specifier = importedBy(node);
+  if (specifier?.startsWith("node:") === true)
+    return pureModules[specifier]?.includes(room) === true ? undefined : `${room} may not import ${specifier}`;
+  if (ts.isPropertyAccessExpression(node) && worldMembers.has(node.getText()))
+    return `${room} may not use ${node.getText()}`;
+  if (!ts.isIdentifier(node) || !worldNames.has(node.text)) return undefined;
+  return isReference(node) ? `${room} may not use ${node.text}` : undefined;
+}
+
+/** Rule: a rule that is switched off says why, behind " -- ". */
+function switchedOff({ path, text }: Source): readonly string[] {
+  const off = /(eslint-disable|@ts-(ignore|expect-error|nocheck)|prettier-ignore)(.*)/;
+  return comments(text).flatMap(({ line, comment }) => {
+    const [, directive, , rest = ""] = off.exec(comment) ?? [];
+    return directive === undefined || / -- \S{2,}.*\S/.test(rest)
+      ? []
+      : [`${path}:${line}: ${directive} without " -- reason"`];
+  });
+}
+
 function nothing(found: readonly string[]): void {
   assert.equal(found.length, 0, `\n${found.join("\n")}\n`);
 }
@@ -195,13 +226,7 @@ suite("tidy", () => {
   });
 
   test("rooms import only what the table allows", () => {
-    nothing(
-      findings(agentSources, (node, { path }) => {
-        const specifier = importedBy(node);
-        if (specifier?.startsWith(".") !== true) return undefined;
-        return wrongImport(path, relative(root, resolve(root, dirname(path), specifier)));
-      }),
-    );
+    nothing(findings(agentSources, strayImport));
   });
 
   test("relative imports end in .ts or .json and lead to a file", () => {
@@ -251,19 +276,7 @@ suite("tidy", () => {
   });
 
   test("only adapters and main touch the world", () => {
-    nothing(
-      findings(agentSources, (node, { path }) => {
-        const room = roomOf(path);
-        if (worldly.includes(room)) return undefined;
-        const specifier = importedBy(node);
-        if (specifier?.startsWith("node:") === true)
-          return pureModules[specifier]?.includes(room) === true ? undefined : `${room} may not import ${specifier}`;
-        if (ts.isPropertyAccessExpression(node) && worldMembers.has(node.getText()))
-          return `${room} may not use ${node.getText()}`;
-        if (!ts.isIdentifier(node) || !worldNames.has(node.text)) return undefined;
-        return isReference(node) ? `${room} may not use ${node.text}` : undefined;
-      }),
-    );
+    nothing(findings(agentSources, worldlyUse));
   });
 
   test("nothing is any", () => {
@@ -271,17 +284,7 @@ suite("tidy", () => {
   });
 
   test("a rule that is switched off says why", () => {
-    const off = /(eslint-disable|@ts-(ignore|expect-error|nocheck)|prettier-ignore)(.*)/;
-    nothing(
-      sources.flatMap(({ path, text }) =>
-        comments(text).flatMap(({ line, comment }) => {
-          const [, directive, , rest = ""] = off.exec(comment) ?? [];
-          return directive === undefined || / -- \S{2,}.*\S/.test(rest)
-            ? []
-            : [`${path}:${line}: ${directive} without " -- reason"`];
-        }),
-      ),
-    );
+    nothing(sources.flatMap(switchedOff));
   });
 
   test("a file opens by saying what it gives", () => {
@@ -345,6 +348,65 @@ suite("tidy", () => {
 
   test("every link of the documents leads to a file and a heading", () => {
     nothing(documents.flatMap((path) => brokenLinks(path)));
+  });
+});
+
+suite("tidy: the rules find what they are for", () => {
+  const sourceOf = (path: string, text: string): Source => ({
+    path,
+    text,
+    tree: ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true),
+  });
+  const among = (path: string, text: string): readonly string[] => {
+    const source = [sourceOf(path, text)];
+    return [...findings(source, strayImport), ...findings(source, worldlyUse), ...source.flatMap(switchedOff)];
+  };
+
+  const bad: readonly (readonly [path: string, text: string, finding: string])[] = [
+    ["agent/schedule/a.ts", '\nimport { x } from "../reconcile/reconcile.ts";', "2: schedule may not import reconcile"],
+    ["agent/schedule/a.ts", 'import type { X } from "../ports/log.ts";', "1: schedule may not import ports"],
+    ["agent/domain/a.ts", 'export type X = import("../text/hash.ts").Y;', "1: domain may not import text"],
+    ["agent/loops/a.ts", 'await import("../adapters/log.ts");', "1: loops may not import adapters"],
+    [
+      "agent/cli/a.ts",
+      'import { x } from "../report/lines.ts";',
+      "1: cli may enter report by its front door only, not report/lines.ts",
+    ],
+    [
+      "agent/text/a.ts",
+      'import { x } from "../../test/tidy.test.ts";',
+      "1: agent/ imports nothing of test/tidy.test.ts",
+    ],
+    ["agent/loops/a.ts", 'import s from "../../schemas/leader.json";', "1: only text/ and settings/ read schemas"],
+    ["agent/loops/a.ts", 'import { readFile } from "node:fs/promises";', "1: loops may not import node:fs/promises"],
+    ["agent/desired/a.ts", 'import { createHash } from "node:crypto";', "1: desired may not import node:crypto"],
+    ["agent/schedule/a.ts", "const now = Date.now();", "1: schedule may not use Date"],
+    ["agent/report/a.ts", "const now = new Date();", "1: report may not use Date"],
+    ["agent/loops/a.ts", "setTimeout(f, 1);", "1: loops may not use setTimeout"],
+    ["agent/loops/a.ts", "AbortSignal.timeout(5);", "1: loops may not use AbortSignal.timeout"],
+    ["agent/schedule/a.ts", "const x = { random: Math.random };", "1: schedule may not use Math.random"],
+    ["agent/wire.ts", "const { env } = process;", "1: wire may not use process"],
+    ["agent/cli/a.ts", "const all = { process };", "1: cli may not use process"],
+    ["agent/main.ts", "// eslint-disable-next-line eqeqeq\nf();", '1: eslint-disable without " -- reason"'],
+  ];
+  for (const [path, text, expected] of bad)
+    test(`${path}: ${text.trim()}`, () => assert.deepEqual(among(path, text), [`${path}:${expected}`]));
+
+  const good: readonly (readonly [path: string, text: string])[] = [
+    ["agent/loops/a.ts", 'import { schedule } from "../schedule/schedule.ts";'],
+    ["agent/loops/a.ts", 'import { keys } from "../text/values.ts";'],
+    ["agent/text/a.ts", 'import { createHash } from "node:crypto";'],
+    ["agent/adapters/git/a.ts", 'import { open } from "node:fs/promises"; const now = Date.now();'],
+    ["agent/main.ts", "process.exitCode = 1;"],
+    ["agent/cli/a.ts", "const word = unit.process; type T = { process: number };"],
+    ["agent/text/a.ts", 'const hint = "// eslint-disable is a word here, and so is Date";'],
+    ["agent/text/a.ts", "// eslint-disable-next-line no-control-regex -- escapes are what it looks for\nf();"],
+  ];
+  for (const [path, text] of good) test(`${path}: ${text} is fine`, () => assert.deepEqual(among(path, text), []));
+
+  test("links and headings", () => {
+    assert.deepEqual([...anchorsOf("# One, two & `three`\n```\n# not this\n```\n")], ["one-two--three"]);
+    assert.equal(withoutCode("a `[x](y)` [b](c)\n```\n[d](e)\n```\n"), "a  [b](c)\n\n\n\n");
   });
 });
 
