@@ -37,7 +37,7 @@ export function rememberOptions(
   return reading;
 }
 
-/** Texts known by blob id, of the last commits read with it: one belongs to one reader of a repository. */
+/** Texts known by blob id, of the last two commits read with it. One belongs to one reader of a repository. */
 export interface ParseCache {
   /** How many texts it holds. */
   readonly size: number;
@@ -48,23 +48,23 @@ export interface ParseCache {
 }
 
 export function createParseCache(): ParseCache {
-  let recent = new Map<string, Text>();
+  let reading = new Map<string, Text>();
+  let last = new Map<string, Text>();
   let before = new Map<string, Text>();
   return {
     get size(): number {
-      return new Set([...recent.keys(), ...before.keys()]).size;
+      return new Set([...reading.keys(), ...last.keys(), ...before.keys()]).size;
     },
     get(oid) {
-      const text = recent.get(oid) ?? before.get(oid);
-      if (text !== undefined) recent.set(oid, text);
+      const text = reading.get(oid) ?? last.get(oid) ?? before.get(oid);
+      if (text !== undefined) reading.set(oid, text);
       return text;
     },
     set(oid, text) {
-      recent.set(oid, text);
+      reading.set(oid, text);
     },
     endCommit() {
-      before = recent;
-      recent = new Map();
+      [before, last, reading] = [last, reading, new Map()];
     },
   };
 }
