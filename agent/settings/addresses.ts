@@ -7,10 +7,11 @@ export type Transport = "https" | "http" | "ssh" | "local";
 
 /** `text` with everything that may be a credential in a URL replaced. For messages. */
 export function redact(text: string): string {
-  return text.replace(/\/\/\S*@/g, "//(secret)@").replace(/\?.*$/, "?(secret)");
+  return text.replace(/\/\/\S*@/g, "//(secret)@").replace(/(:\/\/[^?]*)\?.*$/, "$1?(secret)");
 }
 
-const noSecret = "a URL without a password or token in it: those belong into Token= or Password= beside it";
+const noSecret =
+  "a URL without user, password or token in it: those belong into Username=, Password= or Token= beside it";
 
 /** Transport of an accepted repository URL. */
 export function transportOf(url: string): Transport {

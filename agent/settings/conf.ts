@@ -4,6 +4,7 @@ import { suggest } from "../text/suggest.ts";
 import { parseUnitFile } from "../text/unit-file.ts";
 import type { Assignment, Layer } from "./layers.ts";
 import { options, sectionNames } from "./options.ts";
+import { shorten } from "./values.ts";
 
 /** Reads the text of a flotilla.conf. Unknown sections and keys are problems: a misspelled setting is a missing one. */
 export function confLayer({ file, text }: { readonly file: string; readonly text: string }): Layer {
@@ -37,7 +38,7 @@ function unquoted(problem: Problem): Problem {
 
 function unknownSection(section: string, at: { file: string; line: number }): Problem {
   const near = suggest(section, sectionNames);
-  return new Problem("setting-unknown", `Cannot understand section [${section.slice(0, 80)}]`, {
+  return new Problem("setting-unknown", `Cannot understand section [${shorten(section)}]`, {
     hint:
       near === undefined ? `There are ${sectionNames.map((name) => `[${name}]`).join(" ")}` : `Did you mean [${near}]`,
     at,
@@ -57,5 +58,5 @@ function unknownKey({ section, key }: { section: string; key: string }, at: { fi
       : near === undefined
         ? `No setting of [${section}] has this name`
         : `Did you mean ${near}=`;
-  return new Problem("setting-unknown", `Cannot understand [${section}] ${key.slice(0, 80)}=`, { hint, at });
+  return new Problem("setting-unknown", `Cannot understand [${section}] ${shorten(key)}=`, { hint, at });
 }

@@ -5,7 +5,7 @@ import { Problem } from "../domain/problem.ts";
 import { suggest } from "../text/suggest.ts";
 import type { Assignment, Layer } from "./layers.ts";
 import { findOption } from "./options.ts";
-import { parseBoolean, splitList } from "./values.ts";
+import { parseBoolean, shorten, splitList } from "./values.ts";
 
 /** What becomes of an option of fleet's: the option here and its value, or undefined when the value is none. */
 interface Translation {
@@ -77,7 +77,7 @@ export function fleetConfLayer({ file, text }: { readonly file: string; readonly
     const at = { file, line };
     if (typeof found === "object" && found !== null) {
       warnings.push(
-        new Problem("fleet-conf-section", `Cannot use section [${name}] of fleet's settings`, {
+        new Problem("fleet-conf-section", `Cannot use section [${shorten(name)}] of fleet's settings`, {
           hint: "fleet read options before the first section only",
           at,
         }),
@@ -106,7 +106,7 @@ export function fleetConfLayer({ file, text }: { readonly file: string; readonly
     if (option === undefined) throw new Error(`fleet's ${name} leads to no option`);
     if (words === undefined)
       problems.push(
-        new Problem("setting-value", `Cannot accept ${name}=${secret ? "(secret)" : value.slice(0, 80)}`, {
+        new Problem("setting-value", `Cannot accept ${name}=${secret ? "(secret)" : shorten(value)}`, {
           hint: `It must be ${translation.must}`,
           at,
         }),
@@ -133,7 +133,7 @@ function ignored(
 ): Problem {
   const why = Object.hasOwn(meaningless, name) ? meaningless[name] : undefined;
   const near = why === undefined ? suggest(name, names) : undefined;
-  return new Problem("fleet-conf-ignored", `Cannot use ${name.slice(0, 80)}; it is ignored`, {
+  return new Problem("fleet-conf-ignored", `Cannot use ${shorten(name)}; it is ignored`, {
     hint: why ?? (near === undefined ? "fleet had no option of this name" : `Did you mean ${near}`),
     at,
   });

@@ -101,8 +101,10 @@ export function parseMetadata(text: string): Read<ReadonlyMap<string, string>> {
   return { ok: true, value: pairs };
 }
 
+/** A word of the author's for a message: cut, and with nothing in it that moves a terminal's cursor. */
 export function shorten(text: string, most = 80): string {
-  return text.length <= most ? text : `${text.slice(0, most)}...`;
+  const plain = text.replace(/[\p{Cc}\p{Cf}]/gu, "?");
+  return plain.length <= most ? plain : `${plain.slice(0, most)}...`;
 }
 
 function hasControl(text: string): boolean {

@@ -3,6 +3,7 @@ import { Problem } from "../domain/problem.ts";
 import { suggest } from "../text/suggest.ts";
 import type { Assignment, Layer } from "./layers.ts";
 import { options } from "./options.ts";
+import { shorten } from "./values.ts";
 
 const variablePrefix = "FLOTILLA_";
 
@@ -42,7 +43,7 @@ function namedLayer(
 
 function unknownName(name: string, { known, file }: { known: readonly string[]; file: string }): Problem {
   const near = suggest(name, known);
-  return new Problem("setting-unknown", `Cannot understand ${name.slice(0, 80)}`, {
+  return new Problem("setting-unknown", `Cannot understand ${shorten(name)}`, {
     hint: near === undefined ? "No setting has this name" : `Did you mean ${near}`,
     at: { file },
   });

@@ -228,7 +228,15 @@ suite("settings", () => {
       name: "password in the repository's URL",
       conf: "[Git]\nURL=https://me:hunter2@git.example/u.git\n",
       says: [
-        "flotilla.conf:2: Cannot accept [Git] URL=https://(secret)@git.example/u.git (It must be a URL without a password or token in it: those belong into Token= or Password= beside it)",
+        "flotilla.conf:2: Cannot accept [Git] URL=https://(secret)@git.example/u.git (It must be a URL without user, password or token in it: those belong into Username=, Password= or Token= beside it)",
+      ],
+    },
+    {
+      name: "what moves a cursor is not printed",
+      conf: "[Git]\nURL=\u001b[2Jx\n[X\u202ey]\na=b\n",
+      says: [
+        "flotilla.conf:2: Cannot accept [Git] URL=?[2Jx (It must be https://, http://, ssh://, file://, user@host:path or an absolute path)",
+        "flotilla.conf:4: Cannot understand section [X?y] (There are [Machine] [Git] [Registry] [Systemd] [Agent])",
       ],
     },
     {
