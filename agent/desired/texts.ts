@@ -64,7 +64,7 @@ export function createParseCache(): ParseCache {
       reading.set(oid, text);
     },
     endCommit() {
-      [before, last, reading] = [last, reading, new Map()];
+      [before, last, reading] = [last, reading, new Map<string, Text>()];
     },
   };
 }
