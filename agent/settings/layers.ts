@@ -120,10 +120,10 @@ export function stack(layers: readonly Layer[]): { readonly choices: Choices; re
   const choices = new Map<string, Chosen>();
   const problems: Problem[] = [];
   for (const layer of layers) {
-    problems.push(...layer.problems);
+    const found = [...layer.problems];
     const here = new Map<string, Chosen>();
     for (const [name, assignments] of byOption(layer.assignments)) {
-      const chosen = withinLayer(assignments, problems);
+      const chosen = withinLayer(assignments, found);
       choices.delete(name);
       if (chosen !== "reset") here.set(name, chosen);
     }
@@ -131,9 +131,10 @@ export function stack(layers: readonly Layer[]): { readonly choices: Choices; re
     for (const [name, chosen] of here) {
       const option = findOption(name);
       const rival = option?.kind === "secret-file" ? here.get(option.insteadOf ?? "") : undefined;
-      if (rival !== undefined) problems.push(bothSet(chosen.origin, rival.origin));
+      if (rival !== undefined) found.push(bothSet(chosen.origin, rival.origin));
       choices.set(name, chosen);
     }
+    problems.push(...found.sort((a, b) => (a.at?.line ?? 0) - (b.at?.line ?? 0)));
   }
   return { choices, problems };
 }
