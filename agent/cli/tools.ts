@@ -20,7 +20,7 @@ export interface Output {
 export interface AgentRequest {
   /** Settings file named on the command line; undefined: the usual one, if it is there. */
   readonly config: string | undefined;
-  /** Setting flags as given, by the setting's own name in the table of settings/. Unchecked text. */
+  /** Setting flags as given, by flag with its dashes: `{"--git-url": "..."}`. Unchecked text. */
   readonly flags: Readonly<Record<string, string>>;
 }
 

@@ -1,0 +1,171 @@
+// From words on a command line to one command, and from there to an exit code. The one importer of commander; the
+// commands themselves know no parser. Nothing here touches the process.
+import { CommanderError, Command as Parser } from "commander";
+import { Problem } from "../domain/problem.ts";
+import { cat } from "./cat.ts";
+import type { Argument, Command, Given } from "./command.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { listMachines } from "./list-machines.ts";
+import { listUnitFiles } from "./list-unit-files.ts";
+import { listUnits } from "./list-units.ts";
+import { playground } from "./playground.ts";
+import { writeFailure } from "./print.ts";
+import { status } from "./status.ts";
+import { sync } from "./sync.ts";
+import type { Tools } from "./tools.ts";
+import { version } from "./version.ts";
+
+const usualSocket = "/run/flotilla/flotilla.sock";
+const helpWidth = 100;
+const leastHelpWidth = 40;
+
+/** Runs what `argv` (without program and script) asks for. Resolves with the exit code (exit-codes.ts); never rejects. */
+export async function runCommand(argv: readonly string[], tools: Tools): Promise<number> {
+  try {
+    return await parseAndRun(argv, tools);
+  } catch (error) {
+    return writeFailure(tools, error);
+  }
+}
+
+async function parseAndRun(argv: readonly string[], tools: Tools): Promise<number> {
+  const agent = await agentCommandFor(argv);
+  const commands = [listMachines, listUnits, listUnitFiles, status, cat, sync, agent, playground, version];
+  let said = "";
+  let chosen: { readonly command: Command; readonly given: Given } | undefined;
+  const parser = buildParser(commands, {
+    tools,
+    say: (text) => (said += text),
+    choose: (command, given) => (chosen = { command, given }),
+  });
+  const words = completeCommand(argv, [...commands.map(({ name }) => name), "help"]);
+  try {
+    parser.parse([...words], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode !== 0) throw usageError(error);
+  }
+  if (chosen !== undefined) return chosen.command.run(tools, chosen.given);
+  await tools.stdout.write(said);
+  return exitCodes.ok;
+}
+
+/** The table of settings is loaded only for the command that has a flag for each. */
+async function agentCommandFor(argv: readonly string[]): Promise<Command> {
+  const { agentCommand } = await import("./agent.ts");
+  if (!argv.some((word) => "agent".startsWith(word) && word !== "")) return agentCommand([]);
+  const { settingFlags } = await import("../settings/settings.ts");
+  return agentCommand(settingFlags());
+}
+
+interface Choosing {
+  readonly tools: Tools;
+  readonly say: (text: string) => void;
+  readonly choose: (command: Command, given: Given) => void;
+}
+
+function buildParser(commands: readonly Command[], choosing: Choosing): Parser {
+  const { tools, say } = choosing;
+  const width = Math.max(leastHelpWidth, tools.stdout.size()?.columns ?? helpWidth);
+  const parser = new Parser("flotilla")
+    .description("Runs services on a group of Linux machines with nothing but systemd, etcd and git")
+    .version(`flotilla version ${tools.version}`, "--version", "Print the version")
+    .option("--socket <PATH>", `The agent's socket (environment: FLOTILLA_SOCKET; default: ${usualSocket})`)
+    .helpOption("-h, --help", "Print this help")
+    .helpCommand("help [command]", "Print the help of a command")
+    .addHelpText("after", generalHelp)
+    .configureHelp({ showGlobalOptions: true, helpWidth: width })
+    .configureOutput({ writeOut: say, writeErr: () => undefined, outputError: () => undefined })
+    .exitOverride();
+  // Without a command: the help, as the answer to a question and not to a mistake
+  parser.action(() => {
+    say(parser.helpInformation() + generalHelp);
+  });
+  for (const command of commands) addCommand(parser, command, choosing);
+  return parser;
+}
+
+function addCommand(parser: Parser, command: Command, { tools, choose }: Choosing): void {
+  const own = parser.command(command.name).summary(command.summary).description(`${command.summary}.`);
+  for (const argument of command.args) own.argument(argumentText(argument), argument.means);
+  for (const { flags, means } of command.options) own.option(flags.replace(/ ([A-Z].*)$/, " <$1>"), means);
+  own.addHelpText("after", moreHelp(command)).action(() => {
+    const { socket } = parser.opts<{ socket?: string }>();
+    const options: Record<string, string | true> = {};
+    for (const option of own.options) {
+      const value: unknown = own.getOptionValue(option.attributeName());
+      if (typeof value === "string") options[name(option.long)] = value;
+      // A negated flag is stored under the name of what it turns off
+      if (value === !option.negate) options[name(option.long)] = true;
+    }
+    choose(command, {
+      args: own.args,
+      options,
+      socket: socket ?? nonEmpty(tools.env["FLOTILLA_SOCKET"]) ?? usualSocket,
+      socketFlag: socket,
+    });
+  });
+}
+
+function argumentText({ name: text, takes }: Argument): string {
+  switch (takes) {
+    case "one":
+      return `<${text}>`;
+    case "one-or-none":
+      return `[${text}]`;
+    case "any":
+      return `[${text}...]`;
+  }
+}
+
+function moreHelp({ more, examples }: Command): string {
+  const width = Math.max(...examples.map(([words]) => words.length));
+  const lines = examples.map(([words, does]) => `  flotilla ${words.padEnd(width)}  ${does}`);
+  return `${more === undefined ? "" : `\n${more}\n`}\nExamples:\n${lines.join("\n")}\n`;
+}
+
+const generalHelp = `
+Exit codes:
+  ${exitCodes.ok}    done
+  ${exitCodes.failure}    it could not be done, or problems were found
+  ${exitCodes.usage}    the command line is wrong
+  ${exitCodes.unreachable}    no agent answers on the socket
+  ${exitCodes.interrupted}  ended by a signal before it was done
+
+A command may be shortened as long as it is clear which one is meant: list-m.
+`;
+
+/**
+ * `argv` with an abbreviated command written out, when exactly one begins so (fleet.md 17.1). An ambiguous one is left
+ * alone: the parser refuses it.
+ */
+function completeCommand(argv: readonly string[], names: readonly string[]): readonly string[] {
+  const at = argv.findIndex((word, index) => !word.startsWith("-") && argv[index - 1] !== "--socket");
+  const word = argv[at];
+  if (word === undefined || word === "" || names.includes(word)) return argv;
+  const meant = names.filter((each) => each.startsWith(word));
+  const [only] = meant;
+  if (only === undefined) return argv;
+  if (meant.length > 1) {
+    throw new Problem("usage", `Cannot tell which command "${word}" is`, { hint: `Is it ${meant.join(" or ")}?` });
+  }
+  return argv.with(at, only);
+}
+
+/** The parser's message in the words of the house. */
+function usageError(error: CommanderError): Problem {
+  const [first = "", suggestion] = error.message.split("\n");
+  const near = suggestion === undefined ? undefined : /^\(Did you mean (.*)\?\)$/.exec(suggestion)?.[1];
+  const text = first.replace(/^error: /, "");
+  return new Problem("usage", `Cannot read the command line: ${text.replace(/\.$/, "")}`, {
+    hint: near === undefined ? "flotilla --help, or flotilla COMMAND --help" : `Did you mean ${near}?`,
+  });
+}
+
+function name(long: string | undefined): string {
+  return (long ?? "").replace(/^--/, "");
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
+}

@@ -1,0 +1,41 @@
+// What a command is: data about its arguments and a function that does it. args.ts turns it into a parsed command line;
+// commands know no parser.
+import type { Tools } from "./tools.ts";
+
+export interface Argument {
+  /** As the help shows it: `UNIT`. */
+  readonly name: string;
+  readonly means: string;
+  readonly takes: "one" | "one-or-none" | "any";
+}
+
+export interface Option {
+  /** `--fields LIST`, `-l, --full`, `--no-legend`: the long form is the key under which the value is given. */
+  readonly flags: string;
+  readonly means: string;
+}
+
+/** What was typed, beside the command's name. */
+export interface Given {
+  readonly args: readonly string[];
+  /** By long form without dashes (`fields`, `full`, `no-legend`): true for a flag, text for one with a value. */
+  readonly options: Readonly<Record<string, string | true | undefined>>;
+  /** Path of the agent's socket: the flag, the environment's, or the usual one. */
+  readonly socket: string;
+  /** Only when the flag itself was given. */
+  readonly socketFlag: string | undefined;
+}
+
+export interface Command {
+  readonly name: string;
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  readonly args: readonly Argument[];
+  readonly options: readonly Option[];
+  /** Shown below the options in the command's own help. */
+  readonly more?: string;
+  /** Command lines without the leading `flotilla`, and what each does. */
+  readonly examples: readonly (readonly [string, string])[];
+  /** Resolves with the exit code; rejects with a Problem (or an AggregateError of them) that is printed. */
+  run(tools: Tools, given: Given): Promise<number>;
+}

@@ -1,0 +1,18 @@
+// flotilla list-machines: the living machines.
+import { listings } from "../report/report.ts";
+import type { Command } from "./command.ts";
+import { fieldsHelp, listingOptions, runListing } from "./listing.ts";
+
+export const listMachines: Command = {
+  name: "list-machines",
+  summary: "List the machines that are alive",
+  args: [],
+  options: listingOptions(listings.machines),
+  more: fieldsHelp(listings.machines),
+  examples: [
+    ["list-machines", "Who is there"],
+    ["list-machines --fields machine,hostname,leader,units", "Who leads, and who carries how much"],
+    ["list-machines --full --no-legend --fields machine", "Whole ids alone, for a script"],
+  ],
+  run: async (tools, given) => runListing(listings.machines, { path: "/v2/machines", tools, given }),
+};

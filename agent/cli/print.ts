@@ -1,0 +1,60 @@
+// How commands speak: data on stdout, everything else on stderr, colour only where somebody looks.
+import { Problem, type ProblemRecord, toRecord } from "../domain/problem.ts";
+import { problemText, terminalText } from "../report/report.ts";
+import { exitCodes } from "./exit-codes.ts";
+import type { Tools } from "./tools.ts";
+
+/** Whether stdout may be coloured (https://no-color.org). */
+export function hasColour({ stdout, env }: Tools): boolean {
+  return stdout.isTerminal && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
+}
+
+/** A document for programs: many lines for a reader, one line when more documents may follow. */
+export function jsonText(value: unknown, more: { readonly oneLine?: boolean } = {}): string {
+  return `${JSON.stringify(value, undefined, more.oneLine === true ? undefined : 2)}\n`;
+}
+
+/** Text that others wrote: as it is into a pipe, harmless on a terminal. */
+export function writeForeign({ stdout }: Tools, text: string): Promise<void> {
+  return stdout.write(stdout.isTerminal ? terminalText(text) : text);
+}
+
+/** Problems on stderr, one line each, with their hints. */
+export async function writeProblems({ stderr }: Tools, problems: readonly ProblemRecord[]): Promise<void> {
+  await stderr.write(problems.map(problemText).join(""));
+}
+
+/** Whatever ended a command, said on stderr once; resolves with the exit code that goes with it. */
+export async function writeFailure(tools: Tools, error: unknown): Promise<number> {
+  const problems = problemsOf(error);
+  // The reader of stdout has gone (`flotilla ... | head`): nobody to tell, and nothing is wrong
+  if (problems.some(({ code }) => code === "output-closed")) return exitCodes.ok;
+  if (tools.signal.aborted && problems.every(({ code }) => code === "aborted")) return exitCodes.interrupted;
+  const lines = problems.map((problem) => `flotilla: ${problemText(toRecord(problem))}`);
+  try {
+    await tools.stderr.write(lines.join(""));
+  } catch (unsaid) {
+    // stderr itself is gone: the exit code is all that is left to say
+    if (!(unsaid instanceof Problem)) throw unsaid;
+  }
+  return exitCodeOf(problems);
+}
+
+function exitCodeOf(problems: readonly Problem[]): number {
+  if (problems.some(({ code }) => code.startsWith("usage"))) return exitCodes.usage;
+  if (problems.some(({ code }) => unreachableCodes.has(code))) return exitCodes.unreachable;
+  return exitCodes.failure;
+}
+
+const unreachableCodes: ReadonlySet<string> = new Set(["agent-unreachable", "agent-timeout"]);
+
+function problemsOf(error: unknown): readonly Problem[] {
+  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.flatMap(problemsOf);
+  if (error instanceof Problem) return [error];
+  if (isAbort(error)) return [new Problem("aborted", "Cannot go on: it was given up")];
+  return [new Problem("internal", "Cannot go on because of a mistake in flotilla itself", { cause: error })];
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}
