@@ -24,7 +24,7 @@ type Keeper = ChildProcessByStdio<Writable, Readable, Readable>;
 
 export const machineHost: MachineHost = {
   async startMachine(options) {
-    options.signal?.throwIfAborted();
+    const { signal } = options;
     if (!/^[A-Za-z0-9-]{1,64}$/.test(options.name))
       throw unfit(`the name "${options.name}"`, "Use letters, digits and -");
     const proxy = await firstExecutable(proxies);
@@ -36,6 +36,7 @@ export const machineHost: MachineHost = {
       ...prefix,
       ...["sh", "-c", 'eval "$MACHINE_KEEPER"', "keeper", directory, options.name, ...user],
     ] as const;
+    if (signal?.aborted === true) throw abortedProblem(directory, signal);
     // In a session of its own: a Ctrl-C at the terminal is for us, and the machine ends when we say so or are gone.
     const keeper = spawn(command ?? "sh", args, {
       stdio: ["pipe", "pipe", "pipe"],
@@ -43,7 +44,7 @@ export const machineHost: MachineHost = {
       cwd: "/",
       env: { ...process.env, MACHINE_KEEPER: keeperScript, MACHINE_ENTER: enterScript, MACHINE_BOOT: bootScript },
     });
-    return new Machine(keeper, directory).started(options.signal);
+    return new Machine(keeper, directory).started(signal);
   },
 };
 
@@ -57,7 +58,6 @@ class Machine implements PrivateMachine {
   readonly #directory: string;
   #complaints = "";
   #missing: string | undefined;
-  #inside = false;
   #over = false;
   #tellReady: () => void = () => undefined;
 
@@ -107,9 +107,7 @@ class Machine implements PrivateMachine {
     signal?.removeEventListener("abort", give);
     if (outcome === "ready") return this;
     await this.kill();
-    if (outcome === "aborted") {
-      throw new Problem("aborted", `Cannot go on starting a machine in ${this.#directory}`, { cause: signal?.reason });
-    }
+    if (outcome === "aborted") throw abortedProblem(this.#directory, signal);
     throw this.#failure(outcome);
   }
 
@@ -146,7 +144,6 @@ class Machine implements PrivateMachine {
   #hear(line: string): void {
     const [word, value] = line.split(" ");
     if (word === "pid") this.pid = Number(value);
-    else if (word === "inside") this.#inside = true;
     else if (word === "missing") this.#missing = value;
     else if (word === "ready") this.#tellReady();
     else if (word === "ended") this.#over = true; // its process id may be another's from now on
@@ -159,7 +156,7 @@ class Machine implements PrivateMachine {
   #failure(outcome: "exited" | "late"): Problem {
     const cause = this.#complaints.trim() === "" ? undefined : new Error(this.#complaints.trim());
     if (this.#missing !== undefined) return missing(this.#missing, cause);
-    if (outcome === "exited" && !this.#inside) return missing("namespace", cause);
+    if (outcome === "exited" && this.pid === 0) return missing("namespace", cause);
     const what = outcome === "late" ? `within ${startTimeoutMs / 1000} s` : "and ended at once";
     return new Problem("machine-start", `Cannot start a machine in ${this.#directory}: it did not come up ${what}`, {
       cause,
@@ -187,6 +184,10 @@ const hints: Readonly<Record<string, readonly [what: string, hint: string]>> = {
 function missing(what: string, cause?: Error): Problem {
   const [reason, hint] = hints[what] ?? [what, undefined];
   return new Problem("machine-host", `Cannot start a private machine: ${reason}`, { hint, cause });
+}
+
+function abortedProblem(directory: string, signal: AbortSignal | undefined): Problem {
+  return new Problem("aborted", `Cannot go on starting a machine in ${directory}`, { cause: signal?.reason });
 }
 
 function unfit(what: string, hint: string): Problem {

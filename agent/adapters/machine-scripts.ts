@@ -5,7 +5,8 @@
 /**
  * Runs outside the machine and outlives everything in it, to clear away its control group: $1 the machine's folder,
  * $2 its name, then options for unshare. Its standard input is the lifeline: when that
- * ends, however this came about, the machine ends. Says on standard output: `pid N`, `missing WHAT`, `ended`.
+ * ends, however this came about, the machine ends. Says on standard output: `pid N` (the
+ * machine's first process, seen from outside), `missing WHAT`, `ready`, `ended`.
  */
 export const keeperScript = String.raw`
 set -u
@@ -21,9 +22,9 @@ if [ -z "$top" ] || [ -z "$own" ]; then echo "missing cgroup2"; exit 1; fi
 group=$(printf '%b' "$top")${"$"}{own%/}/flotilla-machine-$name-$$
 if ! mkdir "$group"; then echo "missing cgroup"; exit 1; fi
 unshare "$@" --mount --pid --fork --kill-child --ipc sh -c 'eval "$MACHINE_ENTER"' enter "$dir" "$group" &
-echo "pid $!"
 wait $!
-echo ended
+trap '' PIPE
+echo ended 2>/dev/null
 # Its processes are gone, and with the last of them its mounts; what is left is the control group, deepest first.
 tries=0
 while [ -d "$group" ] && [ $tries -lt 50 ]; do
@@ -36,7 +37,9 @@ done
 
 /** Process 1 of the machine's namespaces, before it has a control group namespace: $1 its folder, $2 its control group. */
 export const enterScript = String.raw`
-echo inside
+# Seen from outside, as this is still the host's /proc.
+read -r self _ </proc/self/stat
+echo "pid $self"
 echo 0 >"$2/cgroup.procs" || { echo "missing cgroup"; exit 1; }
 exec unshare --cgroup sh -c 'eval "$MACHINE_BOOT"' boot "$1"
 `;

@@ -2,7 +2,7 @@
 // host's but its files, which it cannot change. One adapter; where it cannot work it says what is missing.
 
 export interface PrivateMachine {
-  /** The process whose death is the machine's. */
+  /** The machine's first process, whose death is the machine's. */
   readonly pid: number;
   /** `unix:path=` address of the machine's systemd, for processes outside it. */
   readonly systemdAddress: string;

@@ -9,18 +9,10 @@ import { Peer } from "../../agent/adapters/systemd/peer.ts";
 import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
 import type { UnitName } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
-import type { Log } from "../../agent/ports/log.ts";
 import type { Systemd } from "../../agent/ports/systemd.ts";
 import { systemdContract, texts, unit, unitName } from "../contract/systemd.ts";
+import { silentLog } from "../fakes/silent-log.ts";
 import { type TestMachine, machinesMissing, startTestMachine } from "./machines.ts";
-
-const silent: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  with: () => silent,
-};
 
 function open(machine: TestMachine, concurrency = 20): Systemd {
   return createSystemd({
@@ -30,7 +22,7 @@ function open(machine: TestMachine, concurrency = 20): Systemd {
     runDirectory: join(machine.directory, "flotilla"),
     concurrency,
     clock: createClock(),
-    log: silent,
+    log: silentLog,
   });
 }
 
