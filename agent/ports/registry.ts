@@ -45,6 +45,8 @@ export type Write =
 export const maxTransactionOps = 100;
 /** A value may have at most this many bytes (etcd's request limit is 1.5 MiB). */
 export const maxValueBytes = 1_000_000;
+/** Keys and values of one transaction may have at most this many bytes together. */
+export const maxTransactionBytes = 1_400_000;
 
 export interface WriteResult {
   /** False when a guard did not hold; nothing was written then. */
@@ -55,7 +57,8 @@ export interface WriteResult {
 /**
  * Every call rejects with a Problem: "registry-unreachable" (down, frozen, cut off, no answer within the adapter's
  * deadline; a write's outcome is then unknown), "registry-refused" (wrong password, no permission, bad certificate, too
- * large), "lease-lost", "watch-compacted", or "aborted" (the signal). No call is repeated behind the caller's back.
+ * large), "lease-lost", "watch-compacted", or "aborted" (the signal, or `close`). No call is repeated behind the caller's
+ * back. Keys are of printable ASCII without blanks, at most 512 bytes.
  */
 export interface Registry {
   /** Complete or rejected; pages inside, all at one revision; no size limit but memory. */
@@ -69,6 +72,7 @@ export interface Registry {
   /**
    * Every change under `prefix` from revision `from` on, without a gap, whole revisions only. Throws "watch-compacted"
    * when `from` is no longer kept (read anew), "registry-unreachable" when the stream breaks (resume after the last batch).
+   * The first batch comes as soon as the store has taken the watch; it may be empty.
    */
   watch(prefix: string, from: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
   /** `ttlMs` as granted, at least as long as asked. */
