@@ -1,0 +1,78 @@
+// What the documents show must work: examples of settings are read by the program itself, and lists of codes and
+// commands are compared with the source. (The tables of docs/settings.md have a test of their own in test/unit/settings.)
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { suite, test } from "node:test";
+import { exitCodes } from "../agent/cli/exit-codes.ts";
+import { describeProblem, toRecord, valid } from "../agent/domain/problem.ts";
+import { completeSettings, draftSettings } from "../agent/settings/settings.ts";
+
+const top = new URL("../", import.meta.url);
+const read = (path: string): string => readFileSync(new URL(path, top), "utf8");
+
+/** What the program says to a settings file: problems and warnings, with a stand-in for each secret file. */
+function complaints(text: string): readonly string[] {
+  const draft = draftSettings({
+    conf: { file: "flotilla.conf", text, mode: 0o600 },
+    fleetConf: undefined,
+    environment: {},
+    flags: {},
+  });
+  const secrets = draft.secretFiles.map((file) => [file, valid({ file, text: "secret\n", mode: 0o600 })] as const);
+  const { settings, warnings } = completeSettings(draft, new Map(secrets));
+  return [...(settings.ok ? [] : settings.problems), ...warnings].map((each) => describeProblem(toRecord(each)));
+}
+
+/** Blocks of settings in a document: those whose first line names the file. */
+function settingsBlocks(markdown: string): readonly string[] {
+  return Array.from(
+    markdown.matchAll(/^```ini\n(# \/etc\/flotilla\/flotilla\.conf\n[\s\S]*?)^```/gm),
+    ([, block = ""]) => block,
+  );
+}
+
+/** The `content: |` of a file in user-data. */
+function writtenFile(userData: string, path: string): string {
+  const [, rest = ""] = userData.split(`- path: ${path}\n`);
+  const lines = rest.split("\n");
+  const from = lines.findIndex((line) => line.trim() === "content: |") + 1;
+  const indent = /^ */.exec(lines[from] ?? "")?.[0] ?? "";
+  const after = lines.slice(from).findIndex((line) => line.trim() !== "" && !line.startsWith(indent));
+  return lines
+    .slice(from, after < 0 ? undefined : from + after)
+    .map((line) => line.slice(indent.length))
+    .join("\n");
+}
+
+suite("documents", () => {
+  for (const document of ["README.md", "docs/settings.md"])
+    test(`the settings in ${document} are right`, () => {
+      const blocks = settingsBlocks(read(document));
+      assert.ok(blocks.length > 0);
+      for (const block of blocks) assert.deepEqual(complaints(block), []);
+    });
+
+  test("the settings that the example user-data writes are right", () => {
+    const conf = writtenFile(read("cloud-config/machine.yaml"), "/etc/flotilla/flotilla.conf");
+    assert.match(conf, /^\[Machine\]$/m);
+    assert.match(conf, /^URL=/m);
+    assert.deepEqual(complaints(conf), []);
+  });
+
+  test("README lists every exit code", () => {
+    const listed = Array.from(read("README.md").matchAll(/^\| +(\d+) +\|/gm), ([, code]) => Number(code));
+    assert.deepEqual(listed, Object.values(exitCodes));
+  });
+
+  test("README lists every command, and no other", () => {
+    const listed = Array.from(read("README.md").matchAll(/^\| `flotilla ([a-z-]+)/gm), ([, name = ""]) => name);
+    const folder = new URL("agent/cli/", top);
+    const commands = readdirSync(folder).flatMap((file) =>
+      Array.from(
+        readFileSync(new URL(file, folder), "utf8").matchAll(/^ +name: "([a-z-]+)",\n +summary:/gm),
+        ([, name = ""]) => name,
+      ),
+    );
+    assert.deepEqual(listed.toSorted(), commands.toSorted());
+  });
+});
