@@ -14,12 +14,15 @@ dir=$1 name=$2
 shift 2
 exec 3<&0 </dev/null
 own=$(sed -n 's/^0:://p' /proc/self/cgroup)
-top=
+parent=
 while read -r _ _ _ root point rest; do
-  case $rest in *" - cgroup2 "*) [ "$root" = / ] && { top=$point; break; } ;; esac
+  case "$root $rest" in "/ "*" - cgroup2 "*) ;; *) continue ;; esac
+  parent=$(printf '%b' "$point")${"$"}{own%/}
+  [ ! -f "$parent/cgroup.procs" ] || break
+  parent= # covered by another mount
 done </proc/self/mountinfo
-if [ -z "$top" ] || [ -z "$own" ]; then echo "missing cgroup2"; exit 1; fi
-group=$(printf '%b' "$top")${"$"}{own%/}/flotilla-machine-$name-$$
+if [ -z "$parent" ] || [ -z "$own" ]; then echo "missing cgroup2"; exit 1; fi
+group=$parent/flotilla-machine-$name-$$
 if ! mkdir "$group"; then echo "missing cgroup"; exit 1; fi
 unshare "$@" --mount --pid --fork --kill-child --ipc sh -c 'eval "$MACHINE_ENTER"' enter "$dir" "$group" &
 wait $!
@@ -59,7 +62,9 @@ hide() {
   need mount -n --move "$stage" "$1"
 }
 need mount -n -t proc proc /proc
-need mount -n -t cgroup2 none /sys/fs/cgroup
+# By way of another place: the kernel refuses a file system where it is mounted already.
+need mount -n -t cgroup2 none "$stage"
+need mount -n --move "$stage" /sys/fs/cgroup
 need mount -n --bind "$dir" "$dir"
 # The host's files can be read and not changed. Options that may not be taken off in a namespace are said again.
 while read -r _ _ _ _ point options _; do

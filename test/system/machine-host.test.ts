@@ -58,7 +58,7 @@ async function groupsOf(...names: string[]): Promise<string[]> {
   const found: string[] = [];
   const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" "));
   for (const [, point = "", type] of mounts) {
-    if (type !== "cgroup2") continue;
+    if (type !== "cgroup2" || !(await exists(point))) continue; // one mount may cover another
     const entries = await readdir(point, { recursive: true });
     found.push(...entries.filter((entry) => names.some((name) => entry.includes(`flotilla-machine-${name}-`))));
   }
