@@ -82,6 +82,27 @@ suite("log", () => {
   ];
   for (const [name, options, say, expected] of cases) test(name, () => assert.equal(lines(options, say), expected));
 
+  test("errors that were gathered are all told", () => {
+    const addresses = new AggregateError([
+      new Error("connect ECONNREFUSED ::1:1"),
+      new Error("connect ECONNREFUSED 127.0.0.1:1"),
+    ]);
+    assert.equal(
+      lines({ format: "journal" }, (log) =>
+        log.error("a", new Problem("x", "Cannot reach etcd", { cause: addresses })),
+      ),
+      '<3>a error="Cannot reach etcd: AggregateError: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1" code=x\n',
+    );
+    const problems = new AggregateError(
+      [new Problem("x", "Cannot read a"), new Problem("y", "Cannot read b")],
+      "Cannot start",
+    );
+    assert.equal(
+      lines({ format: "journal" }, (log) => log.error("a", problems)),
+      '<3>a error="Cannot start: Cannot read a; Cannot read b"\n',
+    );
+  });
+
   test("json", () => {
     const text = lines({ format: "json" }, (log) => {
       log.error("git.fetch", refused, { commit: "abc" });
