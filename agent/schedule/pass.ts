@@ -11,6 +11,7 @@ export interface Pass {
   readonly index: HostIndex;
   /** In name order. */
   readonly units: readonly ActiveUnit[];
+  readonly named: ReadonlyMap<string, ActiveUnit>;
   /** In name order, but each after those that it follows: the order of every decision. */
   readonly order: readonly ActiveUnit[];
   readonly cycles: ReadonlyMap<ActiveUnit, readonly ActiveUnit[]>;
@@ -25,7 +26,7 @@ export interface Pass {
 
 export function openPass(state: ClusterState): Pass {
   const index = indexHosts(state.machines);
-  const units = linkUnits(state.wanted);
+  const { units, named } = linkUnits(state.wanted);
   const { order, cycles } = followOrder(units, (unit) => unit.follows);
   const running = groupByUnit(state.running ?? []);
   const owners = groupByUnit(state.placements);
@@ -41,7 +42,7 @@ export function openPass(state: ClusterState): Pass {
     ids.sort((a, b) => weight(a) - weight(b));
   }
   const leaving = groupByUnit(state.leaving ?? []);
-  return { index, units, order, cycles, owners, leaving, board: new Board(), reasons: new Map() };
+  return { index, units, named, order, cycles, owners, leaving, board: new Board(), reasons: new Map() };
 }
 
 /** Each unit's machines, each once, in id order. */

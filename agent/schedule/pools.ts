@@ -18,15 +18,21 @@ interface Pool {
 }
 
 export interface Pools {
-  /** The first machine, least loaded first, for which `accept` holds. */
-  first(unit: ActiveUnit, accept: (host: Host) => boolean): Host | undefined;
+  /** The first machine, least loaded first, that `accept` takes. */
+  first(unit: ActiveUnit): Host | undefined;
   forget(): void;
 }
 
 /** From so many units of one shape on (or a 16th of all machines), it keeps a list of its own without those that refused. */
 const unitsForOwnPool = 64;
 
-export function openPools(units: readonly ActiveUnit[], index: HostIndex, load: (host: Host) => number): Pools {
+export interface PoolOptions {
+  readonly index: HostIndex;
+  readonly load: (host: Host) => number;
+  readonly accept: (unit: ActiveUnit, host: Host) => boolean;
+}
+
+export function openPools(units: readonly ActiveUnit[], { index, load, accept }: PoolOptions): Pools {
   const { hosts } = index;
   const shapes = new Map<string, Shape>();
   const shapeOf: (Shape | undefined)[] = [];
@@ -35,12 +41,12 @@ export function openPools(units: readonly ActiveUnit[], index: HostIndex, load: 
   for (const unit of units) if (isRelated(unit)) shapeOf[unit.index] = countShape(unit);
   return { first, forget };
 
-  function first(unit: ActiveUnit, accept: (host: Host) => boolean): Host | undefined {
+  function first(unit: ActiveUnit): Host | undefined {
     const shape = shapeOf[unit.index];
     if (shape === undefined || shape.units < enough)
-      return search(sharedPool(index.classOf(unit.options)), accept, true);
+      return search(unit, { pool: sharedPool(index.classOf(unit.options)), keepRefused: true });
     shape.pool ??= fill(shape.hosts);
-    return search(shape.pool, accept, false);
+    return search(unit, { pool: shape.pool, keepRefused: false });
   }
 
   function forget(): void {
@@ -74,7 +80,7 @@ export function openPools(units: readonly ActiveUnit[], index: HostIndex, load: 
     return load(host) * hosts.length + host.index;
   }
 
-  function search(pool: Pool, accept: (host: Host) => boolean, keepRefused: boolean): Host | undefined {
+  function search(unit: ActiveUnit, { pool, keepRefused }: { pool: Pool; keepRefused: boolean }): Host | undefined {
     const refused: number[] = [];
     let found: Host | undefined;
     while (found === undefined) {
@@ -85,7 +91,7 @@ export function openPools(units: readonly ActiveUnit[], index: HostIndex, load: 
       const now = keyOf(host);
       if (now !== key) {
         replaceTop(pool.heap, now); // it has grown since
-      } else if (accept(host)) {
+      } else if (accept(unit, host)) {
         found = host;
       } else {
         if (keepRefused) refused.push(key);

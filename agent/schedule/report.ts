@@ -8,22 +8,24 @@ import { inWords, refusalCounter } from "./refusals.ts";
 import type { ActiveUnit } from "./units.ts";
 
 export function report(pass: Pass, state: ClusterState): readonly Decision[] {
-  const active = new Map(pass.units.map((unit) => [unit.name, unit]));
-  const known = new Set(state.wanted.map((unit) => unit.name));
-  const names = new Set([...active.keys(), ...pass.owners.keys()]);
   const refusals = refusalCounter(pass);
   const decisions: Decision[] = [];
-  for (const name of [...names].sort(byName)) {
-    const unit = active.get(name);
-    if (unit === undefined) dropEverywhere(name, known.has(name) ? "its target is inactive" : "it is no longer wanted");
-    else if (unit.options.global) reportGlobal(unit);
+  const unwanted = [...pass.owners.keys()].filter((name) => !pass.named.has(name)).sort(byName);
+  const inactive = new Set(unwanted.length === 0 ? [] : state.wanted.map((unit) => unit.name));
+  let next = 0;
+  const dropUnwantedBefore = (end: UnitName | undefined): void => {
+    for (let name = unwanted[next]; name !== undefined; name = unwanted[++next]) {
+      if (end !== undefined && name > end) return;
+      dropOthers(name, ownersOf(name), inactive.has(name) ? "its target is inactive" : "it is no longer wanted");
+    }
+  };
+  for (const unit of pass.units) {
+    dropUnwantedBefore(unit.name);
+    if (unit.options.global) reportGlobal(unit);
     else reportSingle(unit);
   }
+  dropUnwantedBefore(undefined);
   return decisions;
-
-  function dropEverywhere(unit: UnitName, because: string): void {
-    for (const on of [...ownersOf(unit)].sort(byName)) decisions.push({ kind: "drop", unit, on, because });
-  }
 
   function ownersOf(unit: UnitName): readonly MachineId[] {
     return pass.owners.get(unit) ?? [];

@@ -15,7 +15,7 @@ const maxRounds = 1000;
 
 export function settle(pass: Pass): void {
   const { board, index, order, reasons } = pass;
-  const pools = openPools(order, index, (host) => board.load(host));
+  const pools = openPools(order, { index, load: (host) => board.load(host), accept });
   const replacing = order.filter((unit) => unit.replaces.length > 0);
   const moved = new Set<ActiveUnit>();
   for (let round = 0; round < maxRounds; round++) {
@@ -35,19 +35,30 @@ export function settle(pass: Pass): void {
 
   /** The machine it had, if it may go back; the one of a unit that it follows; else the least loaded that takes it. */
   function choose(unit: ActiveUnit): Host | undefined {
-    const accept = (host: Host): boolean => board.arrivalRefusal(unit, host) === undefined && makeRoom(unit, host);
-    const acceptAnew = (host: Host | undefined): host is Host =>
-      host?.present === true && standingRefusal(unit.options, host) === undefined && accept(host);
-    for (const ids of [pass.owners.get(unit.name), pass.leaving.get(unit.name)]) {
-      for (const id of ids ?? []) {
-        const host = index.byId.get(id);
-        if (acceptAnew(host)) return host;
-      }
-    }
+    const before = backTo(unit, pass.owners) ?? backTo(unit, pass.leaving);
+    if (before !== undefined) return before;
     const leader = unit.follows.find((target) => !target.options.global);
-    if (leader === undefined) return pools.first(unit, accept);
+    if (leader === undefined) return pools.first(unit);
     const host = board.hostOf(leader);
-    return acceptAnew(host) ? host : undefined;
+    return host !== undefined && admits(unit, host) ? host : undefined;
+  }
+
+  function backTo(unit: ActiveUnit, before: Pass["owners"]): Host | undefined {
+    for (const id of before.get(unit.name) ?? []) {
+      const host = index.byId.get(id);
+      if (host !== undefined && admits(unit, host)) return host;
+    }
+    return undefined;
+  }
+
+  /** Whether the unit may come to this machine, of which nothing is known yet. Makes room where it must. */
+  function admits(unit: ActiveUnit, host: Host): boolean {
+    return host.present && standingRefusal(unit.options, host) === undefined && accept(unit, host);
+  }
+
+  /** The same of a machine that satisfies the unit's standing wishes. */
+  function accept(unit: ActiveUnit, host: Host): boolean {
+    return board.arrivalRefusal(unit, host) === undefined && makeRoom(unit, host);
   }
 
   function placeGlobal(unit: ActiveUnit): boolean {

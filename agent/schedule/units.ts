@@ -34,8 +34,14 @@ export interface Pattern {
 
 type Draft = { -readonly [K in keyof ActiveUnit]: ActiveUnit[K] extends readonly (infer E)[] ? E[] : ActiveUnit[K] };
 
-/** All active units in name order, linked; time grows with units, links and pattern matches. */
-export function linkUnits(wanted: readonly WantedUnit[]): readonly ActiveUnit[] {
+export interface LinkedUnits {
+  /** In name order. */
+  readonly units: readonly ActiveUnit[];
+  readonly named: ReadonlyMap<string, ActiveUnit>;
+}
+
+/** All active units, linked; time grows with units, links and pattern matches. */
+export function linkUnits(wanted: readonly WantedUnit[]): LinkedUnits {
   const drafts = wanted
     .filter((unit) => unit.target !== "inactive")
     .sort((a, b) => byName(a.name, b.name))
@@ -45,7 +51,7 @@ export function linkUnits(wanted: readonly WantedUnit[]): readonly ActiveUnit[] 
   linkFollowers(drafts, named);
   linkConflicts(drafts, find);
   linkReplaces(drafts, find);
-  return drafts;
+  return { units: drafts, named };
 }
 
 /** Most units have no relation: they share one empty list, which `add` replaces by a list of the unit's own. */
