@@ -76,7 +76,7 @@ export interface SystemdSettings {
 
 export interface Settings {
   readonly machine: MachineSettings;
-  /** Undefined: no repository; the agent then runs what its manifest says and cannot lead. */
+  /** Undefined: no repository; the agent then keeps what it runs, takes nothing new and cannot lead. */
   readonly git: GitSettings | undefined;
   readonly registry: RegistrySettings;
   readonly systemd: SystemdSettings;

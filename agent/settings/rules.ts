@@ -91,9 +91,9 @@ export function withoutEffect(chosen: Choice): readonly Problem[] {
         .filter((name) => name !== "Registry.RequestTimeout"),
       "There is no [Registry] Endpoints=",
     );
-  if (url === undefined && chosen.flag("Machine.MayLead") && endpoints.length === 0)
+  if (url === undefined)
     warnings.push(
-      new Problem("setting-no-repository", "Cannot run any unit without a repository", { hint: "Set [Git] URL=" }),
+      new Problem("setting-no-repository", "Cannot take any new unit without a repository", { hint: "Set [Git] URL=" }),
     );
   return warnings;
 }

@@ -1,7 +1,11 @@
 // A fleet.conf read as it is. F-143 to F-145 of fleet's own behaviour, and what became of its other options.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { problems, settings, warnings } from "./build.ts";
+import { problems, settings, warnings as allWarnings } from "./build.ts";
+
+/** A fleet.conf knows no repository: that is warned of each time, and set beside it here. */
+const warnings = ({ fleetConf }: { fleetConf: string }): readonly string[] =>
+  allWarnings({ fleetConf, environment: { FLOTILLA_GIT_URL: "/srv/units.git" } });
 
 const servers = "etcd_servers=http://10.0.0.1:2379\n";
 
@@ -67,6 +71,12 @@ systemd_user=false
     assert.deepEqual(settings({ fleetConf: "public_ip=1.2.3.4" }).registry.endpoints, ["http://127.0.0.1:2379"]);
     assert.deepEqual(warnings({ fleetConf: "" }), [
       "fleet.conf: Cannot find etcd_servers (Taking http://127.0.0.1:2379, as fleet did)",
+    ]);
+  });
+
+  test("that no repository is set is warned of", () => {
+    assert.deepEqual(allWarnings({ fleetConf: servers }), [
+      "Cannot take any new unit without a repository (Set [Git] URL=)",
     ]);
   });
 

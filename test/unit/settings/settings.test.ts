@@ -431,11 +431,11 @@ suite("settings", () => {
   });
 
   const idle: readonly (Given & { readonly name: string; readonly says: readonly RegExp[] })[] = [
-    { name: "nothing set", says: [/Cannot run any unit without a repository/] },
+    { name: "nothing set", says: [/Cannot take any new unit without a repository/] },
     {
       name: "git without URL",
-      conf: "[Git]\nBranch=x\n[Machine]\nMayLead=no\n",
-      says: [/^flotilla.conf:2: .*\[Git\] Branch; it has no effect/],
+      conf: "[Git]\nBranch=x\n",
+      says: [/^flotilla.conf:2: .*\[Git\] Branch; it has no effect/, /without a repository/],
     },
     { name: "ssh key with https", conf: "[Git]\nURL=https://a/b\nSSHKeyFile=/k\n", says: [/not reached by ssh/] },
     { name: "token with ssh", conf: "[Git]\nURL=a:b\nToken=x\n", says: [/not reached by https or http/] },
