@@ -77,10 +77,6 @@ function buildParser(commands: readonly Command[], choosing: Choosing): Parser {
     .configureHelp({ showGlobalOptions: true, helpWidth: width })
     .configureOutput({ writeOut: say, writeErr: () => undefined, outputError: () => undefined })
     .exitOverride();
-  // Without a command: the help, as the answer to a question and not to a mistake
-  parser.action(() => {
-    say(parser.helpInformation() + generalHelp);
-  });
   for (const command of commands) addCommand(parser, command, choosing);
   return parser;
 }
@@ -136,13 +132,15 @@ A command may be shortened as long as it is clear which one is meant: list-m.
 `;
 
 /**
- * `argv` with an abbreviated command written out, when exactly one begins so (fleet.md 17.1). An ambiguous one is left
- * alone: the parser refuses it.
+ * `argv` with an abbreviated command written out, when exactly one begins so, as fleet did it. One that no command
+ * begins with is left to the parser, which has a suggestion.
  */
 function completeCommand(argv: readonly string[], names: readonly string[]): readonly string[] {
   const at = argv.findIndex((word, index) => !word.startsWith("-") && argv[index - 1] !== "--socket");
   const word = argv[at];
-  if (word === undefined || word === "" || names.includes(word)) return argv;
+  // Without a command: the help, as the answer to a question and not to a mistake
+  if (word === undefined) return [...argv, "--help"];
+  if (word === "" || names.includes(word)) return argv;
   const meant = names.filter((each) => each.startsWith(word));
   const [only] = meant;
   if (only === undefined) return argv;

@@ -89,7 +89,9 @@ export interface CommitReport {
 /** All that is known of one unit. */
 export interface UnitDetail {
   readonly name: string;
-  /** Left out when the adopted commit has no such unit (any more), or this agent has not got the commit. */
+  /** Whether this agent has the adopted commit; without it, a missing `file` says nothing. */
+  readonly commitAtHand: boolean;
+  /** Left out when the adopted commit has no such unit (any more), or is not at hand. */
   readonly file?: UnitFileReport;
   /** The commit that `file` is from. */
   readonly commit?: CommitReport;

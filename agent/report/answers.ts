@@ -80,6 +80,7 @@ const isCommit = isRecord<CommitReport>({
 
 const isUnitDetail = isRecord<UnitDetail>({
   name: isText,
+  commitAtHand: isBoolean,
   file: isOptional(isUnitFile),
   commit: isOptional(isCommit),
   places: isListOf(isUnit),

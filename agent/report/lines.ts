@@ -28,7 +28,10 @@ export function unitLines(unit: UnitDetail, options: LineOptions): readonly stri
 
 function aboutFile(unit: UnitDetail, options: LineOptions): readonly Entry[] {
   const { file, commit } = unit;
-  if (file === undefined) return [entry("File", "none in the adopted commit")];
+  if (file === undefined) {
+    const unknown = "unknown: this agent has not got the adopted commit";
+    return [entry("File", unit.commitAtHand ? "none in the adopted commit" : unknown)];
+  }
   return [
     entry("File", file.file),
     ...(commit === undefined ? [] : [entry("Commit", commitText(commit, options))]),
@@ -142,7 +145,7 @@ function aboutMachines({ machines }: ClusterReport, { full, colour }: LineOption
 
 function aboutUnits({ units }: ClusterReport, options: LineOptions): readonly Entry[] {
   const states = Object.entries(units.byState).map(([state, many]) => visible(`${many} ${state}`));
-  const files = units.files === undefined ? "unknown" : String(units.files);
+  const files = units.files === undefined ? "" : `${units.files} in the repository; `;
   const waiting =
     units.waiting.length === 0
       ? []
@@ -159,7 +162,7 @@ function aboutUnits({ units }: ClusterReport, options: LineOptions): readonly En
       : [where + visible(describeProblem(place.problem))];
   });
   return [
-    raw("Units", [`${files} in the repository; on machines: ${states.length === 0 ? "none" : states.join(", ")}`]),
+    raw("Units", [`${files}on machines: ${states.length === 0 ? "none" : states.join(", ")}`]),
     ...waiting,
     ...(troubled.length === 0 ? [] : [raw("Failing", troubled)]),
   ];

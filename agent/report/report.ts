@@ -92,6 +92,7 @@ export function reportUnit(picture: ClusterPicture, name: string): Checked<UnitD
   const adopted = picture.revision.adopted;
   return valid({
     name,
+    commitAtHand: picture.desired !== undefined,
     ...(unit === undefined ? {} : { file: describeFile(unit, { picture, place: placed }) }),
     ...(unit === undefined || adopted?.commit !== picture.desired?.commit || adopted === undefined
       ? {}
@@ -272,12 +273,22 @@ function findUnit(picture: ClusterPicture, name: string): Unit | undefined {
 function notFound(picture: ClusterPicture, name: string): Problem {
   const { adopted } = picture.revision;
   if (picture.desired === undefined && adopted !== undefined) return commitMissing(adopted);
-  const known = [...(picture.desired?.units.keys() ?? []), ...(picture.desired?.templates.keys() ?? [])];
-  const near = suggest(name.slice(0, maxUnitNameBytes), known);
+  const near = similarUnit(picture, name.slice(0, maxUnitNameBytes));
   return new Problem("unit-unknown", `Cannot find unit "${name.slice(0, maxUnitNameBytes)}"`, {
     hint:
       near === undefined ? "flotilla list-unit-files shows every unit of the adopted commit" : `Did you mean ${near}?`,
   });
+}
+
+/** A unit of the same type whose name differs by a slip; the type itself is no likeness. */
+function similarUnit({ desired }: ClusterPicture, name: string): string | undefined {
+  const dot = name.lastIndexOf(".");
+  const type = name.slice(dot);
+  const stems = [...(desired?.units.keys() ?? []), ...(desired?.templates.keys() ?? [])].flatMap((each) =>
+    each.endsWith(type) ? [each.slice(0, -type.length)] : [],
+  );
+  const near = dot < 0 ? undefined : suggest(name.slice(0, dot), stems);
+  return near === undefined ? undefined : near + type;
 }
 
 function commitMissing(adopted: NonNullable<Revision["adopted"]>): Problem {

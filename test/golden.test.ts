@@ -1,0 +1,99 @@
+// What the commands print, against text files: a command above, what it prints below. The real API on a real unix socket,
+// asked by the real client; only the cluster is made up. UPDATE_GOLDEN=1 writes the files anew: read the difference.
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { createApi } from "../agent/api/api.ts";
+import { serveApi } from "../agent/adapters/api-server.ts";
+import { createClock } from "../agent/adapters/clock.ts";
+import { runCommand } from "../agent/cli/args.ts";
+import { Problem } from "../agent/domain/problem.ts";
+import type { ApiServer } from "../agent/ports/api-server.ts";
+import type { ClusterView } from "../agent/ports/cluster.ts";
+import type { Log } from "../agent/ports/log.ts";
+import { FakeCluster, emptyPicture, sampleCommit, samplePicture } from "./fakes/fake-cluster.ts";
+import { FakeOutput, fakeTools } from "./fakes/fake-tools.ts";
+
+const folder = join(import.meta.dirname, "golden");
+const rewrite = process.env["UPDATE_GOLDEN"] === "1";
+const quiet: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  with: () => quiet,
+};
+
+/** Which cluster a file's commands are put to: the first part of its name. */
+const clusters: Readonly<Record<string, () => ClusterView>> = {
+  sample: () => new FakeCluster(samplePicture()),
+  empty: () => new FakeCluster(emptyPicture()),
+  // An agent that has not yet got the adopted commit
+  behind: () => new FakeCluster({ ...samplePicture(), desired: undefined, decisions: [] }),
+  // etcd is away and the agent has no picture
+  away: () => new FakeCluster(new Problem("registry-unreachable", "Cannot reach etcd", { hint: "It is tried again" })),
+  adopting: () => {
+    const cluster = new FakeCluster(samplePicture());
+    cluster.syncs = async () => ({ outcome: "adopted", commit: sampleCommit, problems: [] });
+    return cluster;
+  },
+  refusing: () => {
+    const cluster = new FakeCluster(samplePicture());
+    const { refused } = samplePicture().revision;
+    cluster.syncs = async () => ({
+      outcome: "refused",
+      problems: refused?.problems ?? [],
+      ...(refused === undefined ? {} : { commit: refused.commit }),
+    });
+    return cluster;
+  },
+};
+
+const scratch = mkdtempSync(join(tmpdir(), "flotilla-golden-"));
+const servers: ApiServer[] = [];
+
+before(async () => {
+  for (const [name, make] of Object.entries(clusters)) {
+    const api = createApi({ view: make(), clock: createClock(), log: quiet, version: "1.2.3" });
+    servers.push(await serveApi(api, { socket: join(scratch, name) }));
+  }
+});
+after(async () => {
+  for (const server of servers) await server.close();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+const files = readdirSync(folder).filter((name) => name.endsWith(".txt"));
+assert.ok(files.length > 0, "there are golden files");
+for (const file of files) {
+  test(`golden ${file}`, async () => {
+    const path = join(folder, file);
+    const expected = readFileSync(path, "utf8");
+    const commands = expected.split("\n").filter((line) => line.startsWith("$ "));
+    assert.ok(commands.length > 0, "there are commands");
+    let actual = "";
+    for (const command of commands) actual += await record(command, file);
+    if (rewrite) writeFileSync(path, actual);
+    else assert.equal(actual, expected);
+  });
+}
+
+/** `$ flotilla list-units` (with `NAME=value` before it, `--on-terminal` after) and what came of it, as the files have it. */
+async function record(line: string, file: string): Promise<string> {
+  const words = line.slice(2).split(" ");
+  const assignments = words.filter((word, at) => at < words.indexOf("flotilla") && word.includes("="));
+  const [cluster = ""] = file.split("-");
+  const env = {
+    FLOTILLA_SOCKET: join(scratch, cluster),
+    ...Object.fromEntries(assignments.map((each) => each.split("=", 2) as [string, string])),
+  };
+  const argv = words.slice(words.indexOf("flotilla") + 1);
+  const isTerminal = argv.at(-1) === "#terminal";
+  const tools = fakeTools({ env, stdout: new FakeOutput({ isTerminal }) });
+  const code = await runCommand(isTerminal ? argv.slice(0, -1) : argv, tools);
+  const errors = tools.stderr.text.replaceAll(/^(?=.)/gm, "[stderr] ");
+  const said = `${tools.stdout.text}${errors}`.replaceAll("\u001b", "<ESC>").replaceAll(scratch, "<SCRATCH>");
+  return `${line}\n${said}[exit ${code}]\n\n`;
+}
