@@ -23,6 +23,8 @@ export interface CommitTree {
 
 /** What a tree holds, good and bad. */
 export interface Examination {
+  /** How many files and links are named as units, good and bad. */
+  readonly found: number;
   /** Runnable units without a fault, in name order. */
   readonly units: ReadonlyMap<UnitName, Unit>;
   /** Templates without a fault, in name order. */
@@ -71,6 +73,7 @@ export function examineTree({ entries, blobs, cache = createParseCache() }: Comm
   // With units missing for their faults, who follows whom would be guesswork.
   if (problems.isEmpty) warnings.add(checkPeers(expansion.units));
   return {
+    found: named.size,
     units: new Map([...expansion.units].map(([name, { unit }]) => [name, unit])),
     templates: expansion.templates,
     problems: problems.sorted(),
