@@ -1,5 +1,6 @@
 // The real adapter keeps the contract, against a real systemd in a private machine.
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -148,6 +149,53 @@ else {
       await other.dispose();
     });
 
+    const busProgram = "/usr/bin/dbus-daemon";
+    const busMissing = existsSync(busProgram) ? false : "needs dbus-daemon";
+    test("over a message bus it is the same", { skip: busMissing }, async () => {
+      const other = await startTestMachine("bus");
+      const direct = open(other);
+      try {
+        const bus = [
+          unit(unitName("dbus.socket"), "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=%t/bus\n"),
+          unit(
+            unitName("dbus.service"),
+            `[Unit]\nRequires=dbus.socket\n[Service]\nType=notify\nExecStart=${busProgram} --session --address=systemd: --nofork --nopidfile --syslog-only\n`,
+          ),
+        ];
+        await direct.write(bus);
+        await direct.reload();
+        for (const { name } of bus) assert.deepEqual(await direct.run("start", name, patience()), { result: "done" });
+        const systemd = createSystemd({
+          scope: "user",
+          address: `unix:path=${join(other.directory, "run", "bus")}`,
+          unitDirectory: other.unitDirectory,
+          runDirectory: join(other.directory, "flotilla"),
+          concurrency: 5,
+          clock: createClock(),
+          log: silentLog,
+        });
+        try {
+          const name = unitName("by-bus.service");
+          await systemd.write([unit(name, texts.stays)]);
+          await untilReached(systemd);
+          await systemd.reload();
+          const told = new Promise<void>((resolve) => {
+            systemd.onChange((names) => {
+              if (names?.has(name) === true) resolve();
+            });
+          });
+          assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+          await told;
+          assert.equal((await systemd.states([name])).get(name)?.active, "active");
+        } finally {
+          await systemd.close();
+        }
+      } finally {
+        await direct.close();
+        await other.dispose();
+      }
+    });
+
     test("200 units cost one listing", async () => {
       const names = Array.from({ length: 200 }, (_, at) => unitName(`many@${at}.service`));
       await systemd.write(names.map((name) => unit(name, texts.stays)));
@@ -159,6 +207,19 @@ else {
       await Promise.all(names.map((name) => systemd.run("stop", name, patience())));
       for (const name of names) await systemd.remove(name);
       assert.ok((await systemd.placed()).every((each) => !each.name.startsWith("many@")));
+    });
+  });
+}
+
+/** Resolves when the connection stands: systemd may come to the bus a little after we do. */
+function untilReached(systemd: Systemd): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("systemd was not reached")), 20_000);
+    const stop = systemd.onChange((names) => {
+      if (names !== undefined) return;
+      clearTimeout(timer);
+      stop();
+      resolve();
     });
   });
 }
