@@ -1,0 +1,85 @@
+// flotilla's own unit files: what a name may not do, and what a folder that cannot be written says.
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { UnitFiles } from "../../../agent/adapters/systemd/unit-files.ts";
+import { Problem } from "../../../agent/domain/problem.ts";
+import { texts, unit, unitName } from "../../contract/systemd.ts";
+import { silentLog } from "../../fakes/silent-log.ts";
+
+let folder: string;
+let files: UnitFiles;
+const name = unitName("web@1.service");
+const openFiles = (): UnitFiles =>
+  new UnitFiles({ unitDirectory: join(folder, "system"), runDirectory: join(folder, "flotilla"), log: silentLog });
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "flotilla-"));
+  files = openFiles();
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+for (const bad of ["../../escaped.conf", "/etc/escaped.conf", "a/b.conf", "..", "no-suffix", "nul\0.conf", ""]) {
+  test(`a drop-in named ${JSON.stringify(bad)} is refused and nothing of the unit is placed`, () => {
+    const hostile = unit(name, texts.stays, [{ name: bad, text: "[Service]\n" }]);
+    assert.throws(
+      () => files.write(hostile),
+      (error) => error instanceof Problem && error.code === "disk-write",
+    );
+    assert.deepEqual(files.placed(), []);
+    assert.deepEqual(readdirSync(join(folder, "system")), []);
+  });
+}
+
+test("files are for systemd to read, and drop-ins keep their order by number", () => {
+  const drops = [
+    { name: "b.conf", text: "[Service]\nEnvironment=A=1\n" },
+    { name: "a.conf", text: "[Service]\nEnvironment=A=2\n" },
+  ];
+  files.write(unit(name, texts.stays, drops));
+  const own = join(folder, "flotilla", "units");
+  assert.equal(readFileSync(join(own, name), "utf8"), texts.stays);
+  assert.equal(statSync(join(own, name)).mode & 0o777, 0o644);
+  assert.deepEqual(readdirSync(join(own, `${name}.d`)).sort(), ["000-b.conf", "001-a.conf"]);
+  files.write(unit(name, texts.stays, drops.slice(0, 1)));
+  assert.deepEqual(readdirSync(join(folder, "system", `${name}.d`)), ["000-b.conf"], "by way of the link");
+  files.remove(name);
+  assert.deepEqual(readdirSync(own), []);
+  assert.deepEqual(readdirSync(join(folder, "system")), []);
+});
+
+test("a text changed on disk, by whomever, has another hash", () => {
+  const made = unit(name, texts.stays, [{ name: "a.conf", text: "[Service]\nEnvironment=A=1\n" }]);
+  files.write(made);
+  assert.equal(files.placed()[0]?.hash, made.hash);
+  const drop = join(folder, "flotilla", "units", `${name}.d`, "000-a.conf");
+  writeFileSync(drop, "[Service]\nEnvironment=A=2\n");
+  const changed = files.placed()[0]?.hash;
+  assert.notEqual(changed, made.hash);
+  assert.equal(openFiles().placed()[0]?.hash, changed);
+});
+
+test("files that are no units of ours are left alone", () => {
+  files.placed();
+  const own = join(folder, "flotilla", "units");
+  writeFileSync(join(own, "README"), "x");
+  mkdirSync(join(own, "folder.service"));
+  writeFileSync(join(folder, "system", "host.service"), "[Service]\n");
+  assert.deepEqual(files.placed(), []);
+  assert.deepEqual(readdirSync(join(folder, "system")), ["host.service"]);
+  assert.deepEqual(readdirSync(own).sort(), ["README", "folder.service"]);
+});
+
+test("a folder that cannot be made is a problem with its cause", () => {
+  writeFileSync(join(folder, "flotilla"), "in the way");
+  assert.throws(
+    () => files.write(unit(name, texts.stays)),
+    (error) => error instanceof Problem && error.code === "disk-write" && error.cause instanceof Error,
+  );
+  assert.throws(
+    () => files.placed(),
+    (error) => error instanceof Problem && error.code === "disk-read",
+  );
+});
