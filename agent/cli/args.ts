@@ -13,6 +13,7 @@ import { writeFailure } from "./print.ts";
 import { status } from "./status.ts";
 import { sync } from "./sync.ts";
 import type { Tools } from "./tools.ts";
+import { verify } from "./verify.ts";
 import { version } from "./version.ts";
 
 const usualSocket = "/run/flotilla/flotilla.sock";
@@ -30,7 +31,7 @@ export async function runCommand(argv: readonly string[], tools: Tools): Promise
 
 async function parseAndRun(argv: readonly string[], tools: Tools): Promise<number> {
   const agent = await agentCommandFor(argv);
-  const commands = [listMachines, listUnits, listUnitFiles, status, cat, sync, agent, playground, version];
+  const commands = [listMachines, listUnits, listUnitFiles, status, cat, sync, verify, agent, playground, version];
   let said = "";
   let chosen: { readonly command: Command; readonly given: Given } | undefined;
   const parser = buildParser(commands, {
