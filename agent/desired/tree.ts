@@ -41,6 +41,8 @@ export interface Tree {
 
 /** Units and templates of one commit; as many as a tree may have entries. */
 export const maxUnits = 200_000;
+/** Drop-ins of one unit; an instance has its template's besides. */
+export const maxDropIns = 500;
 /** A drop-in's file name, with room for what an adapter puts before it. */
 export const maxDropInNameBytes = 200;
 
@@ -106,6 +108,9 @@ export function sortTree(entries: readonly TreeEntryLike[]): Tree {
       } else if (other !== undefined) {
         const message = `Cannot take drop-in "${base}" of unit "${unit}" twice: "${other.path}" and "${path}"`;
         problems.push(new Problem("drop-in", message, { hint: "Remove or rename one of the two", at }));
+      } else if (own.size >= maxDropIns) {
+        const hint = `At most ${maxDropIns} are allowed; put several settings into one`;
+        problems.push(new Problem("drop-in", `Cannot take so many drop-ins of unit "${unit}"`, { hint, at }));
       } else {
         dropIns.set(unit, own.set(base, { unit, name: base, path, oid }));
       }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createParseCache, examineTree, readCommit, selectBlobs } from "../../../agent/desired/desired.ts";
 import { maxUnitBytes } from "../../../agent/desired/texts.ts";
+import { maxDropIns } from "../../../agent/desired/tree.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import { unitHash } from "../../../agent/text/hash.ts";
 import {
@@ -273,6 +274,15 @@ const badDropIns: readonly (readonly [name: string, files: Readonly<Record<strin
 for (const [name, files, expected] of badDropIns) {
   test(`drop-in refused: ${name}`, () => assert.deepEqual(faults({ "a.service": service, ...files }), [expected]));
 }
+
+test("drop-ins above the bound are refused", () => {
+  const many = (count: number): Record<string, Content> =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`a.service.d/${1000 + n}.conf`, "[Unit]\n"]));
+  assert.equal(unitOf(good({ "a.service": service, ...many(maxDropIns) }), "a.service").dropIns.length, maxDropIns);
+  assert.deepEqual(faults({ "a.service": service, ...many(maxDropIns + 1) }), [
+    `drop-in@a.service.d/${1000 + maxDropIns}.conf`,
+  ]);
+});
 
 const odd: readonly (readonly [name: string, files: Readonly<Record<string, Content>>, expected: readonly string[]])[] =
   [
