@@ -35,7 +35,7 @@ export interface Plan {
 /** What a machine was told and what it shows. There is no view without a manifest at hand. */
 export interface MachineView {
   /** The manifest's units, in any order. */
-  readonly manifest: readonly ManifestEntry[];
+  readonly entries: readonly ManifestEntry[];
   /**
    * Units as re-derived from the repository, at their entry's commit. One that is missing, or whose hash is not its
    * entry's, is unknown and left exactly as it is. May also hold units that leave, so that their Conflicts= count.
@@ -44,7 +44,7 @@ export interface MachineView {
   readonly placed: readonly PlacedUnit[];
   /** At least of all placed units that systemd could be asked about; a missing one is unknown. */
   readonly states: ReadonlyMap<UnitName, SystemdState>;
-  /** Names among the manifest's that the host itself uses, and where. */
+  /** Names among the entries that the host itself uses, and where. */
   readonly foreign: ReadonlyMap<UnitName, string>;
   /** Units with a job under way: untouched in this pass. */
   readonly busy: ReadonlySet<UnitName>;

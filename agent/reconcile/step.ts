@@ -1,0 +1,65 @@
+// What one unit needs on this machine: the table of fleet.md 9.4, with changed text replaced in place. Given to
+// reconcile.ts. Looks at one unit only.
+import type { Job, PlacedUnit } from "../domain/action.ts";
+import { unreachable } from "../domain/problem.ts";
+import type { SystemdState } from "../domain/status.ts";
+import type { TargetState, Unit } from "../domain/unit.ts";
+
+export interface UnitView {
+  /** As it shall be. */
+  readonly unit: Pick<Unit, "hash" | "onChange">;
+  readonly target: Exclude<TargetState, "inactive">;
+  /** As it lies here, if it does. */
+  readonly placed: PlacedUnit | undefined;
+  /** Undefined: not known. */
+  readonly state: Pick<SystemdState, "active"> | undefined;
+}
+
+export interface Step {
+  /** Why its text must be written; undefined: it need not. */
+  readonly write?: string;
+  readonly job?: Pick<Job, "kind" | "because"> | undefined;
+}
+
+const nothing: Step = {};
+
+export function stepFor(view: UnitView): Step {
+  const { unit, target, placed } = view;
+  if (placed === undefined) {
+    const write = "it is placed here";
+    return target === "launched" ? { write, job: { kind: "start", because: write } } : { write };
+  }
+  if (placed.hash !== unit.hash) return changedStep(view, placed);
+  switch (target) {
+    case "loaded":
+      return placed.launched === undefined ? nothing : { job: { kind: "stop", because: "it shall be loaded only" } };
+    case "launched":
+      // Told once with this text: one that failed or ended is not started again (fleet.md, Q-13).
+      if (placed.launched === unit.hash) return nothing;
+      return placed.launched === undefined
+        ? { job: { kind: "start", because: "it shall be launched" } }
+        : { job: takeUpJob(view, placed) }; // written by a pass that was cut short
+    default:
+      return unreachable(target);
+  }
+}
+
+function changedStep(view: UnitView, placed: PlacedUnit): Step {
+  const write = "its text has changed";
+  if (view.target === "launched") {
+    const job = takeUpJob(view, placed);
+    return job === undefined ? nothing : { write, job };
+  }
+  return placed.launched === undefined
+    ? { write }
+    : { write, job: { kind: "stop", because: "it shall be loaded only" } };
+}
+
+/** Has systemd take up changed text. Reload only what it was told to run, for only then is it known what is running. */
+function takeUpJob({ unit, state }: UnitView, { launched }: PlacedUnit): Step["job"] {
+  if (state === undefined) return undefined; // whether to start or to restart is not known
+  if (state.active === "inactive" || state.active === "failed")
+    return { kind: "start", because: "it shall be launched" };
+  const reload = unit.onChange === "reload" && state.active === "active" && launched !== undefined;
+  return { kind: reload ? "reload" : "restart", because: "its text has changed" };
+}

@@ -1,0 +1,363 @@
+// The table of what one machine does with its share (fleet.md 9, fleet-scenarios.md I, J and X), case by case.
+import assert from "node:assert/strict";
+import { describe as suite, test } from "node:test";
+import type { MachineView } from "../../../agent/domain/action.ts";
+import type { CommitId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
+import type { ManifestTarget } from "../../../agent/domain/placement.ts";
+import type { SystemdState } from "../../../agent/domain/status.ts";
+import type { OnChange, Unit } from "../../../agent/domain/unit.ts";
+import { plan } from "../../../agent/reconcile/reconcile.ts";
+
+interface Case {
+  /** Unit to target; after a space its hash, "1" if not given: "launched 2". */
+  readonly told?: Readonly<Record<string, string>>;
+  /** Unit to "loaded" or "launched", the hash that lies there, and if launched its active state: "launched 1 failed". */
+  readonly here?: Readonly<Record<string, string>>;
+  /** Names whose text is not at hand. */
+  readonly unknown?: readonly string[];
+  /** Units that leave and whose text is still at hand. */
+  readonly leaving?: readonly string[];
+  readonly conflicts?: Readonly<Record<string, readonly string[]>>;
+  readonly onChange?: OnChange;
+  readonly foreign?: Readonly<Record<string, string>>;
+  readonly busy?: readonly string[];
+  readonly stateless?: readonly string[];
+  /** Hash with which a unit was last told to start, where it is not the one that lies there. */
+  readonly toldWith?: Readonly<Record<string, string>>;
+  readonly reloadDue?: boolean;
+}
+
+const hash = (digit: string): UnitHash => digit.repeat(40) as UnitHash;
+const commit = "c".repeat(40) as CommitId;
+
+function unitOf(name: string, digit: string, given: Case): Unit {
+  return {
+    name: name as UnitName,
+    file: name,
+    text: "",
+    dropIns: [],
+    hash: hash(digit),
+    target: "launched",
+    options: {
+      machineId: undefined,
+      machineOf: [],
+      metadata: [],
+      conflicts: given.conflicts?.[name] ?? [],
+      replaces: [],
+      global: false,
+    },
+    onChange: given.onChange ?? "restart",
+    description: undefined,
+    hasInstall: false,
+  };
+}
+
+function view(given: Case): MachineView {
+  const told = Object.entries(given.told ?? {}).map(([name, text]) => {
+    const [target = "", digit = "1"] = text.split(" ");
+    return { name, digit, target: target as ManifestTarget };
+  });
+  const here = Object.entries(given.here ?? {}).map(([name, text]) => {
+    const [kind = "", digit = "1", active = kind === "launched" ? "active" : "inactive"] = text.split(" ");
+    return { name, kind, digit, active };
+  });
+  const known = told.filter(({ name }) => given.unknown?.includes(name) !== true);
+  const units = [...known, ...(given.leaving ?? []).map((name) => ({ name, digit: "1" }))];
+  const state = (active: string): SystemdState => ({
+    load: "loaded",
+    active,
+    sub: active,
+    result: "success",
+    sinceMs: 0,
+    restarts: 0,
+  });
+  return {
+    entries: told.map(({ name, digit, target }) => ({
+      name: name as UnitName,
+      source: "git",
+      commit,
+      hash: hash(digit),
+      target,
+    })),
+    units: new Map(units.map(({ name, digit }) => [name as UnitName, unitOf(name, digit, given)])),
+    placed: here.map(({ name, kind, digit }) => ({
+      name: name as UnitName,
+      hash: hash(digit),
+      launched: kind === "launched" ? hash(given.toldWith?.[name] ?? digit) : undefined,
+    })),
+    states: new Map(
+      here
+        .filter(({ name }) => given.stateless?.includes(name) !== true)
+        .map(({ name, active }) => [name as UnitName, state(active)]),
+    ),
+    foreign: new Map(Object.entries(given.foreign ?? {}) as [UnitName, string][]),
+    busy: new Set((given.busy ?? []) as UnitName[]),
+    ...(given.reloadDue === undefined ? {} : { reloadDue: given.reloadDue }),
+  };
+}
+
+/** e.g. `write a`, `reload`, `start a after b`, `refuse a unit-foreign`. */
+function lines(given: Case): readonly string[] {
+  const { plan: todo, problems } = plan(view(given));
+  return [
+    ...todo.write.map(({ unit }) => `write ${unit.name}`),
+    ...(todo.reload ? ["daemon-reload"] : []),
+    ...todo.jobs.map(
+      ({ kind, unit, after }) => `${kind} ${unit}${after.length > 0 ? ` after ${after.join(" ")}` : ""}`,
+    ),
+    ...[...problems].map(([name, { code }]) => `refuse ${name} ${code}`),
+  ];
+}
+
+const cases: readonly (Case & { readonly name: string; readonly expect: readonly string[] })[] = [
+  { name: "F-220, F-230, F-231: nothing told, nothing here", expect: [] },
+  {
+    name: "F-221, F-228: told is told, no constraint is judged again",
+    told: { a: "launched" },
+    expect: ["write a", "daemon-reload", "start a"],
+  },
+  { name: "F-232: loaded and same hash", told: { a: "loaded" }, here: { a: "loaded" }, expect: [] },
+  { name: "F-232, F-245: launched and same hash", told: { a: "launched" }, here: { a: "launched" }, expect: [] },
+  {
+    name: "F-233, F-565: other hash, launched: in place, restarted",
+    told: { a: "launched 2" },
+    here: { a: "launched 1" },
+    expect: ["write a", "daemon-reload", "restart a"],
+  },
+  {
+    name: "F-233: reloaded where the unit says so",
+    onChange: "reload",
+    told: { a: "launched 2" },
+    here: { a: "launched 1" },
+    expect: ["write a", "daemon-reload", "reload a"],
+  },
+  {
+    name: "a unit still starting is restarted, for it cannot reload yet",
+    onChange: "reload",
+    told: { a: "launched 2" },
+    here: { a: "launched 1 activating" },
+    expect: ["write a", "daemon-reload", "restart a"],
+  },
+  {
+    name: "other hash and failed: the new text is started",
+    told: { a: "launched 2" },
+    here: { a: "launched 1 failed" },
+    expect: ["write a", "daemon-reload", "start a"],
+  },
+  {
+    name: "other hash and ended: the new text is started",
+    onChange: "reload",
+    told: { a: "launched 2" },
+    here: { a: "launched 1 inactive" },
+    expect: ["write a", "daemon-reload", "start a"],
+  },
+  {
+    name: "F-234: other hash, launched to loaded",
+    told: { a: "loaded 2" },
+    here: { a: "launched 1" },
+    expect: ["write a", "daemon-reload", "stop a"],
+  },
+  {
+    name: "other hash, loaded to loaded",
+    told: { a: "loaded 2" },
+    here: { a: "loaded 1" },
+    expect: ["write a", "daemon-reload"],
+  },
+  {
+    name: "F-235: other hash, loaded to launched",
+    told: { a: "launched 2" },
+    here: { a: "loaded 1" },
+    expect: ["write a", "daemon-reload", "start a"],
+  },
+  {
+    name: "other hash, up though never told: it must not go on with the old text",
+    onChange: "reload",
+    told: { a: "launched 2" },
+    here: { a: "loaded 1 active" },
+    expect: ["write a", "daemon-reload", "restart a"],
+  },
+  { name: "F-236: released and absent", told: { a: "released" }, expect: [] },
+  { name: "F-237: loaded and absent", told: { a: "loaded" }, expect: ["write a", "daemon-reload"] },
+  {
+    name: "F-238, F-243: launched and absent",
+    told: { a: "launched" },
+    expect: ["write a", "daemon-reload", "start a"],
+  },
+  {
+    name: "F-239, F-242: here but not in the manifest",
+    here: { a: "loaded", b: "launched" },
+    expect: ["remove a", "remove b"],
+  },
+  { name: "F-240: released", told: { a: "released" }, here: { a: "launched" }, expect: ["remove a"] },
+  {
+    name: "F-241: one reload for all",
+    told: { foo: "loaded", bar: "loaded" },
+    expect: ["write bar", "write foo", "daemon-reload"],
+  },
+  {
+    name: "F-244: stop and start need no reload",
+    told: { foo: "loaded", bar: "launched" },
+    here: { foo: "launched", bar: "loaded" },
+    expect: ["start bar", "stop foo"],
+  },
+  {
+    name: "F-246, F-247: all is written before the one reload, jobs in name order",
+    told: { b: "launched", a: "launched" },
+    here: { c: "launched" },
+    expect: ["write a", "write b", "daemon-reload", "start a", "start b", "remove c"],
+  },
+  {
+    name: "Q-13: a failed start is not tried again",
+    told: { a: "launched" },
+    here: { a: "launched 1 failed" },
+    expect: [],
+  },
+  {
+    name: "a oneshot that ended is not started again",
+    told: { a: "launched" },
+    here: { a: "launched 1 inactive" },
+    expect: [],
+  },
+  {
+    name: "F-564: after a restart of the agent nothing is done",
+    told: { a: "launched", b: "loaded" },
+    here: { a: "launched", b: "loaded" },
+    expect: [],
+  },
+  {
+    name: "after a reboot nothing is here: all is written and started",
+    told: { a: "launched", b: "launched" },
+    expect: ["write a", "write b", "daemon-reload", "start a", "start b"],
+  },
+  {
+    name: "loaded and up for another's sake: it is left",
+    told: { a: "loaded" },
+    here: { a: "loaded 1 active" },
+    expect: [],
+  },
+  {
+    name: "F-561, F-569: a unit whose text is not at hand is left, others go on",
+    told: { a: "launched 2", b: "launched" },
+    here: { a: "launched 1" },
+    unknown: ["a"],
+    expect: ["write b", "daemon-reload", "start b"],
+  },
+  {
+    name: "F-560: no text at hand at all: nothing is done",
+    told: { a: "launched 2", b: "loaded" },
+    here: { a: "launched 1", b: "launched" },
+    unknown: ["a", "b"],
+    expect: [],
+  },
+  {
+    name: "a unit whose state is not known is not changed",
+    told: { a: "launched 2" },
+    here: { a: "launched 1" },
+    stateless: ["a"],
+    expect: [],
+  },
+  {
+    name: "a text written by a pass that was cut short is taken up",
+    told: { a: "launched 2" },
+    here: { a: "launched 2" },
+    toldWith: { a: "1" },
+    expect: ["daemon-reload", "restart a"],
+  },
+  {
+    name: "the same, and it has failed since",
+    told: { a: "launched 2" },
+    here: { a: "launched 2 failed" },
+    toldWith: { a: "1" },
+    expect: ["daemon-reload", "start a"],
+  },
+  {
+    name: "a reload that is due is made, though nothing is written",
+    told: { a: "loaded" },
+    here: { a: "loaded" },
+    reloadDue: true,
+    expect: ["daemon-reload"],
+  },
+  {
+    name: "a name of the host's own is refused, others go on",
+    told: { "ssh.service": "launched", b: "launched" },
+    foreign: { "ssh.service": "/usr/lib/systemd/system/ssh.service" },
+    expect: ["write b", "daemon-reload", "start b", "refuse ssh.service unit-foreign"],
+  },
+  {
+    name: "a released name of the host's own is no problem and is not touched",
+    told: { "ssh.service": "released" },
+    foreign: { "ssh.service": "x" },
+    expect: [],
+  },
+  {
+    name: "a unit with a job under way is not touched",
+    told: { a: "launched 2", b: "released" },
+    here: { a: "launched 1", b: "launched", c: "launched" },
+    busy: ["a", "b", "c"],
+    expect: [],
+  },
+  {
+    name: "F-250 better: each unit has a job of its own",
+    told: { a: "launched", b: "launched" },
+    here: { a: "loaded", b: "loaded" },
+    expect: ["start a", "start b"],
+  },
+  {
+    name: "a start waits for the removal of what it conflicts with",
+    told: { a: "launched" },
+    here: { b: "launched", c: "launched" },
+    conflicts: { a: ["b"] },
+    expect: ["write a", "daemon-reload", "start a after b", "remove b", "remove c"],
+  },
+  {
+    name: "the same when only the other declares it",
+    told: { a: "launched" },
+    here: { b: "launched" },
+    leaving: ["b"],
+    conflicts: { b: ["a*"] },
+    expect: ["write a", "daemon-reload", "start a after b", "remove b"],
+  },
+  {
+    name: "a start waits for a removal that is under way",
+    told: { "w@2": "launched", "w@1": "released" },
+    here: { "w@1": "launched" },
+    busy: ["w@1"],
+    conflicts: { "w@2": ["w@*"] },
+    expect: ["write w@2", "daemon-reload", "start w@2 after w@1"],
+  },
+  {
+    name: "a start does not wait for a unit that stays",
+    told: { a: "launched", b: "launched" },
+    here: { b: "launched" },
+    busy: ["b"],
+    conflicts: { a: ["b"] },
+    expect: ["write a", "daemon-reload", "start a"],
+  },
+  {
+    name: "a start waits for the stop of what it conflicts with",
+    told: { a: "launched", b: "loaded" },
+    here: { b: "launched" },
+    conflicts: { a: ["b"] },
+    expect: ["write a", "daemon-reload", "start a after b", "stop b"],
+  },
+];
+
+suite("one pass over a machine", () => {
+  for (const { name, expect, ...given } of cases) test(name, () => assert.deepEqual(lines(given), expect));
+
+  test("a refused name says where the host has it and what to do", () => {
+    const { problems } = plan(view({ told: { "ssh.service": "launched" }, foreign: { "ssh.service": "/etc/x" } }));
+    const problem = problems.get("ssh.service" as UnitName);
+    assert.equal(problem?.message, 'Cannot place unit "ssh.service" over this machine\'s own (/etc/x)');
+    assert.ok(problem.hint);
+  });
+
+  test("the order of the input has no meaning", () => {
+    const given = view({
+      told: { c: "launched", a: "loaded 2", b: "launched" },
+      here: { z: "launched", a: "launched", y: "loaded" },
+    });
+    const turned = { ...given, entries: given.entries.toReversed(), placed: given.placed.toReversed() };
+    assert.deepEqual(plan(turned), plan(given));
+  });
+});
