@@ -1,39 +1,98 @@
 // Gives the commands their tools. What a listing needs is loaded at once and is little; agent, playground and verify load
 // their parts when they are asked for, so that a command answers before one notices.
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createApiClient } from "./adapters/api-client.ts";
 import { createClock } from "./adapters/clock.ts";
 import { createTerminal, endSignal, programVersion } from "./adapters/terminal.ts";
-import type { Tools } from "./cli/tools.ts";
+import { runCommand } from "./cli/args.ts";
+import type { AgentRequest, PlaygroundRequest, Tools } from "./cli/tools.ts";
 
+/** What main knows of its process. */
 export interface ProcessParts {
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly execPath: string;
+  readonly execArgv: readonly string[];
+  readonly argv: readonly string[];
 }
 
-/** The tools of this process, without the playground: its wiring knows the commands. */
-export function createTools({ stdout, stderr, env }: ProcessParts): Omit<Tools, "runPlayground"> {
-  const clock = createClock();
-  const version = programVersion();
-  return {
-    version,
-    env,
-    clock,
-    stdout: createTerminal(stdout),
-    stderr: createTerminal(stderr),
+/** Beside the source and beside what is built from it alike. */
+const exampleUnits = fileURLToPath(new URL("../units/example", import.meta.url));
+/** Starting and stopping a private machine takes seconds; this is for one that is stuck. */
+const orderTimeoutMs = 60_000;
+
+export function createTools(own: ProcessParts): Tools {
+  const tools: Tools = {
+    version: programVersion(),
+    env: own.env,
+    clock: createClock(),
+    stdout: createTerminal(own.stdout),
+    stderr: createTerminal(own.stderr),
     signal: endSignal(),
     apiClient: async (socket) => createApiClient(socket),
     workingCopy: async () => (await import("./adapters/working-copy.ts")).createWorkingCopy(),
-    runAgent: async (request, signal) => {
-      const [{ readSettings, runAgent }, { createStderrLog }, { createHost }] = await Promise.all([
-        import("./wire.ts"),
-        import("./adapters/log.ts"),
-        import("./adapters/host.ts"),
-      ]);
-      const { settings, warnings } = await readSettings(request, env);
-      const log = createStderrLog(settings);
-      for (const warning of warnings) log.warn("settings.warning", { message: warning.message, hint: warning.hint });
-      await runAgent({ settings, log, clock, host: createHost(), version, environment: env }, signal);
-    },
+    runAgent: async (request, signal) => runAgent(tools, request, signal),
+    runPlayground: async (request, signal) => runPlayground({ tools, own }, request, signal),
   };
+  return tools;
+}
+
+async function runAgent({ env, clock, version }: Tools, request: AgentRequest, signal: AbortSignal): Promise<void> {
+  const [wire, { createStderrLog }, { createHost }] = await Promise.all([
+    import("./wire.ts"),
+    import("./adapters/log.ts"),
+    import("./adapters/host.ts"),
+  ]);
+  const { settings, warnings } = await wire.readSettings(request, env);
+  const log = createStderrLog(settings);
+  for (const { message, hint } of warnings) log.warn("settings.warning", { message, hint });
+  await wire.runAgent({ settings, log, clock, host: createHost(), version, environment: env }, signal);
+}
+
+interface Around {
+  readonly tools: Tools;
+  readonly own: ProcessParts;
+}
+
+async function runPlayground({ tools, own }: Around, request: PlaygroundRequest, signal: AbortSignal): Promise<number> {
+  const { env, clock, version } = tools;
+  const directory = playgroundDirectory(env);
+  if (request.kind !== "run") {
+    const path = `/v2/machines/${encodeURIComponent(request.machine)}/${request.kind}`;
+    await createApiClient(join(directory, "control.sock")).post(path, { signal, timeoutMs: orderTimeoutMs });
+    return 0;
+  }
+  const [{ playground }, { createPlaygroundWorld }, { createFileLog }, { createHost }] = await Promise.all([
+    import("./playground/playground.ts"),
+    import("./wire-playground.ts"),
+    import("./adapters/log-file.ts"),
+    import("./adapters/host.ts"),
+  ]);
+  const [, script = ""] = own.argv;
+  const world = createPlaygroundWorld({
+    directory,
+    example: exampleUnits,
+    flotilla: [own.execPath, ...own.execArgv, script],
+    clock,
+    log: (machine) => createFileLog(join(directory, `${machine}.log`)),
+    host: createHost(),
+    version,
+    environment: env,
+  });
+  const stage = {
+    world,
+    clock,
+    stderr: tools.stderr,
+    connect: (socket: string) => tools.apiClient(socket),
+    show: (args: readonly string[]) => runCommand(args, tools),
+    command: `node ${script}`,
+  };
+  return playground(stage, request, signal);
+}
+
+/** Short, because sockets stand below it; gone at reboot, whatever happens. */
+function playgroundDirectory(env: Tools["env"]): string {
+  return join(env["XDG_RUNTIME_DIR"] ?? "/run", "flotilla-playground");
 }
