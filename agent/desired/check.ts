@@ -55,7 +55,7 @@ export function findRings(units: ReadonlyMap<UnitName, ExpandedUnit>): readonly 
   };
 
   for (const root of units.keys()) {
-    if (order.has(root)) continue;
+    if (order.has(root) || peersOf(root).length === 0) continue;
     const path: { readonly name: UnitName; readonly peers: readonly UnitName[]; next: number }[] = [];
     const enter = (name: UnitName): void => {
       order.set(name, order.size);
