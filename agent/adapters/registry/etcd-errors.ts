@@ -1,0 +1,86 @@
+// What etcd and the connection to it answer when they do not do what was asked, as the Problems of ports/registry.ts.
+// Given to etcd.ts. Knows gRPC's codes and etcd's texts, and talks to nothing.
+import { Problem } from "../../domain/problem.ts";
+import { refused, unreachable } from "./calls.ts";
+
+/** gRPC status codes that are told apart here (grpc.io, "Status codes"). */
+export const grpc = {
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  failedPrecondition: 9,
+  outOfRange: 11,
+  internal: 13,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+/** A call that failed, with what gRPC said. */
+export class CallFailed extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.name = "CallFailed";
+    this.code = code;
+  }
+}
+
+/** A gRPC error as a CallFailed; anything else as one of code "unavailable" with its text. */
+export function callFailed(error: unknown): CallFailed {
+  if (error instanceof CallFailed) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
+  return new CallFailed(code ?? grpc.unavailable, message);
+}
+
+/** Whether it speaks against the endpoint, rather than against the request. */
+export function isEndpointFault(error: unknown): boolean {
+  const codes: readonly number[] = [grpc.unavailable, grpc.deadlineExceeded, grpc.internal];
+  return error instanceof CallFailed && codes.includes(error.code);
+}
+
+/** Tokens are forgotten when etcd restarts, and void when users change. The request was not looked at. */
+export function isStaleToken(error: unknown): boolean {
+  return error instanceof CallFailed && /invalid auth token|revision in header is old/.test(error.message);
+}
+
+export function isCompacted(error: unknown): boolean {
+  return error instanceof CallFailed && error.code === grpc.outOfRange && error.message.includes("compacted");
+}
+
+export function isLeaseGone(error: unknown): boolean {
+  return error instanceof CallFailed && error.message.includes("requested lease not found");
+}
+
+const certificateText =
+  /certificate|self.signed|unable to (get|verify)|SSL routines|ssl3|tlsv1|alert|ERR_TLS|altnames|wrong version number|EPROTO/i;
+
+/** Sentences of etcd's (rpctypes) and what is to be done about each. */
+const refusals: readonly { readonly text: RegExp; readonly hint: string }[] = [
+  { text: /invalid user ID or password/, hint: "Check registry username and password" },
+  { text: /user name is empty/, hint: "This etcd asks for a user: set registry username and password" },
+  { text: /authentication is not enabled/, hint: "This etcd knows no users: remove registry username and password" },
+  { text: /permission denied/, hint: "The etcd user needs the right to read and write everything under the prefix" },
+  { text: /database space exceeded|space exceeded/, hint: "etcd's database is full: compact and defragment it" },
+  { text: /too many operations|request is too large/, hint: "etcd's limits are lower than its own defaults" },
+];
+
+/** The Problem of a failed call. `what` is what was tried, in words. */
+export function problemOf(what: string, error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const failure = callFailed(error);
+  if (isLeaseGone(failure)) {
+    return new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended", cause: failure });
+  }
+  const known = refusals.find(({ text }) => text.test(failure.message));
+  if (known !== undefined) return refused(what, known.hint, failure);
+  if (failure.code === grpc.unavailable && certificateText.test(failure.message)) {
+    return refused(what, "Check the registry's CA, certificate and key, and that all endpoints are https", failure);
+  }
+  const codes: readonly number[] = [grpc.permissionDenied, grpc.unauthenticated, grpc.invalidArgument];
+  if (codes.includes(failure.code)) return refused(what, "etcd does not accept the request", failure);
+  return unreachable(what, failure, "Check that etcd is running and can be reached from this machine");
+}
