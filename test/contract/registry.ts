@@ -439,7 +439,7 @@ export function registryContract(name: string, start: () => Promise<RegistryHarn
           for await (const batch of registry.watch(prefix, next, stop.signal)) {
             seen.push(...batch.changes.map((change) => (change.kind === "put" ? change.entry.key : change.key)));
             next = batch.revision + 1;
-            if (++batches === 3) break; // leave in the middle, come back later
+            if (++batches === 3 || seen.length >= total) break; // leave in the middle, come back later
           }
         }
         assert.deepEqual(
@@ -480,7 +480,7 @@ export function registryContract(name: string, start: () => Promise<RegistryHarn
         await harness.compact();
         const stop = new AbortController();
         const watch = registry.watch(prefix, revision, stop.signal)[Symbol.asyncIterator]();
-        await rejectsWith("watch-compacted", watch.next());
+        await rejectsWith("watch-compacted", nextWithChanges(watch)); // an empty batch may come before
         const snapshot = await registry.read(prefix);
         assert.deepEqual(
           snapshot.entries.map((entry) => entry.value),
