@@ -1,12 +1,11 @@
 // Gives the commands their tools. What a listing needs is loaded at once and is little; agent, playground and verify load
 // their parts when they are asked for, so that a command answers before one notices.
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { createApiClient } from "./adapters/api-client.ts";
 import { createClock } from "./adapters/clock.ts";
 import { createTerminal, endSignal, programVersion } from "./adapters/terminal.ts";
 import { runCommand } from "./cli/args.ts";
 import type { AgentRequest, PlaygroundRequest, Tools } from "./cli/tools.ts";
+import { Problem } from "./domain/problem.ts";
 
 /** What main knows of its process. */
 export interface ProcessParts {
@@ -19,7 +18,7 @@ export interface ProcessParts {
 }
 
 /** Beside the source and beside what is built from it alike. */
-const exampleUnits = fileURLToPath(new URL("../units/example", import.meta.url));
+const exampleUnits = decodeURIComponent(new URL("../units/example", import.meta.url).pathname);
 /** Starting and stopping a private machine takes seconds; this is for one that is stuck. */
 const orderTimeoutMs = 60_000;
 
@@ -60,8 +59,7 @@ async function runPlayground({ tools, own }: Around, request: PlaygroundRequest,
   const { env, clock, version } = tools;
   const directory = playgroundDirectory(env);
   if (request.kind !== "run") {
-    const path = `/v2/machines/${encodeURIComponent(request.machine)}/${request.kind}`;
-    await createApiClient(join(directory, "control.sock")).post(path, { signal, timeoutMs: orderTimeoutMs });
+    await order(`${directory}/control.sock`, request, signal);
     return 0;
   }
   const [{ playground }, { createPlaygroundWorld }, { createFileLog }, { createHost }] = await Promise.all([
@@ -76,7 +74,7 @@ async function runPlayground({ tools, own }: Around, request: PlaygroundRequest,
     example: exampleUnits,
     flotilla: [own.execPath, ...own.execArgv, script],
     clock,
-    log: (machine) => createFileLog(join(directory, `${machine}.log`)),
+    log: (machine) => createFileLog(`${directory}/${machine}.log`),
     host: createHost(),
     version,
     environment: env,
@@ -92,7 +90,26 @@ async function runPlayground({ tools, own }: Around, request: PlaygroundRequest,
   return playground(stage, request, signal);
 }
 
+async function order(
+  socket: string,
+  { kind, machine }: Exclude<PlaygroundRequest, { readonly kind: "run" }>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await createApiClient(socket).post(`/v2/machines/${encodeURIComponent(machine)}/${kind}`, {
+      signal,
+      timeoutMs: orderTimeoutMs,
+    });
+  } catch (error) {
+    if (!(error instanceof Problem && error.code === "agent-unreachable")) throw error;
+    throw new Problem("playground-none", `Cannot ${kind} ${machine}: no playground is running`, {
+      hint: "flotilla playground brings one up; use another terminal, as the same user",
+      cause: error,
+    });
+  }
+}
+
 /** Short, because sockets stand below it; gone at reboot, whatever happens. */
 function playgroundDirectory(env: Tools["env"]): string {
-  return join(env["XDG_RUNTIME_DIR"] ?? "/run", "flotilla-playground");
+  return `${env["XDG_RUNTIME_DIR"] ?? "/run"}/flotilla-playground`;
 }

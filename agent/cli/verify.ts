@@ -5,7 +5,7 @@ import type { Command } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { jsonText } from "./print.ts";
 import type { Tools } from "./tools.ts";
-import { type Verification, verifyWorkingCopy } from "./working-copy.ts";
+import type { Verification } from "./working-copy.ts";
 
 export const verify: Command = {
   name: "verify",
@@ -22,7 +22,8 @@ is one. It needs no agent. Exit code 1 says that a commit of this would be refus
     ["verify --json", "For an editor or a build"],
   ],
   run: async (tools, { args, options }) => {
-    const copy = await tools.workingCopy();
+    // The readers of units are loaded for nobody else
+    const [copy, { verifyWorkingCopy }] = await Promise.all([tools.workingCopy(), import("./working-copy.ts")]);
     const found = await verifyWorkingCopy(copy, { path: args[0] ?? ".", signal: tools.signal });
     await (options["json"] === true ? tools.stdout.write(document(found)) : print(tools, found));
     return found.problems.length === 0 ? exitCodes.ok : exitCodes.failure;

@@ -85,7 +85,7 @@ for (const { words, env, expect } of sockets) {
 }
 
 test("whatever a part throws is one line and an exit code, and no secret place is needed to read it", async () => {
-  const cases: readonly { error: unknown; code: number; says: RegExp }[] = [
+  const cases: readonly { error: Error; code: number; says: RegExp }[] = [
     {
       error: new Problem("x", "Cannot start", { cause: new Error("port in use"), hint: "Wait" }),
       code: 1,
