@@ -1,0 +1,545 @@
+// What each machine is told: only what changes, and a unit is seen gone from one live machine before another gets it.
+// First the rules one by one, then a whole cluster of simulated machines that acknowledge, die and return at random.
+import assert from "node:assert/strict";
+import { describe as suite, test } from "node:test";
+import fc from "fast-check";
+import type { CommitId, MachineId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
+import type { Manifest, ManifestEntry, ManifestTarget, Placement, Standing } from "../../../agent/domain/placement.ts";
+import { type ManifestInput, nextManifests } from "../../../agent/schedule/manifests.ts";
+import { schedule } from "../../../agent/schedule/schedule.ts";
+import { type Asked, id, options } from "./cluster.ts";
+
+const hash = (digit: string): UnitHash => digit.repeat(40) as UnitHash;
+const commit = (digit: string): CommitId => digit.repeat(40) as CommitId;
+
+interface Wanted extends Asked {
+  readonly hash?: string;
+}
+
+function desired(units: Readonly<Record<string, Wanted>>, at = "2"): ManifestInput["desired"] {
+  return {
+    commit: commit(at),
+    units: new Map(
+      Object.entries(units).map(([name, asked]) => [
+        name as UnitName,
+        { hash: hash(asked.hash ?? "1"), target: asked.target ?? "launched", options: options(asked) },
+      ]),
+    ),
+  };
+}
+
+/** "web launched 1" or "web released": a unit, its target, its hash. All name commit 1. */
+function manifest(letter: string, entries: readonly string[], generation = 1): Manifest {
+  const units = entries.map((text): ManifestEntry => {
+    const [name = "", target = "launched", digit = "1"] = text.split(" ");
+    return {
+      name: name as UnitName,
+      source: "git",
+      commit: commit("1"),
+      hash: hash(digit),
+      target: target as ManifestTarget,
+    };
+  });
+  return { machine: id(letter), epoch: 1, generation, units };
+}
+
+/** e.g. `a: web launched 1@2` : unit, target, hash at commit. */
+function line({ machine, units }: Manifest): string {
+  const text = units.map((each) => `${each.name} ${each.target} ${each.hash.charAt(0)}@${each.commit.charAt(0)}`);
+  return `${machine.charAt(0)}: ${text.join(", ")}`;
+}
+
+interface Scene {
+  readonly units?: Readonly<Record<string, Wanted>>;
+  readonly machines: readonly string[];
+  readonly manifests?: Readonly<Record<string, readonly string[]>>;
+  /** Generation seen, then units listed: "1 web db". */
+  readonly statuses?: Readonly<Record<string, string>>;
+  /** Metadata x=1 is on these machines. */
+  readonly marked?: string;
+}
+
+function input({ units = {}, machines, manifests = {}, statuses = {}, marked = "" }: Scene): ManifestInput {
+  const known = new Map(Object.entries(manifests).map(([letter, entries]) => [id(letter), manifest(letter, entries)]));
+  const standing = new Map(
+    machines.map((name): [MachineId, Standing] => [id(name.charAt(0)), name.endsWith("?") ? "presumed" : "present"]),
+  );
+  const want = desired(units);
+  return {
+    decisions: decide({ want, known, standing, marked }),
+    desired: want,
+    manifests: known,
+    statuses: new Map(
+      Object.entries(statuses).map(([letter, text]) => {
+        const [generation, ...names] = text.split(" ");
+        const seen = { epoch: 1, generation: Number(generation) };
+        return [id(letter), { seen, units: names.map((name) => ({ name: name as UnitName })) }];
+      }),
+    ),
+    standing,
+    epoch: 1,
+    generation: 2,
+  };
+}
+
+function decide(given: {
+  want: ManifestInput["desired"];
+  known: ReadonlyMap<MachineId, Manifest>;
+  standing: ReadonlyMap<MachineId, Standing>;
+  marked?: string;
+}): ManifestInput["decisions"] {
+  const placements: Placement[] = [];
+  const leaving: Placement[] = [];
+  for (const [on, { units }] of given.known) {
+    for (const { name, target } of units) (target === "released" ? leaving : placements).push({ unit: name, on });
+  }
+  return schedule({
+    wanted: [...given.want.units].map(([name, unit]) => ({ name, target: unit.target, options: unit.options })),
+    machines: [...given.standing].map(([machine, standing]) => ({
+      id: machine,
+      standing,
+      metadata: given.marked?.includes(machine.charAt(0)) === true ? { x: "1" } : {},
+    })),
+    placements,
+    leaving,
+  });
+}
+
+const pinned: Wanted = { metadata: [{ key: "x", values: ["1"] }] };
+
+const cases: readonly (Scene & { name: string; writes: readonly string[]; handovers?: readonly string[] })[] = [
+  {
+    name: "every present machine gets one, even an empty one",
+    machines: ["a", "b"],
+    units: { p: {} },
+    writes: ["a: p launched 1@2", "b: "],
+  },
+  { name: "a presumed machine without one gets none", machines: ["a?"], writes: [] },
+  {
+    name: "nothing changed, nothing written, though the commit is newer",
+    machines: ["a"],
+    units: { p: {} },
+    manifests: { a: ["p"] },
+    writes: [],
+  },
+  {
+    name: "a changed hash is replaced in place; all in that manifest names the newest commit, other manifests nothing",
+    machines: ["a", "b"],
+    units: { p: { hash: "2" }, q: {}, r: {} },
+    manifests: { a: ["p", "q"], b: ["r"] },
+    writes: ["a: p launched 2@2, q launched 1@2"],
+  },
+  {
+    name: "a changed target is replaced in place",
+    machines: ["a"],
+    units: { p: { target: "loaded" } },
+    manifests: { a: ["p"] },
+    writes: ["a: p loaded 1@2"],
+  },
+  {
+    name: "a new unit only touches its machine",
+    machines: ["a", "b"],
+    units: { p: {}, q: {} },
+    manifests: { a: ["p"], b: [] },
+    writes: ["b: q launched 1@2"],
+  },
+  {
+    name: "a unit that the commit leaves out is released",
+    machines: ["a"],
+    manifests: { a: ["p"] },
+    writes: ["a: p released 1@1"],
+  },
+  {
+    name: "an inactive unit is released",
+    machines: ["a"],
+    units: { p: { target: "inactive" } },
+    manifests: { a: ["p"] },
+    writes: ["a: p released 1@1"],
+  },
+  { name: "released and not yet seen: nothing", machines: ["a"], manifests: { a: ["p released"] }, writes: [] },
+  {
+    name: "released, an older manifest seen: nothing",
+    machines: ["a"],
+    manifests: { a: ["p released"] },
+    statuses: { a: "0" },
+    writes: [],
+  },
+  {
+    name: "released, seen, and still there: nothing",
+    machines: ["a"],
+    manifests: { a: ["p released"] },
+    statuses: { a: "1 p" },
+    writes: [],
+  },
+  {
+    name: "released, seen and gone: the entry goes",
+    machines: ["a"],
+    manifests: { a: ["p released"] },
+    statuses: { a: "1" },
+    writes: ["a: "],
+  },
+  {
+    name: "released on a presumed machine stays",
+    machines: ["a?"],
+    manifests: { a: ["p released"] },
+    statuses: { a: "1" },
+    writes: [],
+  },
+  {
+    name: "a move between live machines begins with the release",
+    machines: ["a", "b"],
+    marked: "b",
+    units: { p: pinned },
+    manifests: { a: ["p"], b: [] },
+    writes: ["a: p released 1@1"],
+    handovers: ["p a b"],
+  },
+  {
+    name: "the new machine waits for the old one",
+    machines: ["a", "b"],
+    marked: "b",
+    units: { p: pinned },
+    manifests: { a: ["p released"], b: [] },
+    statuses: { a: "1 p" },
+    writes: [],
+    handovers: ["p a b"],
+  },
+  {
+    name: "seen gone: the new machine gets it",
+    machines: ["a", "b"],
+    marked: "b",
+    units: { p: pinned },
+    manifests: { a: ["p released"], b: [] },
+    statuses: { a: "1" },
+    writes: ["a: ", "b: p launched 1@2"],
+  },
+  {
+    name: "a machine that shows a unit without being told of it is waited for",
+    machines: ["a", "b"],
+    marked: "b",
+    units: { p: pinned },
+    manifests: { a: [], b: [] },
+    statuses: { a: "1 p" },
+    writes: [],
+    handovers: ["p a b"],
+  },
+  {
+    name: "a unit goes back while it is leaving, if it may",
+    machines: ["a", "b"],
+    units: { p: {}, q: {} },
+    manifests: { a: ["p released", "q"], b: [] },
+    statuses: { a: "1 p q" },
+    writes: ["a: p launched 1@2, q launched 1@2"],
+  },
+  {
+    name: "its machine is gone: another gets it at once, and the gone one is told first",
+    machines: ["a"],
+    units: { p: {}, q: {} },
+    manifests: { a: ["q"], b: ["p"] },
+    writes: ["b: p released 1@1", "a: p launched 1@2, q launched 1@2"],
+  },
+  {
+    name: "its machine is gone and nobody takes it: the entry stays for its return",
+    machines: ["a"],
+    units: { p: pinned },
+    manifests: { a: [], b: ["p"] },
+    writes: [],
+  },
+  {
+    name: "a gone machine is told of what a commit leaves out",
+    machines: ["a"],
+    manifests: { a: [], b: ["p"] },
+    writes: ["b: p released 1@1"],
+  },
+  {
+    name: "a gone machine's manifest is not written for a changed hash",
+    machines: ["a"],
+    units: { g: { global: true, hash: "2" } },
+    manifests: { a: [], b: ["g"] },
+    writes: ["a: g launched 2@2"],
+  },
+  {
+    name: "a returned machine lets go of what runs elsewhere",
+    machines: ["a", "b"],
+    units: { p: {} },
+    manifests: { a: ["p"], b: ["p released"] },
+    statuses: { a: "1 p", b: "0 p" },
+    writes: [],
+  },
+  {
+    name: "global units have no hand-over",
+    machines: ["a", "b"],
+    units: { g: { global: true } },
+    manifests: { a: ["g"], b: [] },
+    writes: ["b: g launched 1@2"],
+  },
+  {
+    name: "told on two machines: one lets go",
+    machines: ["a", "b"],
+    units: { p: {} },
+    manifests: { a: ["p"], b: ["p"] },
+    writes: ["b: p released 1@1"],
+  },
+  {
+    name: "a presumed machine's entry follows a new commit",
+    machines: ["a?"],
+    units: { p: { hash: "2" } },
+    manifests: { a: ["p"] },
+    writes: ["a: p launched 2@2"],
+  },
+];
+
+suite("next manifests", () => {
+  for (const { name, writes, handovers = [], ...scene } of cases) {
+    test(name, () => {
+      const next = nextManifests(input(scene));
+      assert.deepEqual(next.writes.map(line), writes);
+      assert.deepEqual(
+        next.handovers.map(({ unit, from, to }) => `${unit} ${from.charAt(0)} ${to.charAt(0)}`),
+        handovers,
+      );
+    });
+  }
+
+  test("every written manifest stands at the given position", () => {
+    const { writes } = nextManifests(input({ machines: ["a"], units: { p: {} } }));
+    assert.deepEqual(
+      writes.map(({ epoch, generation }) => [epoch, generation]),
+      [[1, 2]],
+    );
+  });
+
+  test("an entry that no decision speaks of is left as it is", () => {
+    const given = { ...input({ machines: ["a"], manifests: { a: ["p"] } }), decisions: [] };
+    assert.deepEqual(nextManifests(given).writes, []);
+  });
+
+  test("a manifest is never replaced by an older one", () => {
+    const given = { ...input({ machines: ["a"], manifests: { a: ["p"] } }), epoch: 0 };
+    assert.throws(() => nextManifests(given), { code: "manifest-order" });
+  });
+
+  test("a decision about another commit is refused", () => {
+    const given = { ...input({ machines: ["a"], units: { p: {} } }), desired: desired({}) };
+    assert.throws(() => nextManifests(given), { code: "placement-unwanted" });
+  });
+});
+
+const letters = ["a", "b", "c", "d"];
+const names = ["p", "q", "r", "w@1", "w@2"];
+const wantedUnits = (globals: boolean): fc.Arbitrary<Readonly<Record<string, Wanted>>> =>
+  fc
+    .subarray(names)
+    .chain((chosen) =>
+      fc.tuple(
+        ...chosen.map((name) =>
+          fc
+            .record({
+              hash: fc.constantFrom("1", "2"),
+              global: globals ? fc.constantFrom(false, false, true) : fc.constant(false),
+              pinned: fc.boolean(),
+              target: fc.constantFrom("launched" as const, "launched" as const, "loaded" as const, "inactive" as const),
+            })
+            .map(({ pinned: pin, ...asked }): [string, Wanted] => [
+              name,
+              { ...asked, ...(pin ? pinned : {}), conflicts: name.startsWith("w") ? ["w@*"] : [] },
+            ]),
+        ),
+      ),
+    )
+    .map((entries) => Object.fromEntries(entries));
+
+type Event =
+  | { readonly kind: "engine" }
+  | { readonly kind: "leader" }
+  | { readonly kind: "accept" | "settle" | "report" | "leave" | "join" | "mark"; readonly machine: string }
+  | { readonly kind: "commit"; readonly units: Readonly<Record<string, Wanted>> };
+
+const events = (globals: boolean): fc.Arbitrary<Event[]> =>
+  fc.array(
+    fc.oneof(
+      { weight: 6, arbitrary: fc.constant<Event>({ kind: "engine" }) },
+      { weight: 1, arbitrary: fc.constant<Event>({ kind: "leader" }) },
+      { weight: 2, arbitrary: wantedUnits(globals).map((units): Event => ({ kind: "commit", units })) },
+      {
+        weight: 14,
+        arbitrary: fc.record({
+          kind: fc.constantFrom("accept", "accept", "settle", "settle", "report", "report", "leave", "join", "mark"),
+          machine: fc.constantFrom(...letters),
+        }),
+      },
+    ),
+    { minLength: 20, maxLength: 80, size: "max" },
+  );
+
+/** A machine that does what it was told, each step when an event lets it. */
+interface Simulated {
+  present: boolean;
+  /** It was away and has not yet done what the newest manifest says: its old units may run on (design: nothing stops). */
+  behind: boolean;
+  accepted: Manifest | undefined;
+  readonly runs: Set<UnitName>;
+  status: { readonly seen: Manifest; readonly units: readonly { readonly name: UnitName }[] } | undefined;
+}
+
+class Cluster {
+  moves = 0;
+  readonly #manifests = new Map<MachineId, Manifest>();
+  readonly #machines = new Map<string, Simulated>(
+    letters.map((letter) => [
+      letter,
+      { present: true, behind: false, accepted: undefined, runs: new Set(), status: undefined },
+    ]),
+  );
+  readonly #marked = new Set<string>(["a", "b"]);
+  readonly #exclusive: boolean;
+  #want = desired({}, "0");
+  #epoch = 1;
+  #generation = 0;
+  #settling = false;
+
+  constructor({ exclusive }: { exclusive: boolean }) {
+    this.#exclusive = exclusive;
+  }
+
+  step(event: Event): void {
+    if (event.kind === "engine") this.engine();
+    else if (event.kind === "commit") this.#want = desired(event.units, String(this.#generation % 10));
+    else if (event.kind === "leader") this.#changeLeader();
+    else this.#machineStep(event.kind, event.machine);
+    this.#check();
+  }
+
+  #changeLeader(): void {
+    this.#settling = !this.#settling;
+    this.#epoch++;
+    this.#generation = 0;
+  }
+
+  #machineStep(kind: "accept" | "settle" | "report" | "leave" | "join" | "mark", letter: string): void {
+    const machine = this.#machines.get(letter)!;
+    if (kind === "mark") {
+      if (!this.#marked.delete(letter)) this.#marked.add(letter);
+    } else if (kind === "join") {
+      machine.present = true;
+    } else if (machine.present) {
+      this.#livingStep(kind, letter);
+    }
+  }
+
+  #livingStep(kind: "accept" | "settle" | "report" | "leave", letter: string): void {
+    const machine = this.#machines.get(letter)!;
+    const { accepted, runs } = machine;
+    if (kind === "leave") {
+      machine.present = false;
+      machine.behind = true;
+      machine.status = undefined; // it hangs on the machine's lease
+    } else if (kind === "accept") {
+      machine.accepted = this.#manifests.get(id(letter)) ?? accepted;
+    } else if (accepted !== undefined && kind === "settle") {
+      runs.clear();
+      for (const { name, target } of accepted.units) if (target !== "released") runs.add(name);
+      if (accepted === this.#manifests.get(id(letter))) machine.behind = false;
+    } else if (accepted !== undefined) {
+      machine.status = { seen: accepted, units: [...runs].map((name) => ({ name })) };
+    }
+  }
+
+  #standing(): ReadonlyMap<MachineId, Standing> {
+    const standing = new Map<MachineId, Standing>();
+    for (const [letter, { present }] of this.#machines) {
+      if (present) standing.set(id(letter), "present");
+      else if (this.#settling && this.#manifests.has(id(letter))) standing.set(id(letter), "presumed");
+    }
+    return standing;
+  }
+
+  #decisions(): ManifestInput["decisions"] {
+    const marked = [...this.#marked].join("");
+    return decide({ want: this.#want, known: this.#manifests, standing: this.#standing(), marked });
+  }
+
+  engine(): number {
+    const statuses = [...this.#machines].flatMap(([letter, { status }]) =>
+      status === undefined ? [] : [[id(letter), status] as const],
+    );
+    const { writes, handovers } = nextManifests({
+      decisions: this.#decisions(),
+      desired: this.#want,
+      manifests: this.#manifests,
+      statuses: new Map(statuses),
+      standing: this.#standing(),
+      epoch: this.#epoch,
+      generation: this.#generation + 1,
+    });
+    this.moves += handovers.length;
+    if (writes.length > 0) this.#generation++;
+    for (const each of writes) this.#manifests.set(each.machine, each);
+    return writes.length;
+  }
+
+  /** Once all machines that live do as they are told, the manifests come to rest and what runs is what was decided. */
+  converge(): void {
+    this.#settling = false;
+    let written = 1;
+    for (let round = 0; written > 0; round++) {
+      assert.ok(round < 12, "manifests do not come to rest");
+      written = this.engine();
+      for (const kind of ["accept", "settle", "report"] as const) {
+        for (const machine of letters) this.step({ kind, machine });
+      }
+      written += this.engine();
+    }
+    const decisions = this.#decisions();
+    assert.deepEqual(
+      decisions.filter(({ kind }) => kind !== "keep" && kind !== "wait"),
+      [],
+    );
+    for (const [letter, { present, runs }] of this.#machines) {
+      if (!present) continue;
+      const kept = decisions.flatMap((each) => (each.kind === "keep" && each.on === id(letter) ? [each.unit] : []));
+      assert.deepEqual([...runs].sort(), kept.sort(), `what ${letter} runs`);
+    }
+  }
+
+  /** A unit that is not global is never told to two machines that live, nor run by two that are not behind. */
+  #check(): void {
+    if (!this.#exclusive) return;
+    for (const name of names as UnitName[]) {
+      const live = [...this.#machines].filter(([, { present }]) => present);
+      const told = live.filter(([letter]) =>
+        this.#manifests.get(id(letter))?.units.some((each) => each.name === name && each.target !== "released"),
+      );
+      assert.ok(told.length <= 1, `${name} is told to ${told.map(([letter]) => letter).join(" and ")}`);
+      const runs = live.filter(([, { behind, runs: running }]) => !behind && running.has(name));
+      assert.ok(runs.length <= 1, `${name} runs on ${runs.map(([letter]) => letter).join(" and ")}`);
+    }
+  }
+}
+
+suite("hand-over in a simulated cluster", () => {
+  test("a unit never runs twice among machines that live, and all comes to rest as decided", () => {
+    let moves = 0;
+    fc.assert(
+      fc.property(events(false), (steps) => {
+        const cluster = new Cluster({ exclusive: true });
+        for (const step of steps) cluster.step(step);
+        cluster.converge();
+        moves += cluster.moves;
+      }),
+      { numRuns: 500 },
+    );
+    assert.ok(moves > 0, "no hand-over was ever waited for: the property has shown nothing");
+  });
+
+  test("with global units all comes to rest as decided", () => {
+    fc.assert(
+      fc.property(events(true), (steps) => {
+        const cluster = new Cluster({ exclusive: false });
+        for (const step of steps) cluster.step(step);
+        cluster.converge();
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
