@@ -1,12 +1,24 @@
 // Real etcd for tests: members on loopback ports with data of their own, which can be stopped, frozen and started again;
-// with TLS and users on request. Everything it starts ends with `stop`, by process id, and its folder is removed.
+// with TLS and users on request. Everything it starts ends with `close`, by process id, and its folder is removed.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+/** All members, answering. */
+export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> {
+  const server = new EtcdServer(options, await freePorts((options.members ?? 1) * 2));
+  try {
+    await server.start();
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+  return server;
+}
 
 /** Where etcd is, or undefined: then tests that need it are left out. */
 export function findEtcd(): string | undefined {
@@ -26,6 +38,8 @@ export interface EtcdOptions {
   readonly members?: number;
   /** Serve clients over TLS, and ask them for a certificate. */
   readonly tls?: boolean;
+  /** Where data and logs go; the caller's to remove. A folder of its own unless set. */
+  readonly directory?: string;
 }
 
 export interface TlsFiles {
@@ -43,41 +57,60 @@ interface Member {
   readonly clientPort: number;
   readonly peerPort: number;
   process: ChildProcess | undefined;
-  isFrozen: boolean;
 }
 
 export class EtcdServer {
   readonly directory: string;
   readonly tls: TlsFiles | undefined;
   readonly #members: readonly Member[];
+  readonly #isOwnDirectory: boolean;
 
-  static async start(options: EtcdOptions = {}): Promise<EtcdServer> {
-    const directory = mkdtempSync(join(tmpdir(), "flotilla-etcd-"));
-    const count = options.members ?? 1;
-    const ports = await freePorts(count * 2);
-    const members = Array.from({ length: count }, (_, index): Member => ({
+  constructor(options: EtcdOptions, ports: readonly number[]) {
+    this.#isOwnDirectory = options.directory === undefined;
+    this.directory = options.directory ?? mkdtempSync(join(tmpdir(), "flotilla-etcd-"));
+    mkdirSync(this.directory, { recursive: true });
+    this.tls = options.tls === true ? makeTls(this.directory) : undefined;
+    this.#members = Array.from({ length: ports.length / 2 }, (_, index) => ({
       name: `m${index}`,
       clientPort: ports[index * 2]!,
       peerPort: ports[index * 2 + 1]!,
       process: undefined,
-      isFrozen: false,
     }));
-    const server = new EtcdServer(directory, members, options.tls === true ? makeTls(directory) : undefined);
-    process.once("exit", server.#onExit);
-    try {
-      for (let member = 0; member < count; member++) server.#spawn(member);
-      for (let member = 0; member < count; member++) await server.#ready(member);
-    } catch (error) {
-      await server.stop();
-      throw error;
-    }
-    return server;
+    process.once("exit", this.#onExit);
   }
 
-  private constructor(directory: string, members: readonly Member[], tls: TlsFiles | undefined) {
-    this.directory = directory;
-    this.tls = tls;
-    this.#members = members;
+  /** Starts every member that does not run, on the data that is there; resolves when all answer. */
+  async start(): Promise<void> {
+    const stopped = this.#members.flatMap((each, member) => (isRunning(each.process) ? [] : [member]));
+    for (const member of stopped) this.#spawn(member);
+    for (const member of stopped) await this.#ready(member);
+  }
+
+  /** Kills every member; the data stays. */
+  async stop(): Promise<void> {
+    for (let member = 0; member < this.#members.length; member++) await this.kill(member);
+  }
+
+  /** Kills every member and takes its own folder away. */
+  async close(): Promise<void> {
+    process.removeListener("exit", this.#onExit);
+    await this.stop();
+    if (this.#isOwnDirectory) rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** The first member's. */
+  get url(): string {
+    return this.endpoint();
+  }
+
+  /** Calls and streams that clients have opened on all members since they started. */
+  async requests(): Promise<number> {
+    let sum = 0;
+    for (const endpoint of this.endpoints) {
+      const metrics = await (await fetch(`${endpoint}/metrics`, { signal: AbortSignal.timeout(5_000) })).text();
+      for (const [, count] of metrics.matchAll(/^grpc_server_started_total\{[^}]*\} (\S+)$/gm)) sum += Number(count);
+    }
+    return sum;
   }
 
   get endpoints(): readonly string[] {
@@ -101,25 +134,17 @@ export class EtcdServer {
 
   async kill(member = 0): Promise<void> {
     const { process } = this.#members[member]!;
-    if (process === undefined || process.exitCode !== null || process.signalCode !== null) return;
+    if (process === undefined || !isRunning(process)) return;
     const ended = once(process, "exit");
     process.kill("SIGKILL");
     await ended;
   }
 
-  /** Starts a member that was killed; resolves when it answers. */
-  async revive(member = 0): Promise<void> {
-    this.#spawn(member);
-    await this.#ready(member);
-  }
-
   freeze(member = 0): void {
-    this.#members[member]!.isFrozen = true;
     this.#members[member]!.process?.kill("SIGSTOP");
   }
 
   thaw(member = 0): void {
-    this.#members[member]!.isFrozen = false;
     this.#members[member]!.process?.kill("SIGCONT");
   }
 
@@ -159,15 +184,9 @@ export class EtcdServer {
     await this.call("/v3/auth/enable", {});
   }
 
-  async stop(): Promise<void> {
-    process.removeListener("exit", this.#onExit);
-    for (let member = 0; member < this.#members.length; member++) await this.kill(member);
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-
   readonly #onExit = (): void => {
     for (const { process } of this.#members) process?.kill("SIGKILL");
-    rmSync(this.directory, { recursive: true, force: true });
+    if (this.#isOwnDirectory) rmSync(this.directory, { recursive: true, force: true });
   };
 
   #spawn(index: number): void {
@@ -193,7 +212,6 @@ export class EtcdServer {
     child.stderr.pipe(log, { end: false });
     child.once("exit", () => log.end());
     this.#members[index]!.process = child;
-    this.#members[index]!.isFrozen = false;
   }
 
   async #ready(index: number): Promise<void> {
@@ -234,6 +252,10 @@ export class EtcdServer {
       sent.end(body);
     });
   }
+}
+
+function isRunning(process: ChildProcess | undefined): boolean {
+  return process !== undefined && process.exitCode === null && process.signalCode === null;
 }
 
 /** Free at the time of asking; etcd says so itself if another program was quicker. */

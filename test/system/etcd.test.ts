@@ -2,12 +2,12 @@
 import { test } from "node:test";
 import { registryContract } from "../contract/registry.ts";
 import { clock, connect } from "./etcd-client.ts";
-import { EtcdServer, withoutEtcd } from "./etcd-server.ts";
+import { startEtcd, withoutEtcd } from "./etcd-server.ts";
 
 if (withoutEtcd !== false) test("the registry contract on etcd", { skip: withoutEtcd });
 else {
   registryContract("etcd", async () => {
-    const server = await EtcdServer.start();
+    const server = await startEtcd();
     const clients = new Set<ReturnType<typeof connect>>();
     return {
       connect: () => {
@@ -21,7 +21,7 @@ else {
       leaseMs: 2_000,
       close: async () => {
         for (const client of clients) await client.close();
-        await server.stop();
+        await server.close();
       },
     };
   });
