@@ -1,6 +1,7 @@
 // The table of what one machine does with its share (fleet.md 9, fleet-scenarios.md I, J and X), case by case.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
+import fc from "fast-check";
 import type { MachineView } from "../../../agent/domain/action.ts";
 import type { CommitId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
 import type { ManifestTarget } from "../../../agent/domain/placement.ts";
@@ -107,6 +108,22 @@ function lines(given: Case): readonly string[] {
     ),
     ...[...problems].map(([name, { code }]) => `refuse ${name} ${code}`),
   ];
+}
+
+/** The machine after every write and job of its plan has succeeded. */
+function carriedOut(before: MachineView): MachineView {
+  const { write, jobs } = plan(before).plan;
+  const placed = new Map(before.placed.map((each) => [each.name, each]));
+  for (const { unit } of write) {
+    placed.set(unit.name, { name: unit.name, hash: unit.hash, launched: placed.get(unit.name)?.launched });
+  }
+  for (const { kind, unit } of jobs) {
+    const each = placed.get(unit);
+    assert.ok(each !== undefined, `a ${kind} of what is not there`);
+    if (kind === "remove") placed.delete(unit);
+    else placed.set(unit, { ...each, launched: kind === "stop" ? undefined : each.hash });
+  }
+  return { ...before, placed: [...placed.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }
 
 const cases: readonly (Case & { readonly name: string; readonly expect: readonly string[] })[] = [
@@ -350,6 +367,45 @@ suite("one pass over a machine", () => {
     const problem = problems.get("ssh.service" as UnitName);
     assert.equal(problem?.message, 'Cannot place unit "ssh.service" over this machine\'s own (/etc/x)');
     assert.ok(problem.hint);
+  });
+
+  test("once carried out, nothing remains to be done", () => {
+    const unitNames = ["a", "b", "c"];
+    const perUnit = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<Record<string, T>> =>
+      fc
+        .tuple(...unitNames.map((name) => fc.option(value.map((each) => [name, each] as const))))
+        .map((list) => Object.fromEntries(list.filter((each) => each !== null)));
+    const told = perUnit(
+      fc
+        .tuple(fc.constantFrom("launched", "loaded", "released"), fc.constantFrom("1", "2"))
+        .map((parts) => parts.join(" ")),
+    );
+    const here = perUnit(
+      fc
+        .tuple(
+          fc.constantFrom("launched", "loaded"),
+          fc.constantFrom("1", "2"),
+          fc.constantFrom("active", "failed", "inactive"),
+        )
+        .map((parts) => parts.join(" ")),
+    );
+    const onChange = fc.constantFrom<OnChange>("restart", "reload");
+    fc.assert(
+      fc.property(told, here, onChange, perUnit(fc.constantFrom("1", "2")), (isTold, isHere, change, toldWith) => {
+        const before = view({ told: isTold, here: isHere, onChange: change, toldWith });
+        const after = carriedOut(before);
+        assert.deepEqual(plan(after).plan, { write: [], reload: false, jobs: [] });
+        assert.deepEqual(
+          after.placed.map(
+            (each) => `${each.name} ${each.launched === undefined ? "loaded" : "launched"} ${each.hash}`,
+          ),
+          before.entries
+            .filter((each) => each.target !== "released")
+            .map((each) => `${each.name} ${each.target} ${each.hash}`),
+        );
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test("the order of the input has no meaning", () => {

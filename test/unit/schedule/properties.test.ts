@@ -99,6 +99,24 @@ suite("whatever the cluster", () => {
     });
   });
 
+  test("the quick answer is the plain one for many units of a kind too", () => {
+    const hosts = Array.from({ length: 40 }, (_, n) => String.fromCharCode(0x400 + n));
+    const kinds = ["one@*.service", "two@*.service"];
+    const many = Array.from({ length: 70 }, (_, n) => n);
+    const wantedMany = [
+      ...many.map((n) => unit(`one@${n}.service`, { conflicts: kinds.slice(0, 1) })),
+      ...many.map((n) => unit(`two@${n}.service`, n % 2 === 0 ? { conflicts: kinds } : {})),
+      ...many.map((n) => unit(`any${n}.service`)),
+    ];
+    const state: ClusterState = {
+      wanted: wantedMany,
+      machines: hosts.map((letter) => ({ id: id(letter), metadata: {}, standing: "present" })),
+      // unevenly loaded, so that the emptiest machine is often one that must refuse
+      placements: many.map((n) => ({ unit: `any${n}.service` as UnitName, on: id(hosts[(n * n) % 13] ?? "") })),
+    };
+    assert.deepEqual(lines(state), plainSchedule(state));
+  });
+
   test("fixed point: once applied, only keep and wait remain", () => {
     check(clusters(), (state) => {
       const again = schedule(applied(state, schedule(state)));

@@ -375,6 +375,37 @@ const engine: readonly Row[] = [
     machines: ["a", "b"],
     expect: ["place a.service on a", "place a.service on b", "wait b.service: conflict 2"],
   },
+  {
+    name: "a place that a move sets free goes to one that was refused before",
+    units: { a1: { conflicts: ["old", "blk"] }, blk: plain, new: { replaces: ["old"] }, old: plain },
+    machines: ["a", "b"],
+    at: { old: "a", blk: "b" },
+    expect: ["place a1 on a", "keep blk on b", "place new on a", "place old on b from a"],
+  },
+  {
+    name: "a machine that a move has emptied counts as emptier at once",
+    units: {
+      ...many(["c1", "c2", "d1", "d2", "d3", "m", "old", "z"]),
+      ...many(["s1", "s2", "s3"], { machineOf: ["old"] }),
+      new: { replaces: ["old"], metadata: metadata("x=1") },
+    },
+    machines: { a: { x: "1" }, c: {}, d: {} },
+    at: { old: "a", s1: "a", s2: "a", s3: "a", c1: "c", c2: "c", d1: "d", d2: "d", d3: "d" },
+    expect: [
+      "keep c1 on c",
+      "keep c2 on c",
+      "keep d1 on d",
+      "keep d2 on d",
+      "keep d3 on d",
+      "place m on c",
+      "place new on a",
+      "place old on c from a",
+      "place s1 on c from a",
+      "place s2 on c from a",
+      "place s3 on c from a",
+      "place z on a",
+    ],
+  },
 ];
 
 const clusterRows: readonly Row[] = [
