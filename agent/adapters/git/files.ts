@@ -1,0 +1,115 @@
+// The file system as the git library may use it: inside one folder, every file written whole and durably, loose objects
+// never looked for. Given to store.ts. The library itself writes in place and without fsync.
+import { createHash } from "node:crypto";
+import { lstat, mkdir, open, readFile, readdir, rename, rm, rmdir, stat, unlink } from "node:fs/promises";
+import { dirname, resolve, sep } from "node:path";
+import { errorCode, writeProblem } from "./failures.ts";
+
+type Encoding = { encoding?: BufferEncoding } | BufferEncoding | undefined;
+
+/** The shape that isomorphic-git wants (its PromiseFsClient). */
+export interface Files {
+  readonly promises: {
+    readFile(path: string, options?: Encoding): Promise<Buffer | string>;
+    writeFile(path: string, data: Uint8Array | string): Promise<void>;
+    unlink(path: string): Promise<void>;
+    readdir(path: string): Promise<string[]>;
+    mkdir(path: string): Promise<void>;
+    rmdir(path: string): Promise<void>;
+    stat(path: string): ReturnType<typeof stat>;
+    lstat(path: string): ReturnType<typeof lstat>;
+    readlink(path: string): Promise<string>;
+    symlink(target: string, path: string): Promise<void>;
+  };
+}
+
+/** Objects live in packs only: asking the disk for a loose one, once per read, would be most of the cost of reading. */
+const looseObject = /\/objects\/[0-9a-f]{2}\/[0-9a-f]{38}$/;
+
+/** A server chooses names of refs; none of them leads out of `root`. */
+export function confinedFiles(root: string): Files {
+  const inside = (path: string): string => {
+    const full = resolve(path);
+    if (full !== root && !full.startsWith(root + sep)) throw new Error(`The path ${full} leaves the git store`);
+    return full;
+  };
+  let packs: Promise<string[]> | undefined;
+  const packFolder = resolve(root, "objects/pack");
+  return {
+    promises: {
+      readFile: async (path, options) => {
+        if (looseObject.test(path)) throw notFound(path);
+        return await readFile(inside(path), options);
+      },
+      writeFile: async (path, data) => {
+        const full = inside(path);
+        packs = undefined;
+        try {
+          await writeWhole(full, data);
+        } catch (error) {
+          // The library makes the folder and tries again; anything else is final.
+          if (errorCode(error) === "ENOENT") throw error;
+          throw writeProblem(error, full);
+        } finally {
+          packs = undefined;
+        }
+      },
+      readdir: async (path) => {
+        const full = inside(path);
+        if (full !== packFolder) return await readdir(full);
+        packs ??= readdir(full);
+        try {
+          return [...(await packs)];
+        } catch (error) {
+          packs = undefined;
+          throw error;
+        }
+      },
+      unlink: async (path) => await unlink(inside(path)),
+      mkdir: async (path) => {
+        await mkdir(inside(path), { mode: 0o700 });
+      },
+      rmdir: async (path) => await rmdir(inside(path)),
+      stat: async (path) => {
+        if (looseObject.test(path)) throw notFound(path);
+        return await stat(inside(path));
+      },
+      lstat: async (path) => await lstat(inside(path)),
+      readlink: async (path) => Promise.reject(new Error(`No links are read here: ${path}`)),
+      symlink: async (_target, path) => Promise.reject(new Error(`No links are made here: ${path}`)),
+    },
+  };
+}
+
+function notFound(path: string): Error {
+  return Object.assign(new Error(`No loose objects are kept: ${path}`), { code: "ENOENT" });
+}
+
+/** Temporary file, fsync, rename, fsync of the folder: after it resolves the bytes survive power loss. */
+export async function writeWhole(path: string, data: Uint8Array | string): Promise<void> {
+  const name = createHash("sha1").update(path).digest("hex").slice(0, 16);
+  const temporary = `${dirname(path)}/.${name}.part`;
+  try {
+    const file = await open(temporary, "w", 0o600);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
