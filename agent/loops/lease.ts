@@ -8,7 +8,6 @@ import { Pauses } from "./pauses.ts";
 
 /** Trust ends this much before the lease could, or a fifth of it if that is less: clocks drift, and writes travel. */
 const longestMarginMs = 1_000;
-const firstRetryMs = 200;
 
 export interface LeaseOptions {
   readonly registry: Registry;
@@ -102,7 +101,8 @@ class Lease implements KeptLease {
   async #renew(): Promise<void> {
     const { clock, registry } = this.#options;
     const thirdMs = this.#ttlMs / 3;
-    const pauses = new Pauses(clock, { firstMs: Math.min(firstRetryMs, thirdMs), mostMs: thirdMs });
+    // A lease has little time: the pauses stay so short that some attempt falls into any moment of the registry's return.
+    const pauses = new Pauses(clock, { firstMs: this.#ttlMs / 25, mostMs: this.#ttlMs / 10 });
     await clock.sleep(thirdMs, this.signal);
     while (this.alive()) {
       const sentMs = clock.monotonicMs();
