@@ -1,14 +1,18 @@
 // A whole cluster on this computer: private machines with an agent each, in this process around one embedded registry,
 // or with `etcd` as processes of their own around a real etcd. Implements ports/playground.ts.
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createApiClient } from "./adapters/api-client.ts";
 import { serveApi } from "./adapters/api-server.ts";
 import { type Child, freePorts, startChild } from "./adapters/child.ts";
 import { machineHost } from "./adapters/machine-host.ts";
 import { freshDirectory, makeRepository, removeDirectory } from "./adapters/playground-files.ts";
-import { type EmbeddedConnection, type EmbeddedRegistry, createEmbeddedRegistry } from "./adapters/registry/embedded.ts";
+import {
+  type EmbeddedConnection,
+  type EmbeddedRegistry,
+  createEmbeddedRegistry,
+} from "./adapters/registry/embedded.ts";
 import type { MachineId } from "./domain/names.ts";
 import { Problem, explainError } from "./domain/problem.ts";
 import type { Settings } from "./domain/settings.ts";
@@ -33,6 +37,9 @@ export interface PlaygroundParts {
   readonly version: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
+
+/** From the agent's start until its API answers; a second or two, more on a slow host. */
+const agentTimeoutMs = 30_000;
 
 /** What the machines are told apart by: two regions, two kinds of disk. */
 const metadata = ["region=eu,disk=ssd", "region=eu,disk=hdd", "region=us,disk=ssd"];
@@ -174,7 +181,10 @@ class Box implements PlaygroundMachine {
     this.name = box.name;
     this.#directory = join(box.parts.directory, box.name);
     this.socket = join(this.#directory, "api.sock");
-    this.#id = createHash("sha256").update(`${box.parts.directory} ${box.name}`).digest("hex").slice(0, 32) as MachineId;
+    this.#id = createHash("sha256")
+      .update(`${box.parts.directory} ${box.name}`)
+      .digest("hex")
+      .slice(0, 32) as MachineId;
   }
 
   get running(): boolean {
@@ -193,6 +203,7 @@ class Box implements PlaygroundMachine {
     const machine = await machineHost.startMachine({ directory: host, name: this.name, signal });
     this.#machine = machine;
     this.#agent = await this.#startAgent(machine, join(host, "flotilla"));
+    await this.#answering(this.#agent, signal);
     // Whoever kills the machine's process kills the machine, agent and all.
     machine.exited
       .then(() => (this.#machine === machine ? this.kill() : undefined))
@@ -217,6 +228,30 @@ class Box implements PlaygroundMachine {
     this.#machine = undefined;
     agent?.stop();
     await Promise.all([agent?.ended, machine?.kill()]);
+  }
+
+  /** Resolves when the agent's API answers; rejects when the agent has ended instead. */
+  async #answering(agent: Running, signal: AbortSignal): Promise<void> {
+    const { parts } = this.#box;
+    const client = createApiClient(this.socket);
+    let ended = false;
+    void agent.ended.then(() => (ended = true));
+    const endMs = parts.clock.monotonicMs() + agentTimeoutMs;
+    for (;;) {
+      try {
+        await client.get("/v2", { signal, timeoutMs: agentTimeoutMs });
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!ended && parts.clock.monotonicMs() < endMs) await parts.clock.sleep(30, signal);
+        else {
+          throw new Problem("playground-agent", `Cannot start the agent of ${this.name}`, {
+            hint: `Its last words: ${await lastLine(join(parts.directory, `${this.name}.log`))}`,
+            cause: error,
+          });
+        }
+      }
+    }
   }
 
   async #startAgent(machine: PrivateMachine, runDirectory: string): Promise<Running> {
@@ -291,6 +326,11 @@ Socket=${this.socket}
   }
 }
 
+async function lastLine(file: string): Promise<string> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return text.trim().split("\n").at(-1)?.slice(0, 500) || "none";
+}
+
 async function settingsOf(conf: string): Promise<Settings> {
   const { settings } = await readSettings({ config: conf, flags: {} }, {});
   return settings;
@@ -338,11 +378,14 @@ async function serveControl(cluster: PlaygroundCluster, socket: string): Promise
         const order = /^\/v2\/machines\/([^/]{1,64})\/(kill|start)$/.exec(path);
         try {
           if (path === "/v2") return Response.json({ name: "flotilla playground" });
-          if (request.method !== "POST" || order === null) throw new Problem("api-path", `Cannot find "${path.slice(0, 200)}"`);
+          if (request.method !== "POST" || order === null)
+            throw new Problem("api-path", `Cannot find "${path.slice(0, 200)}"`);
           const [, name = "", verb] = order;
           if (verb === "kill") await cluster.kill(decodeURIComponent(name));
           else await cluster.start(decodeURIComponent(name));
-          return Response.json({ machines: cluster.machines.map((each) => ({ name: each.name, running: each.running })) });
+          return Response.json({
+            machines: cluster.machines.map((each) => ({ name: each.name, running: each.running })),
+          });
         } catch (error) {
           const problem = error instanceof Problem ? error : new Problem("playground", explainError(error));
           const { code, message, hint } = problem;

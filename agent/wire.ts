@@ -1,11 +1,7 @@
 // Builds every adapter and hands it to loops and commands: one of the two files that know them all (the other,
 // wire-playground.ts, does it for several machines at once). Heavy parts are loaded when they are asked for.
-import { createApiClient } from "./adapters/api-client.ts";
-import { createClock } from "./adapters/clock.ts";
-import { createHost } from "./adapters/host.ts";
-import { createLog } from "./adapters/log.ts";
 import { createSettingsFiles } from "./adapters/settings-files.ts";
-import type { AgentRequest, PlaygroundRequest } from "./cli/tools.ts";
+import type { AgentRequest } from "./cli/tools.ts";
 import type { Machine } from "./domain/machine.ts";
 import { type Checked, Problem } from "./domain/problem.ts";
 import type { Settings } from "./domain/settings.ts";
@@ -46,16 +42,23 @@ export interface AgentOptions {
 /** A whole agent until `signal`; resolves when everything is closed. Rejects with a Problem when it cannot start. */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const { settings, log, clock } = options;
-  const [{ startAgent }, { createApi }, { serveApi }, { createSystemd }, { createGit }, { createDisk }, { createCron }] =
-    await Promise.all([
-      import("./loops/agent.ts"),
-      import("./api/api.ts"),
-      import("./adapters/api-server.ts"),
-      import("./adapters/systemd/systemd.ts"),
-      import("./adapters/git/git.ts"),
-      import("./adapters/disk.ts"),
-      import("./adapters/cron.ts"),
-    ]);
+  const [
+    { startAgent },
+    { createApi },
+    { serveApi },
+    { createSystemd },
+    { createGit },
+    { createDisk },
+    { createCron },
+  ] = await Promise.all([
+    import("./loops/agent.ts"),
+    import("./api/api.ts"),
+    import("./adapters/api-server.ts"),
+    import("./adapters/systemd/systemd.ts"),
+    import("./adapters/git/git.ts"),
+    import("./adapters/disk.ts"),
+    import("./adapters/cron.ts"),
+  ]);
   const machine = await describeMachine(options);
   const disk = createDisk(settings.stateDirectory);
   const registry = options.registry ?? (await openRegistry(options));
@@ -118,7 +121,11 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     }
   } finally {
     signal.removeEventListener("abort", stop);
-    await Promise.allSettled([systemd.close(), git?.close(), options.registry === undefined ? registry.close() : undefined]);
+    await Promise.allSettled([
+      systemd.close(),
+      git?.close(),
+      options.registry === undefined ? registry.close() : undefined,
+    ]);
     log.info("agent.stopped", { machine: machine.id });
   }
 }

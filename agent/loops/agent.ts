@@ -25,7 +25,8 @@ export interface AgentParts {
   readonly registry: Registry;
   readonly systemd: Systemd;
   /** Undefined: no repository is set; this machine then never leads. */
-  readonly git: { readonly port: Git; readonly schedule: string; readonly jitterMs: number; readonly branch: string } | undefined;
+  readonly git:
+    { readonly port: Git; readonly schedule: string; readonly jitterMs: number; readonly branch: string } | undefined;
   readonly cron: Cron;
   readonly disk: Disk;
   readonly clock: Clock;
@@ -49,7 +50,20 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const cluster = createMirror({ registry, clock, log, prefix: "" });
   const own = createMirror({ registry, clock, log, prefix: keys.manifest(machine.id) });
   const common = { clock, log, troubles };
-  const local = new Local({ me: machine.id, systemd, git: git?.port, commits, disk, ...common });
+  const offer = () => {
+    const entry = own.get(keys.manifest(machine.id));
+    // A missing key says nothing.
+    if (entry !== undefined) local.offer(entry.value);
+  };
+  const local: Local = new Local({
+    me: machine.id,
+    systemd,
+    git: git?.port,
+    commits,
+    disk,
+    registryReady: (each) => own.ready(each).then(offer),
+    ...common,
+  });
   const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
   const statuses = new Statuses({ registry, systemd, local, beat, ...common });
   let leading: Sync | undefined;
@@ -73,30 +87,21 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     beat.run(signal),
     local.run(signal),
     statuses.run(signal),
-    followManifest({ mirror: own, local, machine }, signal),
+    followManifest({ mirror: own, offer }, signal),
   ];
   if (machine.mayLead && git !== undefined && commits !== undefined) {
-    loops.push(
-      lead(
-        { ...parts, git, commits, mirror: cluster, troubles, onSync: (sync) => (leading = sync) },
-        signal,
-      ),
-    );
+    loops.push(lead({ ...parts, git, commits, mirror: cluster, troubles, onSync: (sync) => (leading = sync) }, signal));
   }
   const done = Promise.all(loops).then(() => undefined);
   return { view, done };
 }
 
-/** Hands every new value of this machine's manifest to the local loop. A missing key says nothing. */
+/** Has `offer` called at every change of this machine's manifest. */
 async function followManifest(
-  { mirror, local, machine }: { mirror: Mirror; local: Local; machine: Machine },
+  { mirror, offer }: { readonly mirror: Mirror; readonly offer: () => void },
   signal: AbortSignal,
 ): Promise<void> {
-  const look = () => {
-    const entry = mirror.get(keys.manifest(machine.id));
-    if (entry !== undefined) local.offer(entry.value);
-  };
-  const stop = mirror.onChange(look);
+  const stop = mirror.onChange(offer);
   const release = mirror.acquire();
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

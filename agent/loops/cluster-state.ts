@@ -8,15 +8,20 @@ import type { RegistryPicture } from "./picture.ts";
 export interface StandingOptions {
   /** True while machines that are known but absent may still be coming back. */
   readonly settling: boolean;
+  /** Machines that were seen present while others may still be coming back: absent, they are gone. */
+  readonly witnessed: ReadonlySet<MachineId>;
 }
 
 /** Present machines, and those that count as presumed; machines in neither class are gone. In id order. */
-export function standings(picture: RegistryPicture, { settling }: StandingOptions): ReadonlyMap<MachineId, Standing> {
+export function standings(
+  picture: RegistryPicture,
+  { settling, witnessed }: StandingOptions,
+): ReadonlyMap<MachineId, Standing> {
   const ids = [...new Set([...picture.machines.keys(), ...picture.manifests.keys(), ...picture.unreadable])].sort();
   const found = new Map<MachineId, Standing>();
   for (const id of ids) {
     if (picture.machines.has(id)) found.set(id, "present");
-    else if (settling || picture.unreadable.has(id)) found.set(id, "presumed");
+    else if ((settling && !witnessed.has(id)) || picture.unreadable.has(id)) found.set(id, "presumed");
   }
   return found;
 }
@@ -25,13 +30,16 @@ export function clusterState(
   picture: RegistryPicture,
   { desired, standing }: { desired: DesiredState; standing: ReadonlyMap<MachineId, Standing> },
 ): ClusterState {
-  const machines = [...standing].map(
-    ([id, each]): CandidateMachine => ({ id, standing: each, metadata: picture.machines.get(id)?.metadata ?? {} }),
-  );
+  const machines = [...standing].map(([id, each]): CandidateMachine => ({
+    id,
+    standing: each,
+    metadata: picture.machines.get(id)?.metadata ?? {},
+  }));
   const placements: Placement[] = [];
   const leaving: Placement[] = [];
   for (const [on, manifest] of picture.manifests) {
-    for (const entry of manifest.units) (entry.target === "released" ? leaving : placements).push({ unit: entry.name, on });
+    for (const entry of manifest.units)
+      (entry.target === "released" ? leaving : placements).push({ unit: entry.name, on });
   }
   const running: Placement[] = [];
   for (const [on, status] of picture.statuses) {
@@ -43,4 +51,3 @@ export function clusterState(
 function isUp(active: string): boolean {
   return active === "active" || active === "activating" || active === "reloading";
 }
-

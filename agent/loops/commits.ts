@@ -2,7 +2,7 @@
 // pass costs nothing while nothing changed.
 import { type ParseCache, createParseCache, readCommit, selectBlobs } from "../desired/desired.ts";
 import type { CommitId } from "../domain/names.ts";
-import { type Checked } from "../domain/problem.ts";
+import { type Checked, Problem } from "../domain/problem.ts";
 import type { DesiredState } from "../domain/unit.ts";
 import type { Git } from "../ports/git.ts";
 
@@ -15,6 +15,8 @@ export class Commits {
   readonly #git: Git;
   readonly #kept = new Map<CommitId, Promise<Checked<DesiredState>>>();
   readonly #cache: ParseCache = createParseCache();
+  /** One commit is read at a time: they share the cache. */
+  #reading: Promise<unknown> = Promise.resolve();
 
   constructor(git: Git) {
     this.#git = git;
@@ -33,7 +35,8 @@ export class Commits {
       this.#kept.set(commit, known);
       return known;
     }
-    const reading = this.#read(commit);
+    const reading = this.#reading.then(() => this.#read(commit));
+    this.#reading = reading.catch(() => undefined);
     this.#kept.set(commit, reading);
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= keptCommits) break;
@@ -49,16 +52,26 @@ export class Commits {
 
   async #read(commit: CommitId): Promise<Checked<DesiredState>> {
     const entries = await this.#git.tree(commit);
-    const wanted = selectBlobs(entries);
-    const blobs = new Map<string, Uint8Array>();
+    const wanted = selectBlobs(entries, this.#cache);
+    const blobs = new Map<string, Uint8Array | Problem>();
     for (let from = 0; from < wanted.length; from += parallelReads) {
       const batch = wanted.slice(from, from + parallelReads);
-      const bytes = await Promise.all(batch.map((oid) => this.#git.blob(oid)));
+      const bytes = await Promise.all(batch.map((oid) => this.#blob(oid)));
       batch.forEach((oid, index) => {
         const blob = bytes[index];
         if (blob !== undefined) blobs.set(oid, blob);
       });
     }
     return readCommit({ commit, entries, blobs, cache: this.#cache });
+  }
+
+  /** A blob that is too large is the commit's fault, not the store's: it is refused by name. */
+  async #blob(oid: string): Promise<Uint8Array | Problem> {
+    try {
+      return await this.#git.blob(oid);
+    } catch (error) {
+      if (error instanceof Problem && error.code === "git-blob-size") return error;
+      throw error;
+    }
   }
 }

@@ -1,5 +1,6 @@
 // The leader's loop: desired + machines + manifests + statuses -> decisions -> manifests, fenced on the tenure's epoch.
 // Decides only on a whole and connected picture; whatever it could not read changes nothing.
+import type { MachineId } from "../domain/names.ts";
 import type { Decision, Manifest } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DesiredState } from "../domain/unit.ts";
@@ -38,6 +39,7 @@ export class Engine {
   #desired: DesiredState | undefined;
   #generation = 0;
   #waiting = new Set<string>();
+  #witnessed = { sinceMs: Number.NaN, machines: new Set<MachineId>() };
 
   constructor(ports: EnginePorts, tenure: Tenure) {
     this.#ports = ports;
@@ -80,7 +82,8 @@ export class Engine {
       });
     }
     const settleMs = this.#settleMs();
-    const standing = standings(picture, { settling: settleMs > 0 });
+    const witnessed = this.#witness(picture.machines.keys());
+    const standing = standings(picture, { settling: settleMs > 0, witnessed });
     const decisions = schedule(clusterState(picture, { desired, standing }));
     this.#report(decisions);
     const { writes, handovers } = nextManifests({
@@ -99,6 +102,19 @@ export class Engine {
       await mirror.reached(revision, signal);
     }
     return settleMs > 0 ? settleMs : undefined;
+  }
+
+  /**
+   * Machines seen present since this leader took office or the registry came back. When such a one is absent, its lease
+   * has run out under our eyes: it had its full lease, and is gone.
+   */
+  #witness(present: Iterable<MachineId>): ReadonlySet<MachineId> {
+    const { connectedSinceMs } = this.#ports.mirror;
+    if (this.#witnessed.sinceMs !== connectedSinceMs) {
+      this.#witnessed = { sinceMs: connectedSinceMs, machines: new Set() };
+    }
+    for (const machine of present) this.#witnessed.machines.add(machine);
+    return this.#witnessed.machines;
   }
 
   /** How long absent machines may still be on their way: one full lease from taking office, and from the registry's return. */
@@ -138,7 +154,10 @@ export class Engine {
       if (decision.kind !== "wait") continue;
       waiting.add(decision.unit);
       if (!this.#waiting.has(decision.unit)) {
-        log.warn("unit.waiting", { unit: decision.unit, because: decision.refusals.map((each) => each.example).join("; ") });
+        log.warn("unit.waiting", {
+          unit: decision.unit,
+          because: decision.refusals.map((each) => each.example).join("; "),
+        });
       }
     }
     this.#waiting = waiting;

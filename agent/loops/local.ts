@@ -22,6 +22,8 @@ const manifestFile = "manifest.json";
 /** A job that systemd would not take, or a stop that did not stop, is tried again after this, doubling up to the most. */
 const firstRetryMs = 5_000;
 const longestRetryMs = 300_000;
+/** At start the registry's manifest is waited for this long before the own copy is acted on. */
+const patienceMs = 5_000;
 
 export interface LocalPorts {
   readonly me: MachineId;
@@ -30,6 +32,8 @@ export interface LocalPorts {
   readonly git: Git | undefined;
   readonly commits: Commits | undefined;
   readonly disk: Disk;
+  /** Resolves when the registry's manifest has been offered, or is known to be missing. */
+  readonly registryReady: (signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
   readonly troubles: Troubles;
@@ -103,6 +107,7 @@ export class Local {
       if (names === undefined) this.#waker.wake();
     });
     try {
+      await this.#hearRegistry(signal);
       await tick({ name: "local", waker: this.#waker, clock, log, troubles, pass: (each) => this.#pass(each) }, signal);
     } finally {
       stop();
@@ -110,6 +115,24 @@ export class Local {
       for (const task of tasks) task.over.abort();
       await Promise.all(tasks.map((task) => task.done));
     }
+  }
+
+  /**
+   * After a reboot the own copy may name units that have moved meanwhile: the registry is heard first, if it can be had
+   * soon. Without it the own copy holds.
+   */
+  async #hearRegistry(signal: AbortSignal): Promise<void> {
+    const { clock, registryReady } = this.#ports;
+    const over = new AbortController();
+    const stop = () => over.abort();
+    signal.addEventListener("abort", stop, { once: true });
+    const heard = registryReady(over.signal).then(stop, stop);
+    await clock.sleep(patienceMs, over.signal).catch((error: unknown) => {
+      if (!over.signal.aborted) throw error;
+    });
+    stop();
+    await heard;
+    signal.removeEventListener("abort", stop);
   }
 
   async #pass(signal: AbortSignal): Promise<number | undefined> {
@@ -193,7 +216,11 @@ export class Local {
     if (order === 0) return;
     await disk.write(manifestFile, encodeManifest(manifest));
     this.#manifest = manifest;
-    log.info("manifest.accepted", { epoch: manifest.epoch, generation: manifest.generation, units: manifest.units.length });
+    log.info("manifest.accepted", {
+      epoch: manifest.epoch,
+      generation: manifest.generation,
+      units: manifest.units.length,
+    });
   }
 
   /**
@@ -209,7 +236,12 @@ export class Local {
     const entries = manifest.units.filter((entry) => entry.target !== "released");
     if (entries.length === 0) return { units, missing: undefined };
     if (commits === undefined || git === undefined) {
-      return { units, missing: new Problem("git-unset", "Cannot read unit texts: no repository is set", { hint: "Set URL= in [Git]" }) };
+      return {
+        units,
+        missing: new Problem("git-unset", "Cannot read unit texts: no repository is set", {
+          hint: "Set URL= in [Git]",
+        }),
+      };
     }
     let missing: Problem | undefined;
     let fetched = false;
@@ -234,9 +266,13 @@ export class Local {
     if (unresolved.size > 0) await this.#resolveFromHead(unresolved, units);
     for (const entry of unresolved) {
       if (units.has(entry.name)) continue;
-      missing ??= new Problem("unit-hash", `Cannot find unit "${entry.name}" with hash ${entry.hash.slice(0, 7)} in commit ${entry.commit}`, {
-        hint: "The registry names a text that the repository does not hold; the unit is left as it is",
-      });
+      missing ??= new Problem(
+        "unit-hash",
+        `Cannot find unit "${entry.name}" with hash ${entry.hash.slice(0, 7)} in commit ${entry.commit}`,
+        {
+          hint: "The registry names a text that the repository does not hold; the unit is left as it is",
+        },
+      );
     }
     return { units, missing };
   }
@@ -294,7 +330,8 @@ export class Local {
 
   #problem(name: UnitName, problem: Problem): void {
     const record = toRecord(problem);
-    if (this.#problems.get(name)?.message !== record.message) this.#ports.log.error("unit.problem", problem, { unit: name });
+    if (this.#problems.get(name)?.message !== record.message)
+      this.#ports.log.error("unit.problem", problem, { unit: name });
     this.#problems.set(name, record);
   }
 
@@ -317,7 +354,12 @@ export class Local {
   #launch(jobs: readonly Job[], manifest: Manifest): void {
     const wanted = new Map(manifest.units.map((entry) => [entry.name, entry]));
     const tasks = jobs.map((job): Task => {
-      const task: Task = { job, entry: wanted.get(job.unit), over: new AbortController(), done: Promise.resolve(false) };
+      const task: Task = {
+        job,
+        entry: wanted.get(job.unit),
+        over: new AbortController(),
+        done: Promise.resolve(false),
+      };
       this.#tasks.set(job.unit, task);
       return task;
     });
@@ -374,7 +416,8 @@ export class Local {
       ms: Math.round(clock.monotonicMs() - fromMs),
     });
     if (kind === "stop") return this.#afterStop(job, result);
-    if (result.result === "refused" || result.result === "dependency") return { problem: jobProblem(job, result), retry: true };
+    if (result.result === "refused" || result.result === "dependency")
+      return { problem: jobProblem(job, result), retry: true };
     // Told once with this text: fleet's rule is that a start that failed is not tried again until something changes.
     if (entry !== undefined) {
       await systemd.noteLaunched(job.unit, entry.hash);
@@ -433,14 +476,19 @@ function wish(entry: ManifestEntry | undefined): string {
 }
 
 function jobProblem(job: Job, result: JobResult): Problem {
-  return result.problem ?? new Problem("unit-job", `Cannot ${job.kind} unit "${job.unit}": the job ended as ${result.result}`);
+  return (
+    result.problem ??
+    new Problem("unit-job", `Cannot ${job.kind} unit "${job.unit}": the job ended as ${result.result}`)
+  );
 }
 
 function positionText(position: { readonly epoch: number; readonly generation: number }): string {
   return `${position.epoch}.${position.generation}`;
 }
 
-function groupByCommit(entries: readonly ManifestEntry[]): ReadonlyMap<ManifestEntry["commit"], readonly ManifestEntry[]> {
+function groupByCommit(
+  entries: readonly ManifestEntry[],
+): ReadonlyMap<ManifestEntry["commit"], readonly ManifestEntry[]> {
   const groups = new Map<ManifestEntry["commit"], ManifestEntry[]>();
   for (const entry of [...entries].sort((a, b) => byName(a.commit, b.commit))) {
     const group = groups.get(entry.commit);

@@ -56,9 +56,7 @@ export class PictureReader {
       const before = this.#known.get(entry.key);
       // A value's parser follows from its key, so what was kept under the key has the type that is asked for.
       const read =
-        before?.modRevision === entry.modRevision
-          ? (before.value as Checked<T>)
-          : parse(entry.key, entry.value);
+        before?.modRevision === entry.modRevision ? (before.value as Checked<T>) : parse(entry.key, entry.value);
       known.set(entry.key, { modRevision: entry.modRevision, value: read });
       if (read.ok) return read.value;
       problems.push(...read.problems);
@@ -85,7 +83,10 @@ export class PictureReader {
     }
     this.#known = known;
     return {
-      leader: leader === undefined || leaderEntry === undefined ? undefined : { ...leader, epoch: leaderEntry.createRevision },
+      leader:
+        leader === undefined || leaderEntry === undefined
+          ? undefined
+          : { ...leader, epoch: leaderEntry.createRevision },
       revision: revision ?? {},
       revisionModified: revisionEntry?.modRevision ?? 0,
       revisionReadable: revision !== undefined,

@@ -140,4 +140,11 @@ export class Statuses {
 }
 
 /** A unit that could not be written, or that systemd has not been asked about yet. */
-const nowhere: SystemdState = { load: "not-found", active: "inactive", sub: "dead", result: "", sinceMs: 0, restarts: 0 };
+const nowhere: SystemdState = {
+  load: "not-found",
+  active: "inactive",
+  sub: "dead",
+  result: "",
+  sinceMs: 0,
+  restarts: 0,
+};

@@ -5,7 +5,7 @@ import type { Revision } from "../domain/placement.ts";
 import { Problem, asProblem, toRecord } from "../domain/problem.ts";
 import type { DesiredState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { SyncResult } from "../ports/cluster.ts";
+import type { SyncResult } from "../domain/sync.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { Git } from "../ports/git.ts";
 import type { Log } from "../ports/log.ts";
@@ -152,7 +152,9 @@ export class Sync {
     const { commits } = this.#ports;
     const message = `Cannot read adopted commit ${commit}`;
     if (!(await commits.has(commit))) {
-      return new Problem("commit-lost", message, { hint: "It is no longer in the branch's history; the next good commit takes its place" });
+      return new Problem("commit-lost", message, {
+        hint: "It is no longer in the branch's history; the next good commit takes its place",
+      });
     }
     const desired = await commits.desired(commit);
     return desired.ok ? desired.value : new Problem("commit-adopted", message, { cause: desired.problems[0] });

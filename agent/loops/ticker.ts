@@ -83,7 +83,11 @@ async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<voi
 }
 
 /** Until the next wake, or `ms` have gone by. */
-async function waitFor(waker: Waker, timer: { clock: Clock; ms: number | undefined }, signal: AbortSignal): Promise<void> {
+async function waitFor(
+  waker: Waker,
+  timer: { clock: Clock; ms: number | undefined },
+  signal: AbortSignal,
+): Promise<void> {
   if (timer.ms === undefined) {
     await waker.wait(signal);
     return;

@@ -5,7 +5,9 @@ import type { CommitId } from "../domain/names.ts";
 import { Problem, asProblem, explainError, toRecord } from "../domain/problem.ts";
 import type { DesiredState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { ClusterPicture, ClusterView, SyncResult } from "../ports/cluster.ts";
+import type { ClusterView } from "../ports/cluster.ts";
+import type { ClusterPicture } from "../domain/cluster.ts";
+import type { SyncResult } from "../domain/sync.ts";
 import type { Git } from "../ports/git.ts";
 import type { Registry } from "../ports/registry.ts";
 import { schedule } from "../schedule/schedule.ts";
@@ -99,7 +101,7 @@ export class View implements ClusterView {
   async #compose(picture: RegistryPicture, problems: ClusterPicture["problems"]): Promise<ClusterPicture> {
     const adopted = picture.revision.adopted;
     const desired = adopted === undefined ? undefined : await this.#desired(adopted.commit);
-    const standing = standings(picture, { settling: true });
+    const standing = standings(picture, { settling: true, witnessed: new Set() });
     return {
       registryRevision: this.#parts.mirror.revision,
       machines: picture.machines,
@@ -172,7 +174,8 @@ export class View implements ClusterView {
     if (this.#release !== undefined || this.#signal.aborted) return;
     this.#release = this.#parts.mirror.acquire();
     this.#watchIdle().catch((error: unknown) => {
-      if (!this.#signal.aborted) this.#parts.troubles.set("view", toRecord(asProblem(error, "view", "Cannot watch for idleness")));
+      if (!this.#signal.aborted)
+        this.#parts.troubles.set("view", toRecord(asProblem(error, "view", "Cannot watch for idleness")));
     });
   }
 
@@ -223,7 +226,12 @@ export class View implements ClusterView {
         {
           guards: [],
           writes: [
-            { kind: "put", key: keys.syncRequest, value: encodeSyncRequest({ id, by: machine.hostname }), lease: lease.id },
+            {
+              kind: "put",
+              key: keys.syncRequest,
+              value: encodeSyncRequest({ id, by: machine.hostname }),
+              lease: lease.id,
+            },
           ],
         },
         signal,
@@ -258,6 +266,8 @@ export class View implements ClusterView {
     if (answer !== undefined) return answer;
     throw signal?.aborted === true
       ? new Problem("aborted", "Cannot finish the sync: it was broken off")
-      : new Problem("sync-timeout", "Cannot finish the sync: the leader has not answered", { hint: "See flotilla status" });
+      : new Problem("sync-timeout", "Cannot finish the sync: the leader has not answered", {
+          hint: "See flotilla status",
+        });
   }
 }

@@ -135,7 +135,15 @@ interface Look {
   readonly problems: readonly string[];
 }
 
-const underWay: readonly string[] = ["activating", "deactivating", "reloading", "pending", "lost"];
+const underWay: readonly string[] = ["activating", "deactivating", "reloading"];
+
+function isMoving(unit: UnitReport, global: boolean): boolean {
+  // A global unit's place on a machine that is gone is kept for its return: it goes nowhere else.
+  if (unit.knowledge === "lost") return !global;
+  if (unit.knowledge === "pending" || underWay.includes(unit.active ?? "")) return true;
+  // Told to run and never yet done so; one that ran and ended has a moment of its last change.
+  return unit.target === "launched" && unit.active === "inactive" && unit.sinceMs === undefined;
+}
 
 async function look(client: ApiClient, cluster: PlaygroundCluster, signal: AbortSignal): Promise<Look> {
   const ask = { signal };
@@ -150,15 +158,17 @@ async function look(client: ApiClient, cluster: PlaygroundCluster, signal: Abort
   );
   const globals = unitFiles.filter((file) => file.global && !file.template && file.desired !== "inactive");
   const missing = globals.filter(
-    (file) => !waiting.has(file.name) && units.filter((unit) => unit.name === file.name).length < on,
+    (file) =>
+      !waiting.has(file.name) && units.filter((unit) => unit.name === file.name && unit.machine.alive).length < on,
   );
-  const moving = underWay.reduce((sum, state) => sum + (status.units.byState[state] ?? 0), 0);
-  const total = Object.values(status.units.byState).reduce((sum, count) => sum + count, 0);
-  const quiet = undone.length === 0 && missing.length === 0 && moving === 0 && status.machines.lost.length === 0;
+  const isGlobal = new Set(unitFiles.filter((file) => file.global).map((file) => file.name));
+  const moving = units.filter((unit) => isMoving(unit, isGlobal.has(unit.name)));
+  const active = units.filter((unit) => unit.knowledge === "reported" && unit.active === "active");
+  const quiet = undone.length === 0 && missing.length === 0 && moving.length === 0;
   const adopted = status.adopted === undefined ? "no commit yet" : `commit ${status.adopted.commit.slice(0, 7)}`;
   return {
     settled: status.adopted !== undefined && status.machines.alive === on && quiet,
-    text: `${status.machines.alive}/${on} machines, ${adopted}, ${status.units.byState["active"] ?? 0}/${total + undone.length} units active`,
+    text: `${status.machines.alive}/${on} machines, ${adopted}, ${active.length} active, ${moving.length + undone.length + missing.length} to come`,
     units,
     problems: [...status.problems, ...(status.refused?.problems ?? [])].map(describeProblem),
   };
@@ -180,7 +190,12 @@ async function follow(scene: Scene): Promise<void> {
       const client = await stage.connect(alive(cluster).socket);
       for await (const _change of client.changes(next.signal)) {
         const seen = await look(client, cluster, next.signal);
-        const now = new Map(seen.units.map((unit) => [`${unit.name} ${unit.machine.hostname || unit.machine.id.slice(0, 8)}`, stateOf(unit)]));
+        const now = new Map(
+          seen.units.map((unit) => [
+            `${unit.name} ${unit.machine.hostname || unit.machine.id.slice(0, 8)}`,
+            stateOf(unit),
+          ]),
+        );
         if (!first) for (const line of differences(before, now)) story.say(line);
         for (const problem of seen.problems) if (!said.has(problem)) story.say(problem);
         said = new Set(seen.problems);

@@ -3,9 +3,7 @@ import type { ClusterPicture } from "../domain/cluster.ts";
 import type { MachineId } from "../domain/names.ts";
 import type { SyncResult } from "../domain/sync.ts";
 
-export type { ClusterPicture } from "../domain/cluster.ts";
 
-export type { SyncResult } from "../domain/sync.ts";
 
 export interface ClusterView {
   readonly me: MachineId;

@@ -6,7 +6,8 @@ import type { Decision, Manifest, ManifestTarget } from "../../agent/domain/plac
 import type { ProblemRecord } from "../../agent/domain/problem.ts";
 import type { MachineStatus, UnitStatus } from "../../agent/domain/status.ts";
 import type { PlacementOptions, Unit } from "../../agent/domain/unit.ts";
-import type { ClusterView, SyncResult } from "../../agent/ports/cluster.ts";
+import type { SyncResult } from "../../agent/domain/sync.ts";
+import type { ClusterView } from "../../agent/ports/cluster.ts";
 
 /** Every sample's "now". */
 export const sampleNowMs = Date.UTC(2026, 10, 20, 14, 53, 4);

@@ -38,7 +38,7 @@ export function confinedFiles(root: string): Files {
   return {
     promises: {
       readFile: async (path, options) => {
-        if (looseObject.test(path)) throw notFound(path);
+        if (looseObject.test(path)) throw notKept;
         return await readFile(inside(path), options);
       },
       writeFile: async (path, data) => {
@@ -71,7 +71,7 @@ export function confinedFiles(root: string): Files {
       },
       rmdir: async (path) => await rmdir(inside(path)),
       stat: async (path) => {
-        if (looseObject.test(path)) throw notFound(path);
+        if (looseObject.test(path)) throw notKept;
         return await stat(inside(path));
       },
       lstat: async (path) => await lstat(inside(path)),
@@ -81,9 +81,8 @@ export function confinedFiles(root: string): Files {
   };
 }
 
-function notFound(path: string): Error {
-  return Object.assign(new Error(`No loose objects are kept: ${path}`), { code: "ENOENT" });
-}
+/** Made once: it is thrown for every object that is read. */
+const notKept = Object.assign(new Error("No loose objects are kept"), { code: "ENOENT" });
 
 /** Temporary file, fsync, rename, fsync of the folder: after it resolves the bytes survive power loss. */
 export async function writeWhole(path: string, data: Uint8Array | string): Promise<void> {

@@ -117,8 +117,13 @@ function died(cause: unknown): Problem {
   });
 }
 
-/** Beside this file from source; beside the program when it is bundled, whatever chunk this has become part of. */
+/** Beside the program when it is bundled, whatever chunk this has become part of; from source, as in tests, beside this file. */
 function workerEntry(): URL {
   const source = new URL("./worker.ts", import.meta.url);
-  return existsSync(fileURLToPath(source)) ? source : new URL("./git-worker.js", import.meta.url);
+  if (!existsSync(fileURLToPath(source))) return new URL("./git-worker.js", import.meta.url);
+  // A thread of Node 20 does not inherit the hooks that read TypeScript: it registers them before it begins.
+  const hooks = JSON.stringify(import.meta.resolve("tsx/esm/api"));
+  return new URL(
+    `data:text/javascript,import { register } from ${hooks}; register(); await import(${JSON.stringify(source.href)});`,
+  );
 }

@@ -483,7 +483,7 @@ class EtcdRegistry implements Registry {
       import("cockatiel"),
       this.#credentials(),
     ]);
-    const pool = new ConnectionPool({
+    const options: ConstructorParameters<typeof ConnectionPool>[0] = {
       hosts: [...endpoints],
       ...(credentials === undefined ? {} : { credentials }),
       grpcOptions: {
@@ -503,9 +503,13 @@ class EtcdRegistry implements Registry {
                 breaker: new policies.ConsecutiveBreaker(failuresInARow),
               }),
       },
-    });
+    };
     this.#log.debug("registry.opened", { endpoints: endpoints.join(" ") });
-    return pool;
+    try {
+      return new ConnectionPool(options);
+    } catch (error) {
+      throw refused("set up the connection to the registry", "Check its CA, certificate and key files", error);
+    }
   }
 
   async #credentials(): Promise<{ rootCertificate: Buffer; privateKey: Buffer; certChain: Buffer } | undefined> {

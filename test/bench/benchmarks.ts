@@ -1,0 +1,264 @@
+// What is measured, and how. Each benchmark brings up what it needs and clears it away.
+import { createClock } from "../../agent/adapters/clock.ts";
+import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
+import type { MachineId, UnitName } from "../../agent/domain/names.ts";
+import type { ClusterState } from "../../agent/domain/placement.ts";
+import { schedule } from "../../agent/schedule/schedule.ts";
+import { Cluster, loop } from "../system/cluster.ts";
+import { readFile } from "node:fs/promises";
+
+export type Row = Readonly<Record<string, string | number>>;
+
+export interface Benchmark {
+  readonly name: string;
+  readonly about: string;
+  readonly run: (say: (text: string) => void) => Promise<readonly Row[]>;
+}
+
+const template = loop();
+const quiet = { debug: noop, info: noop, warn: noop, error: noop, with: () => quiet };
+
+export const benchmarks: readonly Benchmark[] = [
+  { name: "placement", about: "the placement function alone, from nothing and with nothing to do", run: placement },
+  { name: "instances", about: "200 instances on three machines, from the commit until the last is active", run: instances },
+  { name: "deploy", about: "one more instance on three machines, from `sync` until it is active", run: deploy },
+  { name: "failover", about: "a machine killed: noticed, and the last of its units active elsewhere", run: failover },
+  { name: "idle", about: "three machines with 30 units and nothing to do, over 20 s", run: idle },
+];
+
+async function placement(): Promise<readonly Row[]> {
+  return [
+    [1_000, 100],
+    [10_000, 1_000],
+    [150_000, 5_000],
+  ].map(([units = 0, machines = 0]) => {
+    const state = plainState(units, machines);
+    const fresh = timed(() => schedule(state));
+    const placements = fresh.value.flatMap((each) => (each.kind === "place" ? [{ unit: each.unit, on: each.on }] : []));
+    const again = timed(() => schedule({ ...state, placements }));
+    return { units, machines, seconds: round(fresh.ms / 1000), againSeconds: round(again.ms / 1000) };
+  });
+}
+
+/** One unit in ten asks for a region, one in fifty conflicts with its like. */
+function plainState(units: number, machines: number): ClusterState {
+  const none = { machineId: undefined, machineOf: [], metadata: [], conflicts: [], replaces: [], global: false };
+  return {
+    machines: Array.from({ length: machines }, (_, index) => ({
+      id: index.toString(16).padStart(32, "0") as MachineId,
+      metadata: { region: `r${index % 5}` },
+      standing: "present" as const,
+    })),
+    wanted: Array.from({ length: units }, (_, index) => ({
+      name: `unit-${index % 50 === 0 ? "alone" : "plain"}@${index}.service` as UnitName,
+      target: "launched" as const,
+      options: {
+        ...none,
+        metadata: index % 10 === 1 ? [{ key: "region", values: [`r${index % 5}`] }] : [],
+        conflicts: index % 50 === 0 ? [`unit-alone@${index}?.service`] : [],
+      },
+    })),
+    placements: [],
+  };
+}
+
+async function instances(say: (text: string) => void): Promise<readonly Row[]> {
+  const rounds: { total: number; floor: number }[] = [];
+  for (let round = 1; round <= 3; round++) {
+    const links = Object.fromEntries(
+      Array.from({ length: 200 }, (_, index) => [`instances/w@${index}.service`, "-> ../templates/w@.service"]),
+    );
+    const cluster = await Cluster.start({ units: { "templates/w@.service": template } });
+    try {
+      await cluster.until("a leader and machines", ({ status }) => status.machines.alive === 3 && status.adopted !== undefined);
+      await cluster.commit(links);
+      const fromMs = performance.now();
+      await cluster.sync();
+      await cluster.untilActive(200, 60_000);
+      const total = performance.now() - fromMs;
+      const shares = await Promise.all(cluster.machines.map(async (each) => [...new Set(await each.starts())]));
+      const floor = await systemdAlone(shares);
+      rounds.push({ total, floor });
+      say(`round ${round}: ${seconds(total)} in all, systemd alone ${seconds(floor)}`);
+    } finally {
+      await cluster.close();
+    }
+  }
+  return [
+    { what: "from sync until all 200 are active, s", ...spread(rounds.map((each) => each.total / 1000)) },
+    { what: "systemd alone, files already in place, s", ...spread(rounds.map((each) => each.floor / 1000)) },
+    { what: "flotilla's own share, s", ...spread(rounds.map((each) => (each.total - each.floor) / 1000)) },
+  ];
+}
+
+/** The same units on fresh machines, files written and read beforehand, started with nothing but D-Bus calls. */
+async function systemdAlone(shares: readonly (readonly string[])[]): Promise<number> {
+  const cluster = await Cluster.start({ units: { "static/none.target": "[Unit]\nDescription=Nothing\n" }, machines: shares.length });
+  const clock = createClock();
+  try {
+    await cluster.until("the machines", ({ status }) => status.machines.alive === shares.length);
+    const managers = cluster.machines.map((each) =>
+      createSystemd({
+        scope: "user",
+        address: each.machine?.systemdAddress,
+        unitDirectory: each.machine?.unitDirectory,
+        runDirectory: `${each.directory}/machine/bench`,
+        concurrency: 20,
+        clock,
+        log: quiet,
+      }),
+    );
+    for (const [index, systemd] of managers.entries()) {
+      await systemd.write((shares[index] ?? []).map((name) => benchUnit(name as UnitName)));
+      await systemd.reload();
+    }
+    const signal = new AbortController().signal;
+    const fromMs = performance.now();
+    await Promise.all(
+      managers.map((systemd, index) =>
+        Promise.all((shares[index] ?? []).map((name) => systemd.run("start", name as UnitName, signal))),
+      ),
+    );
+    const tookMs = performance.now() - fromMs;
+    for (const systemd of managers) await systemd.close();
+    return tookMs;
+  } finally {
+    await cluster.close();
+  }
+}
+
+function benchUnit(name: UnitName) {
+  return {
+    name,
+    file: name,
+    text: template,
+    dropIns: [],
+    hash: "0".repeat(40) as never,
+    target: "launched" as const,
+    options: { machineId: undefined, machineOf: [], metadata: [], conflicts: [], replaces: [], global: false },
+    onChange: "restart" as const,
+    description: undefined,
+    hasInstall: false,
+  };
+}
+
+async function deploy(say: (text: string) => void): Promise<readonly Row[]> {
+  const cluster = await Cluster.start({ units: { "templates/w@.service": template } });
+  const times: number[] = [];
+  try {
+    await cluster.until("a leader", ({ status }) => status.machines.alive === 3 && status.adopted !== undefined);
+    for (let round = 1; round <= 15; round++) {
+      await cluster.commit({ [`instances/w@${round}.service`]: "-> ../templates/w@.service" });
+      const fromMs = performance.now();
+      await cluster.sync();
+      await cluster.untilActive(round);
+      times.push(performance.now() - fromMs);
+    }
+    say(times.map((ms) => `${Math.round(ms)} ms`).join(", "));
+  } finally {
+    await cluster.close();
+  }
+  return [{ what: "from sync until active, s", ...spread(times.map((ms) => ms / 1000)) }];
+}
+
+async function failover(say: (text: string) => void): Promise<readonly Row[]> {
+  const noticed: number[] = [];
+  const moved: number[] = [];
+  const links = Object.fromEntries(
+    Array.from({ length: 30 }, (_, index) => [`instances/w@${index}.service`, "-> ../templates/w@.service"]),
+  );
+  for (let round = 1; round <= 3; round++) {
+    const cluster = await Cluster.start({ units: { "templates/w@.service": template, ...links } });
+    try {
+      const before = await cluster.untilActive(30);
+      const leader = await cluster.until("a leader", ({ status }) => status.leader?.machine.hostname);
+      const victim = cluster.machines.find((each) => each.name !== leader);
+      if (victim === undefined) throw new Error("no machine to kill");
+      const lost = before.filter((unit) => unit.machine.hostname === victim.name).length;
+      await victim.kill();
+      const fromMs = performance.now();
+      await cluster.until("noticed", ({ status }) => status.machines.alive === 2);
+      noticed.push(performance.now() - fromMs);
+      await cluster.untilActive(30);
+      moved.push(performance.now() - fromMs);
+      say(`round ${round}: ${lost} units; noticed ${seconds(noticed.at(-1) ?? 0)}, moved ${seconds(moved.at(-1) ?? 0)}`);
+    } finally {
+      await cluster.close();
+    }
+  }
+  return [
+    { what: "noticed, s", ...spread(noticed.map((ms) => ms / 1000)) },
+    { what: "last unit active elsewhere, s", ...spread(moved.map((ms) => ms / 1000)) },
+  ];
+}
+
+async function idle(): Promise<readonly Row[]> {
+  const links = Object.fromEntries(
+    Array.from({ length: 30 }, (_, index) => [`instances/w@${index}.service`, "-> ../templates/w@.service"]),
+  );
+  const cluster = await Cluster.start({ units: { "templates/w@.service": template, ...links } });
+  const spanMs = 20_000;
+  try {
+    await cluster.untilActive(30);
+    // The view keeps its mirror for a minute after the last question.
+    await new Promise((resolve) => setTimeout(resolve, 75_000));
+    const leader = (await readLeader(cluster)) ?? "";
+    await new Promise((resolve) => setTimeout(resolve, 75_000));
+    const before = await Promise.all(cluster.machines.map((each) => cpuMs(each.agentPid)));
+    const requestsBefore = await cluster.etcd.requests();
+    await new Promise((resolve) => setTimeout(resolve, spanMs));
+    const requests = (await cluster.etcd.requests()) - requestsBefore;
+    const rows: Row[] = [];
+    for (const [index, each] of cluster.machines.entries()) {
+      const cpu = (await cpuMs(each.agentPid)) - (before[index] ?? 0);
+      rows.push({
+        what: `${each.name}${each.name === leader ? " (leads)" : ""}`,
+        residentMB: Math.round((await residentBytes(each.agentPid)) / 1e6),
+        cpuPercent: round((cpu / spanMs) * 100),
+      });
+    }
+    rows.push({ what: "requests to etcd a second, all three", residentMB: "", cpuPercent: round(requests / (spanMs / 1000)) });
+    return rows;
+  } finally {
+    await cluster.close();
+  }
+}
+
+async function readLeader(cluster: Cluster): Promise<string | undefined> {
+  return (await cluster.look()).status.leader?.machine.hostname;
+}
+
+/** utime + stime of proc(5), in ms; a tick is 10 ms. */
+async function cpuMs(pid: number): Promise<number> {
+  const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+async function residentBytes(pid: number): Promise<number> {
+  const match = /VmRSS:\s+(\d+) kB/.exec(await readFile(`/proc/${pid}/status`, "utf8"));
+  return Number(match?.[1] ?? 0) * 1024;
+}
+
+function timed<T>(work: () => T): { value: T; ms: number } {
+  const fromMs = performance.now();
+  const value = work();
+  return { value, ms: performance.now() - fromMs };
+}
+
+function spread(values: readonly number[]): { median: number; least: number; most: number; runs: number } {
+  const sorted = [...values].sort((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
+  return { median: round(median), least: round(sorted[0] ?? 0), most: round(sorted.at(-1) ?? 0), runs: sorted.length };
+}
+
+function round(value: number): number {
+  return Number(value.toFixed(3));
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
+}
+
+function noop(): void {
+  // The bench does not log.
+}

@@ -1,0 +1,301 @@
+// A whole cluster for system tests and the bench, all real: etcd, private machines with systemd, one agent process each
+// from the built program, a git repository over HTTP or by path.
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
+import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { createApiClient } from "../../agent/adapters/api-client.ts";
+import { machineHost } from "../../agent/adapters/machine-host.ts";
+import type { ClusterReport, UnitFileReport, UnitReport } from "../../agent/domain/report.ts";
+import type { PrivateMachine } from "../../agent/ports/machine-host.ts";
+import { type EtcdServer, startEtcd } from "./etcd-server.ts";
+import { type GitServer, startGitServer } from "./git-server.ts";
+
+const run = promisify(execFile);
+const program = new URL("../../dist/main.js", import.meta.url).pathname;
+
+export interface ClusterOptions {
+  readonly machines?: number;
+  /** By machine, in order; `region=eu` for all unless set. */
+  readonly metadata?: readonly string[];
+  readonly units: Readonly<Record<string, string>>;
+  /** Cron expression of the leader's polling; never, unless set: tests sync when they mean to. */
+  readonly schedule?: string;
+}
+
+/** Everything an API says at one moment. */
+export interface Sight {
+  readonly status: ClusterReport;
+  readonly files: readonly UnitFileReport[];
+  readonly units: readonly UnitReport[];
+}
+
+/** A unit that runs until it is stopped and writes down each of its starts in its machine's folder. */
+export function loop(more = ""): string {
+  return `[Unit]\nDescription=A loop\n\n[Service]\nExecStart=/bin/sh -c 'echo %n >>%t/starts; exec sleep infinity'\n${more}`;
+}
+
+export class Cluster {
+  readonly directory: string;
+  readonly machines: TestMachine[] = [];
+  readonly etcd: EtcdServer;
+  readonly git: GitServer;
+  readonly #work: string;
+
+  private constructor(directory: string, parts: { etcd: EtcdServer; git: GitServer }) {
+    this.directory = directory;
+    this.etcd = parts.etcd;
+    this.git = parts.git;
+    this.#work = join(directory, "work");
+  }
+
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const directory = await mkdtemp("/var/tmp/flotilla-test-");
+    const etcd = await startEtcd({ directory: join(directory, "etcd") });
+    const git = await startGitServer({ directory: join(directory, "git") });
+    const cluster = new Cluster(directory, { etcd, git });
+    try {
+      await cluster.#initialise();
+      await cluster.commit(options.units);
+      for (let index = 0; index < (options.machines ?? 3); index++) {
+        cluster.machines.push(
+          new TestMachine(cluster, {
+            name: `m${index + 1}`,
+            metadata: options.metadata?.[index] ?? "region=eu",
+            schedule: options.schedule ?? "0 0 1 1 *",
+          }),
+        );
+      }
+      await Promise.all(cluster.machines.map((machine) => machine.start()));
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  async #initialise(): Promise<void> {
+    await mkdir(this.#work, { recursive: true });
+    await this.#run("init", "--quiet", "--initial-branch=main");
+    await this.#run("config", "user.name", "Test");
+    await this.#run("config", "user.email", "test@localhost");
+    await this.#run("remote", "add", "origin", this.git.repository);
+  }
+
+  /** Writes files (`"-> TARGET"` is a link, `null` removes), commits and pushes them; resolves with the commit's id. */
+  async commit(files: Readonly<Record<string, string | null>>): Promise<string> {
+    for (const [path, content] of Object.entries(files)) {
+      const file = join(this.#work, path);
+      await mkdir(dirname(file), { recursive: true });
+      if (await lstat(file).catch(() => undefined)) await rm(file);
+      if (content?.startsWith("-> ") === true) await symlink(content.slice(3), file);
+      else if (content !== null) await writeFile(file, content);
+    }
+    await this.#run("add", "--all");
+    await this.#run("commit", "--quiet", "--allow-empty", "--message", Object.keys(files).join(" ").slice(0, 60));
+    await this.#run("push", "--quiet", "--force", "origin", "HEAD:refs/heads/main");
+    return (await this.#run("rev-parse", "HEAD")).trim();
+  }
+
+  async #run(...args: string[]): Promise<string> {
+    const env = { PATH: process.env["PATH"], HOME: this.directory, GIT_CONFIG_NOSYSTEM: "1", LC_ALL: "C" };
+    return (await run("git", ["-C", this.#work, ...args], { env, timeout: 60_000 })).stdout;
+  }
+
+  machine(name: string): TestMachine {
+    const machine = this.machines.find((each) => each.name === name);
+    assert.ok(machine, `no machine ${name}`);
+    return machine;
+  }
+
+  /** The same commit's units on any machine, as the API of a running agent tells. */
+  async look(): Promise<Sight> {
+    let failure: unknown;
+    for (const machine of this.machines.filter((each) => each.agentRunning)) {
+      try {
+        return await machine.look();
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure ?? new Error("no agent runs");
+  }
+
+  /** Has the leader fetch now, through the first running agent; the outcome as the API tells it. */
+  async sync(): Promise<{ outcome: string; problems: readonly { message: string; file?: string }[] }> {
+    const machine = this.machines.find((each) => each.agentRunning);
+    assert.ok(machine);
+    return (await createApiClient(machine.socket).post("/v2/sync")) as Awaited<ReturnType<Cluster["sync"]>>;
+  }
+
+  /** Looks until the condition holds; what it was last told, and every agent's log, go into the failure. */
+  async until<T>(what: string, condition: (sight: Sight) => T | undefined | false | Promise<T | undefined | false>, timeoutMs = 30_000): Promise<T> {
+    const endMs = performance.now() + timeoutMs;
+    let last: unknown;
+    while (performance.now() < endMs) {
+      try {
+        const sight = await this.look();
+        last = sight;
+        const found = await condition(sight);
+        if (found !== undefined && found !== false) return found;
+      } catch (error) {
+        last = error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const logs = await Promise.all(this.machines.map(async (each) => `--- ${each.name}\n${await each.log()}`));
+    const seen = last instanceof Error ? String(last) : JSON.stringify(last, undefined, 1);
+    throw new Error(`Not seen within ${timeoutMs} ms: ${what}\nlast: ${seen.slice(0, 6_000)}\n${logs.join("\n")}`);
+  }
+
+  /** Every unit of the commit is where it belongs and active; how many units on machines there are. */
+  async untilActive(count: number, timeoutMs = 60_000): Promise<readonly UnitReport[]> {
+    return this.until(
+      `${count} units active`,
+      ({ units }) => {
+        const active = units.filter((unit) => unit.knowledge === "reported" && unit.active === "active");
+        return active.length === count && units.length === count && units;
+      },
+      timeoutMs,
+    );
+  }
+
+  async close(): Promise<void> {
+    const results = await Promise.allSettled(this.machines.map((machine) => machine.stop()));
+    results.push(...(await Promise.allSettled([this.etcd.stop(), this.git.close()])));
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+}
+
+export class TestMachine {
+  readonly name: string;
+  readonly socket: string;
+  readonly directory: string;
+  readonly id: string;
+  machine: PrivateMachine | undefined;
+  readonly #cluster: Cluster;
+  readonly #settings: { metadata: string; schedule: string };
+  #agent: { process: ChildProcess; exited: Promise<void> } | undefined;
+
+  constructor(cluster: Cluster, settings: { name: string; metadata: string; schedule: string }) {
+    this.#cluster = cluster;
+    this.#settings = settings;
+    this.name = settings.name;
+    this.directory = join(cluster.directory, settings.name);
+    this.socket = join(this.directory, "api.sock");
+    this.id = Buffer.from(settings.name.padEnd(16, "-")).toString("hex");
+  }
+
+  get agentRunning(): boolean {
+    return this.#agent !== undefined;
+  }
+
+  get agentPid(): number {
+    assert.ok(this.#agent?.process.pid);
+    return this.#agent.process.pid;
+  }
+
+  async start(): Promise<void> {
+    await mkdir(this.directory, { recursive: true });
+    await rm(join(this.directory, "machine", "flotilla"), { recursive: true, force: true });
+    this.machine = await machineHost.startMachine({ directory: join(this.directory, "machine"), name: this.name });
+    await this.startAgent();
+  }
+
+  async startAgent(): Promise<void> {
+    const { machine } = this;
+    assert.ok(machine);
+    const conf = join(this.directory, "flotilla.conf");
+    await writeFile(
+      conf,
+      `[Machine]
+Id=${this.id}
+Hostname=${this.name}
+PublicIP=127.0.0.1
+Metadata=${this.#settings.metadata}
+[Git]
+URL=${this.#cluster.git.url}
+Schedule=${this.#settings.schedule}
+Jitter=0
+[Registry]
+Endpoints=${this.#cluster.etcd.url}
+[Systemd]
+Scope=user
+Address=${machine.systemdAddress}
+UnitDirectory=${machine.unitDirectory}
+[Agent]
+StateDirectory=${join(this.directory, "state")}
+RunDirectory=${join(this.directory, "machine", "flotilla")}
+Socket=${this.socket}
+LogLevel=debug
+`,
+      { mode: 0o600 },
+    );
+    const log = createWriteStream(join(this.directory, "agent.log"), { flags: "a" });
+    const agent = spawn(process.execPath, [program, "agent", "--config", conf], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH: process.env["PATH"] },
+    });
+    agent.stdout.pipe(log);
+    agent.stderr.pipe(log);
+    const exited = new Promise<void>((resolve) => {
+      agent.once("exit", () => {
+        if (this.#agent?.process === agent) this.#agent = undefined;
+        resolve();
+      });
+    });
+    this.#agent = { process: agent, exited };
+  }
+
+  async look(): Promise<Sight> {
+    const client = createApiClient(this.socket);
+    const options = { timeoutMs: 5_000 };
+    const [status, files, units] = await Promise.all(
+      ["/v2/status", "/v2/unit-files", "/v2/units"].map((path) => client.get(path, options)),
+    );
+    return {
+      status: status as ClusterReport,
+      files: (files as { unitFiles: UnitFileReport[] }).unitFiles,
+      units: (units as { units: UnitReport[] }).units,
+    };
+  }
+
+  /** Ends the agent alone; its units and its systemd go on. */
+  async stopAgent(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
+    const agent = this.#agent;
+    agent?.process.kill(signal);
+    await agent?.exited;
+  }
+
+  signalAgent(signal: NodeJS.Signals): void {
+    this.#agent?.process.kill(signal);
+  }
+
+  /** Cuts the power: agent, systemd and units end at once. */
+  async kill(): Promise<void> {
+    const agent = this.#agent;
+    agent?.process.kill("SIGKILL");
+    await Promise.all([this.machine?.kill(), agent?.exited]);
+    this.machine = undefined;
+  }
+
+  async stop(): Promise<void> {
+    await this.stopAgent("SIGKILL");
+    await this.machine?.kill();
+    this.machine = undefined;
+  }
+
+  /** Names of units in the order in which they were started here since the machine's boot. */
+  async starts(): Promise<readonly string[]> {
+    const file = join(this.directory, "machine", "run", "starts");
+    const text = await readFile(file, "utf8").catch(() => "");
+    return text.split("\n").filter((line) => line !== "");
+  }
+
+  async log(): Promise<string> {
+    return (await readFile(join(this.directory, "agent.log"), "utf8").catch(() => "")).slice(-3_000);
+  }
+}
