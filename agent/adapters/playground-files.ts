@@ -42,15 +42,20 @@ export async function makeRepository(path: string, example: string): Promise<voi
 
 async function git(directory: string, args: readonly string[]): Promise<void> {
   // Neither the user's nor the system's settings: hooks, templates and signing are theirs, not the playground's.
-  const env = { PATH: process.env["PATH"], LC_ALL: "C", HOME: directory, GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_NOSYSTEM: "1" };
+  const env = {
+    PATH: process.env["PATH"],
+    LC_ALL: "C",
+    HOME: directory,
+    GIT_CONFIG_GLOBAL: "/dev/null",
+    GIT_CONFIG_NOSYSTEM: "1",
+  };
   try {
     await run("git", ["-C", directory, ...args], { env, timeout: gitTimeoutMs });
   } catch (error) {
     const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    throw new Problem(
-      "playground-git",
-      `Cannot make the playground's repository: git ${args[0] ?? ""} failed`,
-      { cause: error, ...(missing ? { hint: "git is missing: install it, e.g. apt-get install git" } : {}) },
-    );
+    throw new Problem("playground-git", `Cannot make the playground's repository: git ${args[0] ?? ""} failed`, {
+      cause: error,
+      ...(missing ? { hint: "git is missing: install it, e.g. apt-get install git" } : {}),
+    });
   }
 }

@@ -379,8 +379,21 @@ export class Local {
     try {
       // Deferred, so that every task of the batch is in place.
       await Promise.resolve();
-      const before = await Promise.all(job.after.map((name) => this.#tasks.get(name)?.done ?? true));
-      if (over.signal.aborted || before.includes(false)) return false;
+      const before = await Promise.all(job.after.map((name) => this.#isOver(name)));
+      if (over.signal.aborted) return false;
+      const held = job.after.filter((_, index) => before[index] === false);
+      if (held.length > 0) {
+        const problem = new Problem(
+          "unit-held",
+          `Cannot ${job.kind} unit "${job.unit}" before ${held.join(", ")} has stopped`,
+          {
+            hint: "It is tried again",
+          },
+        );
+        this.#problem(job.unit, problem);
+        this.#rest(job.unit, entry);
+        return false;
+      }
       const ended = await this.#perform(job, entry, over.signal);
       if (ended === undefined) {
         this.#rests.delete(job.unit);
@@ -396,6 +409,12 @@ export class Local {
       this.#rest(job.unit, entry);
       return false;
     }
+  }
+
+  /** Whether a unit that must go first has gone; a stop that failed and rests until it is tried again has not. */
+  async #isOver(name: UnitName): Promise<boolean> {
+    const task = this.#tasks.get(name);
+    return task === undefined ? !this.#rests.has(name) : task.done;
   }
 
   /** Undefined when the job did what it was for. */

@@ -20,8 +20,6 @@ import {
 export interface RegistryPicture {
   readonly leader: (Leader & { readonly epoch: number }) | undefined;
   readonly revision: Revision;
-  /** 0 when there is no such key yet. */
-  readonly revisionModified: number;
   readonly machines: ReadonlyMap<MachineId, Machine>;
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   /** Mod revision of each manifest's key. */
@@ -29,8 +27,6 @@ export interface RegistryPicture {
   readonly statuses: ReadonlyMap<MachineId, MachineStatus>;
   /** Machines of which some value is there but cannot be read: nothing may be decided about them. */
   readonly unreadable: ReadonlySet<MachineId>;
-  /** False when the revision key is there but cannot be read. */
-  readonly revisionReadable: boolean;
   readonly problems: readonly Problem[];
 }
 
@@ -88,8 +84,6 @@ export class PictureReader {
           ? undefined
           : { ...leader, epoch: leaderEntry.createRevision },
       revision: revision ?? {},
-      revisionModified: revisionEntry?.modRevision ?? 0,
-      revisionReadable: revision !== undefined,
       machines,
       manifests,
       manifestsModified,

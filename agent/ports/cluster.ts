@@ -3,8 +3,6 @@ import type { ClusterPicture } from "../domain/cluster.ts";
 import type { MachineId } from "../domain/names.ts";
 import type { SyncResult } from "../domain/sync.ts";
 
-
-
 export interface ClusterView {
   readonly me: MachineId;
   readonly version: string;

@@ -414,5 +414,5 @@ function quoteForSsh(path: string): string {
 
 /** One word for the far side's shell, as git itself quotes it; upload-pack there expands a leading ~user/. */
 function quoteForShell(path: string): string {
-  return `'${path.replace(/['!]/g, "'\$&'")}'`;
+  return `'${path.replace(/['!]/g, (mark) => `'\\${mark}'`)}'`;
 }
