@@ -13,6 +13,7 @@ export default tseslint.config(
       "@typescript-eslint/consistent-type-imports": "error",
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/require-await": "off",
+      "@typescript-eslint/no-unused-vars": ["error", { varsIgnorePattern: "^_" }],
       "no-empty": ["error", { allowEmptyCatch: false }],
       eqeqeq: "error",
       "prefer-const": "error",
@@ -24,7 +25,16 @@ export default tseslint.config(
       // node:test's own promises are awaited by its runner
       "@typescript-eslint/no-floating-promises": [
         "error",
-        { ignoreVoid: false, allowForKnownSafeCalls: [{ from: "package", name: ["test", "describe", "it", "suite", "before", "after", "beforeEach", "afterEach"], package: "node:test" }] },
+        {
+          ignoreVoid: false,
+          allowForKnownSafeCalls: [
+            {
+              from: "package",
+              name: ["test", "describe", "it", "suite", "before", "after", "beforeEach", "afterEach"],
+              package: "node:test",
+            },
+          ],
+        },
       ],
       "@typescript-eslint/no-non-null-assertion": "off",
     },

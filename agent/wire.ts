@@ -3,7 +3,8 @@
 import { createSettingsFiles } from "./adapters/settings-files.ts";
 import type { AgentRequest } from "./cli/tools.ts";
 import type { Machine } from "./domain/machine.ts";
-import { type Checked, Problem } from "./domain/problem.ts";
+import type { Problem } from "./domain/problem.ts";
+import { type Checked } from "./domain/problem.ts";
 import type { Settings } from "./domain/settings.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Host } from "./ports/host.ts";

@@ -53,15 +53,24 @@ export function invalid<T = never>(...problems: readonly Problem[]): Checked<T> 
   return { ok: false, problems };
 }
 
-/** The message of an error and of all its causes, joined by ": ", each said once. */
+/** The message of an error and of all its causes, joined by ": ", each said once; gathered errors by "; ". */
 export function explainError(error: unknown): string {
   const parts: string[] = [];
   for (let each: unknown = error, depth = 0; each !== undefined && each !== null && depth < 8; depth++) {
-    const text = each instanceof Error ? each.message || each.name : String(each);
+    const text = ownWords(each);
     if (!parts.some((part) => part.includes(text))) parts.push(text);
     each = each instanceof Error ? each.cause : undefined;
   }
   return parts.join(": ");
+}
+
+function ownWords(thrown: unknown): string {
+  if (thrown instanceof AggregateError && thrown.errors.length > 0) {
+    const gathered = thrown.errors.map((each: unknown) => explainError(each)).join("; ");
+    return thrown.message === "" ? gathered : `${thrown.message}: ${gathered}`;
+  }
+  if (thrown instanceof Error) return thrown.message || thrown.name;
+  return typeof thrown === "string" ? thrown : JSON.stringify(thrown);
 }
 
 /** Any thrown value as a Problem: itself, or wrapped under `code` and `message`. */

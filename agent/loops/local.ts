@@ -14,6 +14,7 @@ import type { JobResult, Systemd } from "../ports/systemd.ts";
 import { plan } from "../reconcile/reconcile.ts";
 import { encodeManifest, parseManifest } from "../text/values.ts";
 import type { Commits } from "./commits.ts";
+import { childOf } from "./pauses.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
 
@@ -123,16 +124,13 @@ export class Local {
    */
   async #hearRegistry(signal: AbortSignal): Promise<void> {
     const { clock, registryReady } = this.#ports;
-    const over = new AbortController();
-    const stop = () => over.abort();
-    signal.addEventListener("abort", stop, { once: true });
-    const heard = registryReady(over.signal).then(stop, stop);
-    await clock.sleep(patienceMs, over.signal).catch((error: unknown) => {
-      if (!over.signal.aborted) throw error;
-    });
-    stop();
-    await heard;
-    signal.removeEventListener("abort", stop);
+    const { controller, dispose } = childOf(signal);
+    const over = () => controller.abort();
+    const patience = clock.sleep(patienceMs, controller.signal).then(over, over);
+    // Rejects only when cut short: then the own copy serves.
+    await registryReady(controller.signal).catch(over);
+    dispose();
+    await patience;
   }
 
   async #pass(signal: AbortSignal): Promise<number | undefined> {

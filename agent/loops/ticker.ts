@@ -3,6 +3,7 @@
 import { asProblem, toRecord } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
+import { Pauses, childOf, stopped } from "./pauses.ts";
 import type { Troubles } from "./troubles.ts";
 
 /** Remembers that something happened until a pass begins. */
@@ -50,54 +51,48 @@ export interface Ticker {
 /** Runs passes until `signal`; then resolves once the pass under way has ended. Never rejects. */
 export async function tick(ticker: Ticker, signal: AbortSignal): Promise<void> {
   const { name, waker, clock, log, troubles } = ticker;
-  let failures = 0;
-  let said = "";
-  while (!signal.aborted) {
+  const pauses = new Pauses(clock, { firstMs: firstPauseMs, mostMs: longestPauseMs });
+  let said: string | undefined;
+  while (!stopped(signal)) {
     let againMs: number | undefined;
     try {
       againMs = await ticker.pass(signal);
-      if (failures > 0) log.info("loop.recovered", { loop: name, failures });
-      failures = 0;
-      said = "";
-      troubles.clear(name);
     } catch (error) {
-      if (signal.aborted) return;
+      if (stopped(signal)) return;
       const problem = asProblem(error, "loop-failed", `Cannot finish a pass of ${name}`);
       const record = toRecord(problem);
       troubles.set(name, record);
       // One line for one trouble, however often it is retried.
       if (said !== record.message) log.error("loop.failed", problem, { loop: name });
       said = record.message;
-      const pauseMs = Math.min(firstPauseMs * 2 ** failures++, longestPauseMs);
-      await pause(clock, pauseMs * (0.75 + clock.random() / 2), signal);
+      await pauses.wait(signal).catch((reason: unknown) => {
+        if (!stopped(signal)) throw reason;
+      });
       continue;
     }
+    if (said !== undefined) log.info("loop.recovered", { loop: name });
+    said = undefined;
+    pauses.reset();
+    troubles.clear(name);
     await waitFor(waker, { clock, ms: againMs }, signal);
   }
-}
-
-async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  await clock.sleep(ms, signal).catch((error: unknown) => {
-    if (!signal.aborted) throw error;
-  });
 }
 
 /** Until the next wake, or `ms` have gone by. */
 async function waitFor(
   waker: Waker,
-  timer: { clock: Clock; ms: number | undefined },
+  { clock, ms }: { readonly clock: Clock; readonly ms: number | undefined },
   signal: AbortSignal,
 ): Promise<void> {
-  if (timer.ms === undefined) {
+  if (ms === undefined) {
     await waker.wait(signal);
     return;
   }
-  const over = new AbortController();
-  const stop = () => over.abort();
-  signal.addEventListener("abort", stop, { once: true });
-  const slept = pause(timer.clock, timer.ms, over.signal).then(stop);
-  await waker.wait(over.signal);
-  stop();
+  const { controller, dispose } = childOf(signal);
+  const over = () => controller.abort();
+  // Rejects only when cut short, which is just as well an end of the wait.
+  const slept = clock.sleep(ms, controller.signal).then(over, over);
+  await waker.wait(controller.signal);
+  dispose();
   await slept;
-  signal.removeEventListener("abort", stop);
 }

@@ -16,6 +16,7 @@ import type { Commits } from "./commits.ts";
 import { clusterState, standings } from "./cluster-state.ts";
 import type { Local } from "./local.ts";
 import type { Mirror } from "./mirror.ts";
+import { childOf } from "./pauses.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
 import type { Statuses } from "./statuses.ts";
 import type { Sync } from "./sync.ts";
@@ -147,23 +148,17 @@ export class View implements ClusterView {
   /** Undefined when the mirror is whole; else why it is not, after a short wait. */
   async #waitForMirror(signal: AbortSignal | undefined): Promise<Problem | undefined> {
     const { mirror, clock } = this.#parts;
-    const over = new AbortController();
-    const stop = () => over.abort();
-    signal?.addEventListener("abort", stop, { once: true });
-    this.#signal.addEventListener("abort", stop, { once: true });
-    const patience = clock.sleep(patienceMs, over.signal).then(stop, () => undefined);
+    const { controller, dispose } = childOf(signal ?? this.#signal);
+    const over = () => controller.abort();
+    const patience = clock.sleep(patienceMs, controller.signal).then(over, over);
     try {
-      await mirror.ready(over.signal);
+      await mirror.ready(controller.signal);
       return undefined;
     } catch (error) {
       if (signal?.aborted === true) throw error;
-      return new Problem("registry-unreachable", "Cannot reach the registry", {
-        ...(mirror.lastProblem === undefined ? {} : { cause: mirror.lastProblem }),
-      });
+      return new Problem("registry-unreachable", "Cannot reach the registry", { cause: mirror.lastProblem });
     } finally {
-      stop();
-      signal?.removeEventListener("abort", stop);
-      this.#signal.removeEventListener("abort", stop);
+      dispose();
       await patience;
     }
   }
@@ -244,25 +239,22 @@ export class View implements ClusterView {
 
   async #awaitAnswer(id: string, signal: AbortSignal | undefined): Promise<SyncResult> {
     const { mirror, clock } = this.#parts;
-    const over = new AbortController();
-    const stop = () => over.abort();
-    signal?.addEventListener("abort", stop, { once: true });
+    const { controller, dispose } = childOf(signal ?? this.#signal);
+    const over = () => controller.abort();
     let answer: SyncResult | undefined;
     const look = () => {
       const entry = mirror.get(keys.syncResult);
       const read = entry === undefined ? undefined : parseSyncResult(entry.key, entry.value);
       if (read?.ok !== true || read.value.id !== id) return;
       answer = read.value;
-      stop();
+      over();
     };
     const unlisten = mirror.onChange(look);
     look();
-    try {
-      await clock.sleep(syncTimeoutMs, over.signal).catch(() => undefined);
-    } finally {
-      unlisten();
-      signal?.removeEventListener("abort", stop);
-    }
+    // Cut short by the answer, or by whoever asked.
+    await clock.sleep(syncTimeoutMs, controller.signal).catch(over);
+    unlisten();
+    dispose();
     if (answer !== undefined) return answer;
     throw signal?.aborted === true
       ? new Problem("aborted", "Cannot finish the sync: it was broken off")

@@ -20,7 +20,11 @@ const quiet = { debug: noop, info: noop, warn: noop, error: noop, with: () => qu
 
 export const benchmarks: readonly Benchmark[] = [
   { name: "placement", about: "the placement function alone, from nothing and with nothing to do", run: placement },
-  { name: "instances", about: "200 instances on three machines, from the commit until the last is active", run: instances },
+  {
+    name: "instances",
+    about: "200 instances on three machines, from the commit until the last is active",
+    run: instances,
+  },
   { name: "deploy", about: "one more instance on three machines, from `sync` until it is active", run: deploy },
   { name: "failover", about: "a machine killed: noticed, and the last of its units active elsewhere", run: failover },
   { name: "idle", about: "three machines with 30 units and nothing to do, over 20 s", run: idle },
@@ -70,7 +74,10 @@ async function instances(say: (text: string) => void): Promise<readonly Row[]> {
     );
     const cluster = await Cluster.start({ units: { "templates/w@.service": template } });
     try {
-      await cluster.until("a leader and machines", ({ status }) => status.machines.alive === 3 && status.adopted !== undefined);
+      await cluster.until(
+        "a leader and machines",
+        ({ status }) => status.machines.alive === 3 && status.adopted !== undefined,
+      );
       await cluster.commit(links);
       const fromMs = performance.now();
       await cluster.sync();
@@ -93,7 +100,10 @@ async function instances(say: (text: string) => void): Promise<readonly Row[]> {
 
 /** The same units on fresh machines, files written and read beforehand, started with nothing but D-Bus calls. */
 async function systemdAlone(shares: readonly (readonly string[])[]): Promise<number> {
-  const cluster = await Cluster.start({ units: { "static/none.target": "[Unit]\nDescription=Nothing\n" }, machines: shares.length });
+  const cluster = await Cluster.start({
+    units: { "static/none.target": "[Unit]\nDescription=Nothing\n" },
+    machines: shares.length,
+  });
   const clock = createClock();
   try {
     await cluster.until("the machines", ({ status }) => status.machines.alive === shares.length);
@@ -181,7 +191,9 @@ async function failover(say: (text: string) => void): Promise<readonly Row[]> {
       noticed.push(performance.now() - fromMs);
       await cluster.untilActive(30);
       moved.push(performance.now() - fromMs);
-      say(`round ${round}: ${lost} units; noticed ${seconds(noticed.at(-1) ?? 0)}, moved ${seconds(moved.at(-1) ?? 0)}`);
+      say(
+        `round ${round}: ${lost} units; noticed ${seconds(noticed.at(-1) ?? 0)}, moved ${seconds(moved.at(-1) ?? 0)}`,
+      );
     } finally {
       await cluster.close();
     }
@@ -217,7 +229,11 @@ async function idle(): Promise<readonly Row[]> {
         cpuPercent: round((cpu / spanMs) * 100),
       });
     }
-    rows.push({ what: "requests to etcd a second, all three", residentMB: "", cpuPercent: round(requests / (spanMs / 1000)) });
+    rows.push({
+      what: "requests to etcd a second, all three",
+      residentMB: "",
+      cpuPercent: round(requests / (spanMs / 1000)),
+    });
     return rows;
   } finally {
     await cluster.close();

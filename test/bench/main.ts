@@ -10,7 +10,9 @@ const unknown = [
   ...args.filter((arg) => arg.startsWith("-") && arg !== "--json"),
 ];
 if (unknown.length > 0) {
-  console.error(`Unknown: ${unknown.join(" ")}; there are ${benchmarks.map((each) => each.name).join(", ")} and --json`);
+  console.error(
+    `Unknown: ${unknown.join(" ")}; there are ${benchmarks.map((each) => each.name).join(", ")} and --json`,
+  );
   process.exit(2);
 }
 

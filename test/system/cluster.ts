@@ -120,7 +120,7 @@ export class Cluster {
         failure = error;
       }
     }
-    throw failure ?? new Error("no agent runs");
+    throw new Error("No agent answers", { cause: failure });
   }
 
   /** Has the leader fetch now, through the first running agent; the outcome as the API tells it. */
@@ -131,7 +131,11 @@ export class Cluster {
   }
 
   /** Looks until the condition holds; what it was last told, and every agent's log, go into the failure. */
-  async until<T>(what: string, condition: (sight: Sight) => T | undefined | false | Promise<T | undefined | false>, timeoutMs = 30_000): Promise<T> {
+  async until<T>(
+    what: string,
+    condition: (sight: Sight) => T | undefined | false | Promise<T | undefined | false>,
+    timeoutMs = 30_000,
+  ): Promise<T> {
     const endMs = performance.now() + timeoutMs;
     let last: unknown;
     while (performance.now() < endMs) {
