@@ -36,7 +36,6 @@ const plain = "\u001b[0m";
 /** A field longer than this is cut: a line is for reading. */
 const maxFieldChars = 2000;
 const maxStackLines = 20;
-const maxAggregated = 8;
 /** What a reader that does not read may make the process hold; further lines are dropped and counted. */
 const maxPendingBytes = 1024 * 1024;
 
@@ -106,25 +105,13 @@ function cut(text: string): string {
 
 /** An error with all its causes in one text. What is no Problem is a fault of the program and shows where it arose. */
 function errorFields(error: unknown): LogFields {
-  const inner = aggregated(error);
-  const fields = {
-    error: [explainError(error), ...(inner.length === 0 ? [] : [inner.map(explainError).join("; ")])].join(": "),
-  };
-  const expected = inner.length > 0 && inner.every((each) => each instanceof Problem);
+  const fields = { error: explainError(error) };
+  const expected = error instanceof AggregateError && error.errors.every((each) => each instanceof Problem);
   if (!(error instanceof Problem))
     return error instanceof Error && !expected ? { ...fields, stack: frames(error) } : fields;
   const { code, hint, at } = error;
   const place = at === undefined ? undefined : `${at.file}${at.line === undefined ? "" : `:${at.line}`}`;
   return { ...fields, hint, code, at: place };
-}
-
-/** The errors that the first AggregateError of the chain of causes gathers, such as one for each address of a host. */
-function aggregated(error: unknown): readonly unknown[] {
-  for (let each: unknown = error, depth = 0; each instanceof Error && depth < maxAggregated; depth++) {
-    if (each instanceof AggregateError) return each.errors.slice(0, maxAggregated);
-    each = each.cause;
-  }
-  return [];
 }
 
 function frames({ stack = "" }: Error): string | undefined {

@@ -53,6 +53,9 @@ export function invalid<T = never>(...problems: readonly Problem[]): Checked<T> 
   return { ok: false, problems };
 }
 
+/** Gathered errors that are told; a host has a few addresses, a settings file a few slips. */
+const maxGathered = 8;
+
 /** The message of an error and of all its causes, joined by ": ", each said once; gathered errors by "; ". */
 export function explainError(error: unknown): string {
   const parts: string[] = [];
@@ -66,7 +69,10 @@ export function explainError(error: unknown): string {
 
 function ownWords(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.errors.length > 0) {
-    const gathered = thrown.errors.map((each: unknown) => explainError(each)).join("; ");
+    const gathered = thrown.errors
+      .slice(0, maxGathered)
+      .map((each: unknown) => explainError(each))
+      .join("; ");
     return thrown.message === "" ? gathered : `${thrown.message}: ${gathered}`;
   }
   if (thrown instanceof Error) return thrown.message || thrown.name;

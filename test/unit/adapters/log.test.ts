@@ -91,7 +91,7 @@ suite("log", () => {
       lines({ format: "journal" }, (log) =>
         log.error("a", new Problem("x", "Cannot reach etcd", { cause: addresses })),
       ),
-      '<3>a error="Cannot reach etcd: AggregateError: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1" code=x\n',
+      '<3>a error="Cannot reach etcd: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1" code=x\n',
     );
     const problems = new AggregateError(
       [new Problem("x", "Cannot read a"), new Problem("y", "Cannot read b")],
