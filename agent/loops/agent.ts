@@ -14,6 +14,7 @@ import { Commits } from "./commits.ts";
 import { lead } from "./lead.ts";
 import { Local } from "./local.ts";
 import { type Mirror, createMirror } from "./mirror.ts";
+import { OwnManifest } from "./own-manifest.ts";
 import { Statuses } from "./statuses.ts";
 import type { Sync } from "./sync.ts";
 import { Troubles } from "./troubles.ts";
@@ -56,11 +57,9 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     if (entry !== undefined) local.offer(entry.value);
   };
   const local: Local = new Local({
-    me: machine.id,
     systemd,
-    git: git?.port,
-    commits,
-    disk,
+    manifest: new OwnManifest({ me: machine.id, disk, log, troubles }),
+    texts: git === undefined || commits === undefined ? undefined : { git: git.port, commits },
     registryReady: (each) => own.ready(each).then(offer),
     ...common,
   });
@@ -79,6 +78,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
       statuses,
       troubles,
       clock,
+      log,
       leading: () => leading,
     },
     signal,

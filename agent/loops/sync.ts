@@ -20,6 +20,7 @@ import {
 } from "../text/values.ts";
 import type { Commits } from "./commits.ts";
 import type { Mirror } from "./mirror.ts";
+import { stopped } from "./pauses.ts";
 import type { Tenure } from "./tenure.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
@@ -51,7 +52,8 @@ export class Sync {
   readonly #tenure: Tenure;
   readonly #onDesired: (desired: DesiredState) => void;
   readonly #waker = new Waker();
-  #asked: ((result: SyncResult) => void)[] = [];
+  readonly #asked: ((result: SyncResult) => void)[] = [];
+  #isOver = false;
   #answered: string | undefined;
   #revision: { readonly value: Revision; readonly modified: number } | undefined;
   #desired: DesiredState | undefined;
@@ -65,8 +67,9 @@ export class Sync {
     this.#onDesired = onDesired;
   }
 
-  /** Fetches as soon as the pass under way is over; resolves with what came of it. */
+  /** Fetches as soon as the pass under way is over; resolves with what came of it, also when the tenure ends before. */
   async request(): Promise<SyncResult> {
+    if (this.#isOver) return deposed();
     return new Promise((resolve) => {
       this.#asked.push(resolve);
       this.#waker.wake();
@@ -86,23 +89,30 @@ export class Sync {
       );
     } finally {
       stop();
-      const problem = new Problem("no-leader", "Cannot finish the sync: this machine no longer leads");
-      for (const answer of this.#asked.splice(0)) answer({ outcome: "failed", problems: [toRecord(problem)] });
+      this.#isOver = true;
+      for (const answer of this.#asked.splice(0)) answer(deposed());
     }
   }
 
   async #pass(signal: AbortSignal): Promise<number> {
     const { mirror, clock } = this.#ports;
+    // What earlier leaders have recorded is seen first.
+    await mirror.reached(this.#tenure.epoch, signal);
     await mirror.ready(signal);
     this.#revision ??= this.#readRevision(mirror.get(keys.revision));
-    if (this.#desired === undefined) await this.#restore(signal);
-    const request = this.#pendingRequest();
-    const asked = this.#asked.splice(0);
-    if (request !== undefined || asked.length > 0 || clock.wallMs() >= this.#dueMs) {
+    const asked = { here: this.#asked.length, elsewhere: this.#pendingRequest() };
+    if (this.#desired === undefined) {
+      try {
+        await this.#restore(signal);
+      } catch (error) {
+        if (!stopped(signal)) await this.#answer(asked, failed(error));
+        throw error;
+      }
+    }
+    if (asked.here > 0 || asked.elsewhere !== undefined || clock.wallMs() >= this.#dueMs) {
       const result = await this.#fetch(signal);
-      for (const answer of asked) answer(result.said);
       this.#plan(result.failure);
-      if (request !== undefined) await this.#answer(request, result.said);
+      await this.#answer(asked, result.said);
     }
     return Math.min(longestWaitMs, Math.max(0, this.#dueMs - clock.wallMs()));
   }
@@ -182,7 +192,7 @@ export class Sync {
     } catch (error) {
       if (signal.aborted) throw error;
       const failure = asProblem(error, "sync-failed", "Cannot bring the newest commit");
-      return { said: { outcome: "failed", problems: [toRecord(failure)] }, failure };
+      return { said: failed(failure), failure };
     }
   }
 
@@ -235,8 +245,16 @@ export class Sync {
     return request.ok && request.value.id !== this.#answered ? entry : undefined;
   }
 
+  async #answer(
+    asked: { readonly here: number; readonly elsewhere: Entry | undefined },
+    result: SyncResult,
+  ): Promise<void> {
+    for (const answer of this.#asked.splice(0, asked.here)) answer(result);
+    if (asked.elsewhere !== undefined) await this.#answerElsewhere(asked.elsewhere, result);
+  }
+
   /** The answer lives as long as the request: both hang on the asker's lease. */
-  async #answer(entry: Entry, result: SyncResult): Promise<void> {
+  async #answerElsewhere(entry: Entry, result: SyncResult): Promise<void> {
     const request = parseSyncRequest(entry.key, entry.value);
     if (!request.ok) return;
     const { id } = request.value;
@@ -259,4 +277,12 @@ export class Sync {
     );
     this.#answered = id;
   }
+}
+
+function failed(error: unknown): SyncResult {
+  return { outcome: "failed", problems: [toRecord(asProblem(error, "sync-failed", "Cannot bring the newest commit"))] };
+}
+
+function deposed(): SyncResult {
+  return failed(new Problem("no-leader", "Cannot finish the sync: this machine no longer leads"));
 }

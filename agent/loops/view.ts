@@ -9,6 +9,7 @@ import type { ClusterView } from "../ports/cluster.ts";
 import type { ClusterPicture } from "../domain/cluster.ts";
 import type { SyncResult } from "../domain/sync.ts";
 import type { Git } from "../ports/git.ts";
+import type { Log } from "../ports/log.ts";
 import type { Registry } from "../ports/registry.ts";
 import { schedule } from "../schedule/schedule.ts";
 import { encodeSyncRequest, keys, parseSyncResult } from "../text/values.ts";
@@ -43,6 +44,7 @@ export interface ViewParts {
   readonly statuses: Statuses;
   readonly troubles: Troubles;
   readonly clock: Clock;
+  readonly log: Log;
   /** This machine's own syncing while it leads. */
   readonly leading: () => Sync | undefined;
 }
@@ -204,62 +206,78 @@ export class View implements ClusterView {
       });
   }
 
-  /** Leaves a request under a lease of its own and waits for the leader's answer, which goes with the same lease. */
+  /** Only one request stands in the registry at a time: who comes second waits until the first has its answer. */
   async #askLeader(signal: AbortSignal | undefined): Promise<SyncResult> {
-    const { registry, mirror, clock, machine } = this.#parts;
+    const { mirror, clock } = this.#parts;
     this.#hold();
-    await mirror.ready(signal ?? this.#signal);
+    const away = await this.#waitForMirror(signal);
+    if (away !== undefined) throw away;
     if (mirror.get(keys.leader) === undefined) {
       throw new Problem("no-leader", "Cannot sync: no machine leads at the moment", {
         hint: "A new leader is elected within seconds; see flotilla status",
       });
     }
-    const lease = await registry.grantLease(syncTimeoutMs, signal);
-    try {
-      const id = `${machine.id}.${machine.nonce}.${Math.floor(clock.random() * 1e9)}.${clock.wallMs()}`;
-      await registry.write(
-        {
-          guards: [],
-          writes: [
-            {
-              kind: "put",
-              key: keys.syncRequest,
-              value: encodeSyncRequest({ id, by: machine.hostname }),
-              lease: lease.id,
-            },
-          ],
-        },
-        signal,
-      );
-      return await this.#awaitAnswer(id, signal);
-    } finally {
-      await registry.revokeLease(lease.id);
+    const untilMs = clock.monotonicMs() + syncTimeoutMs;
+    while (clock.monotonicMs() < untilMs) {
+      const asked = await this.#askOnce(signal);
+      if (asked.answer !== undefined) return asked.answer;
+      if (asked.taken) break;
+      // The mirror may not show the other's request yet.
+      await clock.sleep(quietMs, signal ?? this.#signal);
+      await this.#seek(() => (mirror.get(keys.syncRequest) === undefined ? true : undefined), signal);
     }
-  }
-
-  async #awaitAnswer(id: string, signal: AbortSignal | undefined): Promise<SyncResult> {
-    const { mirror, clock } = this.#parts;
-    const { controller, dispose } = childOf(signal ?? this.#signal);
-    const over = () => controller.abort();
-    let answer: SyncResult | undefined;
-    const look = () => {
-      const entry = mirror.get(keys.syncResult);
-      const read = entry === undefined ? undefined : parseSyncResult(entry.key, entry.value);
-      if (read?.ok !== true || read.value.id !== id) return;
-      answer = read.value;
-      over();
-    };
-    const unlisten = mirror.onChange(look);
-    look();
-    // Cut short by the answer, or by whoever asked.
-    await clock.sleep(syncTimeoutMs, controller.signal).catch(over);
-    unlisten();
-    dispose();
-    if (answer !== undefined) return answer;
     throw signal?.aborted === true
       ? new Problem("aborted", "Cannot finish the sync: it was broken off")
       : new Problem("sync-timeout", "Cannot finish the sync: the leader has not answered", {
           hint: "See flotilla status",
         });
+  }
+
+  /** Leaves a request under a lease of its own and waits for the leader's answer, which goes with the same lease. */
+  async #askOnce(signal: AbortSignal | undefined): Promise<{ taken: boolean; answer: SyncResult | undefined }> {
+    const { registry, clock, machine, log } = this.#parts;
+    const lease = await registry.grantLease(syncTimeoutMs, signal);
+    try {
+      const id = `${machine.id}.${machine.nonce}.${Math.floor(clock.random() * 1e9)}.${clock.wallMs()}`;
+      const value = encodeSyncRequest({ id, by: machine.hostname });
+      const { applied } = await registry.write(
+        {
+          guards: [{ kind: "created", key: keys.syncRequest, revision: 0 }],
+          writes: [{ kind: "put", key: keys.syncRequest, value, lease: lease.id }],
+        },
+        signal,
+      );
+      return { taken: applied, answer: applied ? await this.#seek(() => this.#answerTo(id), signal) : undefined };
+    } finally {
+      // What cannot be given back runs out; the answer is worth more.
+      await registry.revokeLease(lease.id).catch((error: unknown) => {
+        log.debug("lease.left-to-expire", { lease: lease.id, error: String(error) });
+      });
+    }
+  }
+
+  #answerTo(id: string): SyncResult | undefined {
+    const entry = this.#parts.mirror.get(keys.syncResult);
+    const read = entry === undefined ? undefined : parseSyncResult(entry.key, entry.value);
+    if (read?.ok !== true || read.value.id !== id) return undefined;
+    const { outcome, commit, problems } = read.value;
+    return { outcome, ...(commit === undefined ? {} : { commit }), problems };
+  }
+
+  /** What `look` finds in the mirror, now or after a change; undefined when that takes too long or is broken off. */
+  async #seek<T>(look: () => T | undefined, signal: AbortSignal | undefined): Promise<T | undefined> {
+    const { mirror, clock } = this.#parts;
+    const { controller, dispose } = childOf(signal ?? this.#signal);
+    const over = () => controller.abort();
+    let found = look();
+    const unlisten = mirror.onChange(() => {
+      found ??= look();
+      if (found !== undefined) over();
+    });
+    // Cut short by what is found, or by whoever asked.
+    if (found === undefined) await clock.sleep(syncTimeoutMs, controller.signal).catch(over);
+    unlisten();
+    dispose();
+    return found;
   }
 }

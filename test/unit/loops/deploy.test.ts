@@ -1,0 +1,286 @@
+// From a commit to running units: what the leader adopts and refuses, how it lives through a git that is away, and what a
+// sync that is asked for on any machine comes to.
+import assert from "node:assert/strict";
+import { afterEach, describe, test } from "node:test";
+import type { CommitId } from "../../../agent/domain/names.ts";
+import type { SyncResult } from "../../../agent/domain/sync.ts";
+import { schedule } from "../../../agent/schedule/schedule.ts";
+import { House, type HouseOptions, changed, gate, idOf, machineLeaseMs, name, pollMs, service } from "./house.ts";
+
+let house: House;
+afterEach(() => house.close());
+
+async function open(options: HouseOptions = {}): Promise<House> {
+  house = await House.open(options);
+  return house;
+}
+
+describe("deploy", () => {
+  test("a commit is adopted, and its units run where placement says", async () => {
+    await open({ metadata: { c: { disk: "ssd" } } });
+    await house.ready();
+    const commit = await house.deploy({
+      "web@.service": service("Conflicts=web@*.service"),
+      "web@1.service": "-> web@.service",
+      "web@2.service": "-> web@.service",
+      "log.service": service("Global=true"),
+      "db.service": service("MachineMetadata=disk=ssd"),
+      "side.service": service("MachineOf=db.service"),
+      "off.service": service("DesiredState=inactive"),
+      "lying.service": service("DesiredState=loaded"),
+    });
+    const wanted = {
+      "db.service": "c",
+      "log.service": "abc",
+      "side.service": "c",
+      "web@1.service": "b",
+      "web@2.service": "a",
+    };
+    await house.until(() => house.isUp(wanted), 5_000);
+    await house.until(async () => (await house.held()).statuses.size === 3, 2_000);
+    const { revision, manifests, machines } = await house.held();
+    assert.equal(revision.adopted?.commit, commit);
+    assert.equal(revision.adopted.subject, "Commit 2");
+    assert.equal(revision.refused, undefined);
+    const picture = await house.settle(house.box("b").agent.view.picture());
+    assert.ok(picture.desired !== undefined);
+    const decisions = schedule({
+      wanted: [...picture.desired.units.values()],
+      machines: [...machines.values()].map(({ id, metadata }) => ({ id, metadata, standing: "present" })),
+      placements: [...manifests].flatMap(([on, { units }]) => units.map((unit) => ({ unit: unit.name, on }))),
+    });
+    assert.deepEqual([...new Set(decisions.map(({ kind }) => kind))], ["keep"], "nothing is left to be decided");
+    const lying = [...manifests.values()].flatMap(({ units }) => units).find((each) => each.name === "lying.service");
+    assert.equal(lying?.target, "loaded");
+  });
+
+  test("a bad commit is refused with all its problems; the last good one stays; the next good one is adopted", async () => {
+    await open({ machines: "ab" });
+    await house.ready();
+    const good = await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    for (const each of house.machines) each.asked();
+
+    const bad = house.commit({
+      "api.service": service("MachineMetdata=disk=ssd"),
+      "web.service": service("Global=perhaps"),
+      "x/web.service": service(),
+    });
+    await house.until(async () => (await house.held()).revision.refused !== undefined, pollMs + 1_000);
+    const { revision } = await house.held();
+    assert.equal(revision.adopted?.commit, good);
+    assert.equal(revision.refused?.commit, bad);
+    const files = revision.refused.problems.map(({ file }) => file);
+    assert.ok(files.includes("api.service") && files.includes("web.service"), files.join(" "));
+    assert.ok(revision.refused.problems.length >= 3);
+    assert.match(JSON.stringify(revision.refused.problems), /MachineMetadata/);
+    await house.clock.advance(2 * pollMs);
+    assert.deepEqual([house.up(), house.box("a").asked(), house.box("b").asked()], [{ "web.service": "a" }, [], []]);
+    const said = house.machines.flatMap(({ log }) => log.events("warn"));
+    assert.deepEqual(said, ["commit.refused"], "it is refused once, not at every poll");
+
+    const next = house.commit({ "web.service": changed() });
+    await house.until(async () => (await house.held()).revision.adopted?.commit === next, pollMs + 1_000);
+    assert.equal((await house.held()).revision.refused, undefined);
+    await house.until(() => house.box("a").systemd.textOf(name("web.service")) === changed(), 5_000);
+  });
+
+  test("a refused commit that is taken back is forgotten", async () => {
+    await open({ machines: "a" });
+    await house.ready();
+    const good = await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    house.commit({ "web.service": service("Nonsense=1") });
+    await house.until(async () => (await house.held()).revision.refused !== undefined, pollMs + 1_000);
+    house.repository.reset(good);
+    await house.until(async () => (await house.held()).revision.refused === undefined, pollMs + 1_000);
+    assert.equal((await house.held()).revision.adopted?.commit, good);
+  });
+
+  test("a commit without units stops them and takes them away", async () => {
+    await open({ machines: "a" });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    house.commit({ "README.md": "empty" });
+    await house.until(() => house.isUp({}), pollMs + 2_000);
+    await house.until(async () => (await house.held()).manifests.get(idOf("a"))?.units.length === 0, 5_000);
+  });
+});
+
+describe("sync", () => {
+  test("asked through a machine that does not lead, it gets the leader's answer", async () => {
+    await open({ leaders: "b", pollMs: 3_600_000 });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    const ask = async (letter: string): Promise<SyncResult> => house.settle(house.box(letter).agent.view.sync());
+
+    const second = house.commit({ "web.service": changed() });
+    assert.deepEqual(await ask("a"), { outcome: "adopted", commit: second, problems: [] });
+    assert.deepEqual(await ask("c"), { outcome: "unchanged", commit: second, problems: [] });
+    const bad = house.commit({ "web.service": service("Nonsense=1") });
+    for (const letter of ["a", "b", "a"]) {
+      const refused = await ask(letter);
+      assert.deepEqual([refused.outcome, refused.commit], ["refused", bad]);
+      assert.equal(refused.problems[0]?.file, "web.service");
+    }
+    house.repository.fault = { kind: "unreachable" };
+    for (const letter of ["b", "c"]) {
+      const failed = await ask(letter);
+      assert.deepEqual([failed.outcome, failed.problems[0]?.code], ["failed", "git-unreachable"]);
+    }
+    const { entries } = await house.operator.read("sync-");
+    assert.deepEqual(entries, [], "requests and answers are cleared away");
+  });
+
+  test("two machines that ask at once both get an answer", async () => {
+    await open({ leaders: "b", pollMs: 3_600_000 });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    const second = house.commit({ "web.service": changed() });
+    const answers = await house.settle(
+      Promise.all(["a", "b", "c"].map((letter) => house.box(letter).agent.view.sync())),
+      200_000,
+    );
+    assert.deepEqual(
+      answers.map(({ commit }) => commit),
+      [second, second, second],
+    );
+  });
+
+  test('without a leader it is refused as "no-leader"', async () => {
+    await open({ machines: "ab", leaders: "" });
+    house.start();
+    await house.clock.advance(1_000);
+    await assert.rejects(house.settle(house.box("a").agent.view.sync()), { code: "no-leader" });
+  });
+
+  test("without the registry it is refused after a short wait", async () => {
+    await open({ machines: "ab", leaders: "b" });
+    house.box("a").connection.cutOff();
+    house.start();
+    await house.clock.advance(1_000);
+    await assert.rejects(house.settle(house.box("a").agent.view.sync()), { code: "registry-unreachable" });
+  });
+
+  test("an asker whose leader goes away in the middle is told so", async () => {
+    await open({ machines: "ab", leaders: "b" });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    const { opened, open: release } = gate();
+    house.repository.fault = { kind: "slow", until: opened };
+    const asking = house.box("b").agent.view.sync();
+    const fetches = house.repository.fetches;
+    await house.until(() => house.repository.fetches > fetches, 2_000);
+    house.box("b").connection.cutOff();
+    const answer = await house.settle(asking);
+    assert.equal(answer.outcome, "failed");
+    assert.equal(answer.problems[0]?.code, "no-leader");
+    release();
+    house.box("b").connection.restore();
+  });
+
+  test("a leader that cannot yet go on from the adopted commit answers all the same", async () => {
+    await open({ machines: "ab", leaders: "b" });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    const box = house.box("b");
+    await box.stop();
+    box.gitStore.commits.clear();
+    house.repository.fault = { kind: "unreachable" };
+    box.start();
+    await house.until(async () => (await house.leader()) === "b", 10_000);
+    const answer = await house.settle(box.agent.view.sync(), 15_000);
+    assert.deepEqual([answer.outcome, answer.problems[0]?.code], ["failed", "git-unreachable"]);
+  });
+});
+
+describe("git away", () => {
+  test("the trouble is named, retried with growing pauses, and cleared when git is back", async () => {
+    await open({ machines: "a", pollMs: 3_600_000 });
+    house.repository.fault = { kind: "unreachable" };
+    house.start();
+    await house.until(async () => (await house.box("a").problem("git-unreachable")) !== undefined, 5_000);
+    const tries: number[] = [];
+    let seen = house.repository.fetches;
+    const endMs = house.clock.monotonicMs() + 120_000;
+    while (house.clock.monotonicMs() < endMs) {
+      await house.clock.advance(100);
+      if (house.repository.fetches > seen) tries.push(house.clock.monotonicMs());
+      seen = house.repository.fetches;
+    }
+    const pauses = tries.slice(1).map((at, index) => at - tries[index]!);
+    assert.ok(tries.length >= 5 && tries.length <= 8, `${tries.length} tries in two minutes`);
+    for (const [index, pause] of pauses.slice(1).entries()) assert.ok(pause > 1.5 * pauses[index]!, pauses.join(" "));
+    const { log } = house.box("a");
+    assert.deepEqual(log.events("error"), ["sync.failed"], "one line for one outage");
+
+    house.commit({ "web.service": service() });
+    house.repository.fault = undefined;
+    await house.until(() => house.isUp({ "web.service": "a" }), 130_000, 100);
+    assert.equal(await house.box("a").problem("git-unreachable"), undefined);
+    assert.ok(log.events("info").includes("sync.recovered"));
+  });
+
+  test("a new leader that lacks the adopted commit fetches it", async () => {
+    await open({ leaders: "ab" });
+    await house.ready();
+    await house.deploy({ "web.service": service(), "log.service": service("Global=true") });
+    const wanted = { "log.service": "abc", "web.service": "a" };
+    await house.until(() => house.isUp(wanted), 10_000);
+    const first = (await house.leader()) ?? "";
+    const second = house.box(first === "a" ? "b" : "a");
+    second.gitStore.commits.clear();
+    await house.box(first).stop();
+    await house.until(async () => (await house.leader()) === second.letter, 5_000);
+    await house.until(() => second.gitStore.commits.size > 0, 5_000);
+    const adopted = (await house.held()).revision.adopted?.commit;
+    assert.ok(adopted !== undefined && second.gitStore.commits.has(adopted));
+    assert.deepEqual(house.up(), wanted);
+  });
+
+  test("an adopted commit that is gone from the history stops nothing; the next good commit is adopted", async () => {
+    await open({ leaders: "ab" });
+    await house.ready();
+    await house.deploy({ "web.service": service(), "log.service": service("Global=true") });
+    const wanted = { "log.service": "abc", "web.service": "a" };
+    await house.until(() => house.isUp(wanted), 10_000);
+    const first = (await house.leader()) ?? "";
+    const second = house.box(first === "a" ? "b" : "a");
+    const adopted = (await house.held()).revision.adopted?.commit;
+    const replaced = house.commit({ "web.service": service("Nonsense=1") });
+    // As after a forced push and a store made anew: the remote no longer has it.
+    second.through = {
+      git: (git) => ({
+        fetch: (signal) => git.fetch(signal),
+        head: () => git.head(),
+        has: async (commit) => commit !== adopted && git.has(commit),
+        info: (commit) => git.info(commit),
+        tree: (commit) => git.tree(commit === adopted ? ("0".repeat(40) as CommitId) : commit),
+        blob: (oid) => git.blob(oid),
+        close: () => git.close(),
+      }),
+    };
+    await second.stop();
+    second.start();
+    await house.clock.advance(1_000);
+    for (const each of house.machines) each.asked();
+    await house.box(first).stop();
+    await house.until(async () => (await house.leader()) === second.letter, 5_000);
+    await house.until(async () => (await second.problem("commit-lost")) !== undefined, 5_000);
+    await house.until(async () => (await house.held()).revision.refused?.commit === replaced, pollMs + 1_000);
+    await house.clock.advance(3 * machineLeaseMs);
+    assert.deepEqual(house.up(), wanted);
+    for (const each of house.machines) assert.deepEqual(each.asked(), []);
+    assert.equal((await house.held()).revision.adopted?.commit, adopted);
+
+    const next = house.commit({ "web.service": changed() });
+    await house.until(async () => (await house.held()).revision.adopted?.commit === next, pollMs + 1_000);
+    await house.until(() => house.up()["web.service"] !== undefined && house.up()["log.service"] === first, 30_000);
+    assert.equal(await second.problem("commit-lost"), undefined);
+  });
+});
