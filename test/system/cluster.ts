@@ -124,7 +124,7 @@ export class Cluster {
   }
 
   /** Has the leader fetch now, through the first running agent; the outcome as the API tells it. */
-  async sync(): Promise<{ outcome: string; problems: readonly { message: string; file?: string }[] }> {
+  async sync(): Promise<{ outcome: string; commit?: string; problems: readonly { message: string; file?: string }[] }> {
     const machine = this.machines.find((each) => each.agentRunning);
     assert.ok(machine);
     return (await createApiClient(machine.socket).post("/v2/sync")) as Awaited<ReturnType<Cluster["sync"]>>;

@@ -1,0 +1,90 @@
+// The manifest that this machine carries out: the newest of its own copy on disk and what the registry offers. Kept
+// across restarts and reboots; it is also the mark below which a manifest is refused.
+import type { MachineId } from "../domain/names.ts";
+import { type Manifest, type Position, comparePositions } from "../domain/placement.ts";
+import { Problem, toRecord } from "../domain/problem.ts";
+import type { Disk } from "../ports/disk.ts";
+import type { Log } from "../ports/log.ts";
+import { encodeManifest, keys, parseManifest } from "../text/values.ts";
+import type { Troubles } from "./troubles.ts";
+
+const manifestFile = "manifest.json";
+
+export interface OwnManifestPorts {
+  readonly me: MachineId;
+  readonly disk: Disk;
+  readonly log: Log;
+  readonly troubles: Troubles;
+}
+
+export class OwnManifest {
+  readonly #ports: OwnManifestPorts;
+  #current: Manifest | undefined;
+  #offered: string | undefined;
+  #loaded = false;
+
+  constructor(ports: OwnManifestPorts) {
+    this.#ports = ports;
+  }
+
+  /** Undefined until there ever was one. */
+  get current(): Manifest | undefined {
+    return this.#current;
+  }
+
+  /** The registry's value; true when it differs from the last. */
+  offer(value: string): boolean {
+    if (this.#offered === value) return false;
+    this.#offered = value;
+    return true;
+  }
+
+  /** Takes what is offered if it is newer, and keeps it before anyone acts on it. Rejects as the disk does. */
+  async accept(): Promise<void> {
+    const { disk, troubles, log } = this.#ports;
+    if (!this.#loaded) await this.#load();
+    if (this.#offered === undefined) return;
+    const offered = this.#judge(this.#offered);
+    if (offered instanceof Problem) {
+      troubles.set("manifest", toRecord(offered));
+      return;
+    }
+    troubles.clear("manifest");
+    if (this.#current !== undefined && comparePositions(offered, this.#current) === 0) return;
+    await disk.write(manifestFile, encodeManifest(offered));
+    this.#current = offered;
+    log.info("manifest.accepted", {
+      epoch: offered.epoch,
+      generation: offered.generation,
+      units: offered.units.length,
+    });
+  }
+
+  async #load(): Promise<void> {
+    const { disk, log } = this.#ports;
+    const kept = await disk.read(manifestFile);
+    const read = kept === undefined ? undefined : parseManifest(manifestFile, kept);
+    if (read?.ok === true) this.#current = read.value;
+    // A damaged copy is no reason to stop anything: the registry's manifest takes its place.
+    if (read?.ok === false) log.error("manifest.damaged", read.problems[0]);
+    this.#loaded = true;
+  }
+
+  #judge(text: string): Manifest | Problem {
+    const { me } = this.#ports;
+    const read = parseManifest(keys.manifest(me), text);
+    if (!read.ok) return read.problems[0] ?? new Problem("registry-value", "Cannot read this machine's manifest");
+    if (this.#current === undefined || comparePositions(read.value, this.#current) >= 0) return read.value;
+    return new Problem(
+      "manifest-stale",
+      `Cannot use manifest ${shown(read.value)}: this machine has seen ${shown(this.#current)}`,
+      {
+        hint: "The registry was restored from an older copy, or an old leader wrote it; what runs here goes on running",
+      },
+    );
+  }
+}
+
+function shown({ epoch, generation }: Position): string {
+  return `${epoch}.${generation}`;
+}

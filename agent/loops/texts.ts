@@ -1,0 +1,91 @@
+// The unit texts that a manifest names, derived from git alone: the registry says which unit and which hash, never what
+// is in it. Given to local.ts.
+import { type CommitId, type UnitName, byName } from "../domain/names.ts";
+import type { ManifestEntry } from "../domain/placement.ts";
+import { Problem, asProblem } from "../domain/problem.ts";
+import type { Unit } from "../domain/unit.ts";
+import type { Git } from "../ports/git.ts";
+import type { Commits } from "./commits.ts";
+
+export interface Texts {
+  readonly units: ReadonlyMap<UnitName, Unit>;
+  /** Why some are left out: not to be had now, or not with the hash that the manifest names. */
+  readonly missing: Problem | undefined;
+}
+
+export interface TextSources {
+  readonly git: Git;
+  readonly commits: Commits;
+}
+
+/** Fetches only when a commit is not in the store. Never rejects for a commit: what cannot be had is left out. */
+export async function findTexts(
+  entries: readonly ManifestEntry[],
+  sources: TextSources | undefined,
+  signal: AbortSignal,
+): Promise<Texts> {
+  const units = new Map<UnitName, Unit>();
+  if (entries.length === 0) return { units, missing: undefined };
+  if (sources === undefined) {
+    return {
+      units,
+      missing: new Problem("git-unset", "Cannot read unit texts: no repository is set", { hint: "Set URL= in [Git]" }),
+    };
+  }
+  let missing: Problem | undefined;
+  let fetched = false;
+  for (const [commit, group] of groupByCommit(entries)) {
+    try {
+      if (!(await sources.commits.has(commit)) && !fetched) {
+        fetched = true;
+        await sources.git.fetch(signal);
+      }
+      await take(commit, { group, units, sources });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      missing ??= asProblem(error, "git-commit", `Cannot read commit ${commit}`);
+    }
+  }
+  if (units.size < entries.length) await takeFromHead(entries, { units, sources });
+  const absent = entries.find((entry) => !units.has(entry.name));
+  if (absent === undefined) return { units, missing: undefined };
+  return { units, missing: missing ?? unknownText(absent) };
+}
+
+interface Taking {
+  readonly group: readonly ManifestEntry[];
+  readonly units: Map<UnitName, Unit>;
+  readonly sources: TextSources;
+}
+
+async function take(commit: CommitId, { group, units, sources }: Taking): Promise<void> {
+  const desired = await sources.commits.desired(commit);
+  if (!desired.ok) return;
+  for (const entry of group) {
+    const unit = desired.value.units.get(entry.name);
+    if (unit?.hash === entry.hash) units.set(entry.name, unit);
+  }
+}
+
+/** A commit that was rewritten away may be gone everywhere; the same text under the branch's head serves as well. */
+async function takeFromHead(entries: readonly ManifestEntry[], taking: Omit<Taking, "group">): Promise<void> {
+  const head = await taking.sources.git.head();
+  if (head === undefined) return;
+  await take(head, { ...taking, group: entries.filter((entry) => !taking.units.has(entry.name)) });
+}
+
+function unknownText({ name, hash, commit }: ManifestEntry): Problem {
+  return new Problem("unit-hash", `Cannot find unit "${name}" with hash ${hash.slice(0, 7)} in commit ${commit}`, {
+    hint: "The registry names a text that the repository does not hold; the unit is left as it is",
+  });
+}
+
+function groupByCommit(entries: readonly ManifestEntry[]): ReadonlyMap<CommitId, readonly ManifestEntry[]> {
+  const groups = new Map<CommitId, ManifestEntry[]>();
+  for (const entry of [...entries].sort((a, b) => byName(a.commit, b.commit))) {
+    const group = groups.get(entry.commit);
+    if (group === undefined) groups.set(entry.commit, [entry]);
+    else group.push(entry);
+  }
+  return groups;
+}
