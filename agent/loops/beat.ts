@@ -37,7 +37,10 @@ export class Beat {
   readonly #listeners = new Set<() => void>();
   #claim: Claim | undefined;
   #lease: { readonly id: LeaseId; readonly ttlMs: number } | undefined;
-  #previous: string | undefined;
+  /** As this process found it: the record may show it until the first claim. */
+  #previous = "";
+  /** As it lies on disk. */
+  #noted: string | undefined;
   #doubted = false;
 
   constructor(ports: BeatPorts) {
@@ -66,8 +69,13 @@ export class Beat {
    * thought it gone.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log, troubles } = this.#ports;
-    await tick({ name: "beat", waker: this.#waker, clock, log, troubles, pass: (each) => this.#pass(each) }, signal);
+    const { clock, log, troubles, leaseMs } = this.#ports;
+    // When the registry comes back the leader waits one lease for machines to be heard of: the pauses stay well below.
+    const longestPauseMs = leaseMs / 4;
+    await tick(
+      { name: "beat", waker: this.#waker, clock, log, troubles, longestPauseMs, pass: (each) => this.#pass(each) },
+      signal,
+    );
   }
 
   async #pass(signal: AbortSignal): Promise<number> {
@@ -91,7 +99,7 @@ export class Beat {
   /** False while the id is another machine's. */
   async #take(lease: LeaseId, signal: AbortSignal): Promise<boolean> {
     const { machine, registry, disk, troubles, log } = this.#ports;
-    this.#previous ??= (await disk.read(nonceFile)) ?? "";
+    if (this.#noted === undefined) this.#noted = this.#previous = (await disk.read(nonceFile)) ?? "";
     const key = keys.machine(machine.id);
     const { entry } = await registry.get(key, signal);
     const holder = entry === undefined ? undefined : this.#stranger(entry);
@@ -102,9 +110,9 @@ export class Beat {
       troubles.set("machine-id", toRecord(problem));
       return false;
     }
-    if (this.#previous !== machine.nonce) {
+    if (this.#noted !== machine.nonce) {
       await disk.write(nonceFile, machine.nonce);
-      this.#previous = machine.nonce;
+      this.#noted = machine.nonce;
     }
     const written = await registry.write(
       {
@@ -114,6 +122,7 @@ export class Beat {
       signal,
     );
     if (!written.applied) return false;
+    this.#previous = machine.nonce;
     troubles.clear("machine-id");
     this.#claim = { lease, revision: written.revision };
     log.info("machine.present", { machine: machine.id });

@@ -44,6 +44,8 @@ export interface Ticker {
   readonly clock: Clock;
   readonly log: Log;
   readonly troubles: Troubles;
+  /** The longest pause after a failed pass, give or take a quarter; 10 s unless set. */
+  readonly longestPauseMs?: number;
   /** One pass; resolves to the ms after which it wants to run again unwoken, or undefined for never. */
   readonly pass: (signal: AbortSignal) => Promise<number | undefined>;
 }
@@ -51,7 +53,7 @@ export interface Ticker {
 /** Runs passes until `signal`; then resolves once the pass under way has ended. Never rejects. */
 export async function tick(ticker: Ticker, signal: AbortSignal): Promise<void> {
   const { name, waker, clock, log, troubles } = ticker;
-  const pauses = new Pauses(clock, { firstMs: firstPauseMs, mostMs: longestPauseMs });
+  const pauses = new Pauses(clock, { firstMs: firstPauseMs, mostMs: ticker.longestPauseMs ?? longestPauseMs });
   let said: string | undefined;
   while (!stopped(signal)) {
     let againMs: number | undefined;
