@@ -1,6 +1,6 @@
 // Failures of the network, of TLS, of programs and of disks, in words that say what to do. Given to this adapter's files.
 // No message holds a secret: values are the shown address and host names only.
-import { Problem } from "../../domain/problem.ts";
+import { Problem, explainError } from "../../domain/problem.ts";
 
 const certificateCodes = new Set([
   "CERT_HAS_EXPIRED",
@@ -21,13 +21,14 @@ const certificateCodes = new Set([
 export function networkProblem(error: unknown, shown: string): Problem {
   if (error instanceof Problem) return error;
   const code = errorCode(error);
+  const cause = inOneLine(error);
   const unreachable = (what: string, hint: string) =>
-    new Problem("git-unreachable", `${what} "${shown}"`, { hint, cause: error });
+    new Problem("git-unreachable", `${what} "${shown}"`, { hint, cause });
 
   if (code !== undefined && certificateCodes.has(code))
     return new Problem("git-refused", `Cannot trust the certificate of "${shown}"`, {
       hint: "Set the CA file if the server's certificate is signed by a CA of your own; check the clock and the host name",
-      cause: error,
+      cause,
     });
   switch (code ?? "") {
     case "ENOTFOUND":
@@ -53,7 +54,7 @@ export function networkProblem(error: unknown, shown: string): Problem {
       if (code?.startsWith("ERR_SSL") === true || code === "EPROTO")
         return new Problem("git-refused", `Cannot agree on TLS with the server of "${shown}"`, {
           hint: "Check that the address is https and its port speaks TLS",
-          cause: error,
+          cause,
         });
       return unreachable("Cannot fetch from", "It is tried again later");
   }
@@ -92,6 +93,13 @@ export function errorCode(error: unknown): string | undefined {
     each = first ?? each.cause;
   }
   return undefined;
+}
+
+/** The innermost words of an error: OpenSSL's hold line breaks, and an AggregateError has none of its own. */
+function inOneLine(error: unknown): Error | undefined {
+  let inner = error;
+  while (inner instanceof AggregateError && inner.errors.length > 0) inner = inner.errors[0];
+  return complaint(explainError(inner));
 }
 
 /** What a server or program wrote, fit for one line of ours. */

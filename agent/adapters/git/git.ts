@@ -2,7 +2,7 @@
 // Objects are read from git's own store only; nothing is ever checked out.
 import { join } from "node:path";
 import type { CommitId } from "../../domain/names.ts";
-import { Problem } from "../../domain/problem.ts";
+import { Problem, explainError } from "../../domain/problem.ts";
 import type { GitSettings } from "../../domain/settings.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { CommitInfo, Git, TreeEntry } from "../../ports/git.ts";
@@ -116,8 +116,10 @@ class Repository implements Git {
 
   async #mend(damage: Problem): Promise<void> {
     this.#trusted = false;
+    // Many reads may meet one damage: it is told once.
+    if (!this.#anew)
+      this.#options.log.warn("git.store-damaged", { repository: this.#shown, problem: explainError(damage) });
     this.#anew = true;
-    this.#options.log.warn("git.store-damaged", { repository: this.#shown, problem: damage.message });
     try {
       await this.#fetches.join();
       if (this.#mustMend()) await this.#fetches.join(); // the first one had begun before the damage was seen
@@ -167,7 +169,12 @@ class Repository implements Git {
       const record = { commit, repository: this.#shown, branch };
       await writeHead(this.#recordPath, record);
       this.#record = { value: record };
-      log.info("git.fetched", { repository: this.#shown, branch, commit, tookMs: clock.monotonicMs() - startedMs });
+      log.info("git.fetched", {
+        repository: this.#shown,
+        branch,
+        commit,
+        tookMs: Math.round(clock.monotonicMs() - startedMs),
+      });
     }
     if (replaced !== undefined) log.warn("git.store-replaced", { repository: this.#shown, because: replaced });
     if (anew) this.#anew = false;

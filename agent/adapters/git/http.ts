@@ -105,7 +105,7 @@ class HttpTransport implements Transport {
 
   #describe(error: unknown, signal: AbortSignal): Problem {
     if (signal.aborted) return signal.reason instanceof Problem ? signal.reason : abortedProblem(this.#shown);
-    if (error instanceof Error && /^Proxy response \(407\)/.test(error.message))
+    if (error instanceof Error && /^Proxy .*\(407\)/.test(error.message))
       return new Problem("git-refused", `Cannot pass the proxy on the way to "${this.#shown}"`, {
         hint: "The proxy wants a user and password; put them into the proxy variable of the environment",
       });

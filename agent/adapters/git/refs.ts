@@ -121,7 +121,7 @@ function choose(branches: ReadonlyMap<string, string>, { branch, shown }: Questi
   const more = names.length > maxNamed ? ` and ${names.length - maxNamed} more` : "";
   const nearest = names[0];
   const meant =
-    nearest !== undefined && distance(nearest, branch) <= Math.max(1, branch.length / 3)
+    nearest !== undefined && distance(nearest, branch) <= Math.max(2, branch.length / 3)
       ? `Did you mean ${shownNames[0] ?? ""}? `
       : "";
   throw new Problem("git-branch", `Cannot find branch "${branch}" in "${shown}"`, {
