@@ -52,7 +52,7 @@ async function read(file: string): Promise<Checked<SettingsText | undefined>> {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT") return valid(undefined);
     const hint = code === "EACCES" ? "The user that runs flotilla must be allowed to read it" : undefined;
-    return invalid(new Problem("settings-read", `Cannot read ${file}`, { cause, hint, at: { file } }));
+    return invalid(new Problem("settings-read", "Cannot read this file", { cause, hint, at: { file } }));
   } finally {
     await handle?.close();
   }
@@ -82,5 +82,5 @@ function decode(bytes: Uint8Array): string | undefined {
 }
 
 function refuse(file: string, hint: string): Checked<never> {
-  return invalid(new Problem("settings-read", `Cannot read ${file}`, { hint, at: { file } }));
+  return invalid(new Problem("settings-read", "Cannot read this file", { hint, at: { file } }));
 }

@@ -60,14 +60,15 @@ const maxGathered = 8;
 export function explainError(error: unknown): string {
   const parts: string[] = [];
   for (let each: unknown = error, depth = 0; each !== undefined && each !== null && depth < 8; depth++) {
-    const text = ownWords(each);
+    const text = ownWords(each, parts.join(" "));
     if (!parts.some((part) => part.includes(text))) parts.push(text);
     each = each instanceof Error ? each.cause : undefined;
   }
   return parts.join(": ");
 }
 
-function ownWords(thrown: unknown): string {
+/** `told` is what was said before: a path in it is not named again by what the operating system adds. */
+function ownWords(thrown: unknown, told = ""): string {
   if (thrown instanceof AggregateError && thrown.errors.length > 0) {
     const gathered = thrown.errors
       .slice(0, maxGathered)
@@ -75,8 +76,14 @@ function ownWords(thrown: unknown): string {
       .join("; ");
     return thrown.message === "" ? gathered : `${thrown.message}: ${gathered}`;
   }
-  if (thrown instanceof Error) return thrown.message || thrown.name;
+  if (thrown instanceof Error) return withoutPath(thrown.message || thrown.name, told);
   return typeof thrown === "string" ? thrown : JSON.stringify(thrown);
+}
+
+/** Node's "ENOENT: no such file or directory, open '/a/b'" and "connect ENOENT /a/b", without a path that is known. */
+function withoutPath(text: string, told: string): string {
+  const [tail, opened, connected] = /, \w+ '(\/[^']*)'$|(?<=^connect [A-Z]+) (\/.*)$/.exec(text) ?? [];
+  return tail !== undefined && told.includes(opened ?? connected ?? "") ? text.slice(0, -tail.length) : text;
 }
 
 /** Any thrown value as a Problem: itself, or wrapped under `code` and `message`. */

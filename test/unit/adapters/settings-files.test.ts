@@ -52,7 +52,7 @@ suite("settings files", () => {
     const path = join(root, "other.conf");
     assert.equal(
       said(await createSettingsFiles({ root }).find(path)),
-      `${path}: Cannot read ${path} (There is no such file)`,
+      `${path}: Cannot read this file (There is no such file)`,
     );
   });
 
@@ -73,6 +73,6 @@ suite("settings files", () => {
     const [here, gone] = [join(root, "token"), join(root, "gone")];
     const secrets = await createSettingsFiles().secrets([here, gone]);
     assert.deepEqual(secrets.get(here), { ok: true, value: { file: here, text: "s3cret\n", mode: 0o640 } });
-    assert.equal(said(secrets.get(gone)), `${gone}: Cannot read ${gone} (There is no such file)`);
+    assert.equal(said(secrets.get(gone)), `${gone}: Cannot read this file (There is no such file)`);
   });
 });
