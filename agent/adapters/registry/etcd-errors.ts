@@ -31,9 +31,15 @@ export class CallFailed extends Error {
 /** A gRPC error as a CallFailed; anything else as one of code "unavailable" with its text. */
 export function callFailed(error: unknown): CallFailed {
   if (error instanceof CallFailed) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = plainWords(error instanceof Error ? error.message : String(error));
   const code = error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
   return new CallFailed(code ?? grpc.unavailable, message);
+}
+
+/** What went wrong, without the wrapping that gRPC's client puts around it. */
+function plainWords(message: string): string {
+  const text = message.replace(/^\d+ [A-Z_]+: /, "").replace(/ Resolution note: .*$/s, "");
+  return text.replace(/^No connection established\. Last error: (?:Error: )?/, "").replace(/\.?\s*$/, "");
 }
 
 /** Whether it speaks against the endpoint, rather than against the request. */
