@@ -117,13 +117,15 @@ export class Connection {
       }
     }
     const [first] = failures;
-    this.#lastError =
-      failures.length === 1
-        ? first
-        : new Problem("systemd-unreachable", `Cannot connect to systemd at ${this.#options.sockets.join(" or ")}`, {
-            cause: first,
-            hint: "flotilla needs systemd, and the right to speak to it (as root, or to a user's own manager)",
-          });
+    const own = first instanceof Problem && failures.length === 1 ? first.hint : undefined;
+    this.#lastError = new Problem(
+      "systemd-unreachable",
+      `Cannot connect to systemd at ${this.#options.sockets.join(" or ")}`,
+      {
+        cause: first,
+        hint: own ?? "flotilla needs systemd, and the right to speak to it (as root, or to a user's own manager)",
+      },
+    );
   }
 
   async #prepare(peer: Peer): Promise<void> {
