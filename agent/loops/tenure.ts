@@ -1,6 +1,6 @@
 // Election: one key, created under a lease by whoever comes first; its create revision is the epoch that fences every
 // write of the leader. Given to lead.ts. A tenure ends by our own clock before another can begin, and is never revived.
-import { Problem, asProblem } from "../domain/problem.ts";
+import { Problem, asProblem, explainError } from "../domain/problem.ts";
 import type { Entry, Guard, LeaseId, Registry } from "../ports/registry.ts";
 import { type KeptLease, type LeaseOptions, keepLease } from "./lease.ts";
 import { Pauses, childOf, stopped } from "./pauses.ts";
@@ -51,7 +51,8 @@ export async function campaign(options: CampaignOptions, signal: AbortSignal): P
     } catch (error) {
       if (stopped(signal)) return undefined;
       const problem = asProblem(error, "campaign-failed", "Cannot campaign for leadership");
-      if (said !== problem.code) log.warn("campaign.waiting", { code: problem.code, message: problem.message });
+      if (said !== problem.code)
+        log.warn("campaign.waiting", { code: problem.code, message: explainError(problem), hint: problem.hint });
       said = problem.code;
     }
     await pauses.wait(signal).catch((reason: unknown) => {
@@ -108,6 +109,7 @@ async function take(options: CampaignOptions, signal: AbortSignal): Promise<Tenu
 
 /** The epoch if the key is ours. An attempt of unknown outcome may have succeeded: then the key carries our lease. */
 async function claim({ registry, key, value }: CampaignOptions, lease: KeptLease): Promise<number | undefined> {
+  let unsure: Problem | undefined;
   try {
     const { applied, revision } = await registry.write(
       {
@@ -119,8 +121,11 @@ async function claim({ registry, key, value }: CampaignOptions, lease: KeptLease
     if (applied) return revision;
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== "registry-unreachable") throw error;
+    unsure = error;
   }
   const { entry } = await registry.get(key, lease.signal);
+  // The key is still free, so nobody was quicker: what kept us from it is to be told.
+  if (entry === undefined && unsure !== undefined) throw unsure;
   return entry?.lease === lease.id ? entry.createRevision : undefined;
 }
 
