@@ -6,6 +6,7 @@ import type { Machine } from "./domain/machine.ts";
 import type { Problem } from "./domain/problem.ts";
 import { type Checked } from "./domain/problem.ts";
 import type { Settings } from "./domain/settings.ts";
+import type { ApiHandler } from "./ports/api-server.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Host } from "./ports/host.ts";
 import type { Log } from "./ports/log.ts";
@@ -61,40 +62,43 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     import("./adapters/cron.ts"),
   ]);
   const machine = await describeMachine(options);
-  const disk = createDisk(settings.stateDirectory);
-  const registry = options.registry ?? (await openRegistry(options));
-  const systemd = createSystemd({ ...settings.systemd, runDirectory: settings.runDirectory, clock, log });
-  const git =
-    settings.git === undefined
-      ? undefined
-      : createGit({
-          settings: settings.git,
-          directory: settings.stateDirectory,
-          clock,
-          log,
-          environment: options.environment,
-        });
+  // The socket first: of two agents on one machine the second must find out before it touches anything of the first's.
+  const door = new Door();
+  const server = await serveApi(door, { socket: settings.apiSocket });
   const over = new AbortController();
   const stop = () => over.abort();
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
+  const closers: (() => Promise<void>)[] = [];
   try {
+    const registry = options.registry ?? (await openRegistry(options));
+    if (options.registry === undefined) closers.push(() => registry.close());
+    const systemd = createSystemd({ ...settings.systemd, runDirectory: settings.runDirectory, clock, log });
+    closers.push(() => systemd.close());
+    const git =
+      settings.git === undefined
+        ? undefined
+        : {
+            port: createGit({
+              settings: settings.git,
+              directory: settings.stateDirectory,
+              clock,
+              log,
+              environment: options.environment,
+            }),
+            schedule: settings.git.schedule,
+            jitterMs: settings.git.jitterMs,
+            branch: settings.git.branch,
+          };
+    if (git !== undefined) closers.push(() => git.port.close());
     const agent = startAgent(
       {
         machine,
         registry,
         systemd,
-        git:
-          git === undefined || settings.git === undefined
-            ? undefined
-            : {
-                port: git,
-                schedule: settings.git.schedule,
-                jitterMs: settings.git.jitterMs,
-                branch: settings.git.branch,
-              },
+        git,
         cron: createCron(),
-        disk,
+        disk: createDisk(settings.stateDirectory),
         clock,
         log,
         machineLeaseMs: settings.machineLeaseMs,
@@ -103,33 +107,56 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
       over.signal,
     );
     try {
-      const api = createApi({ view: agent.view, clock, log, version: machine.version });
-      const server = await serveApi(api, { socket: settings.apiSocket });
+      door.open(createApi({ view: agent.view, clock, log, version: machine.version }));
       log.info("agent.started", {
         machine: machine.id,
         version: machine.version,
         registry: settings.registry.endpoints.length === 0 ? "embedded" : settings.registry.endpoints.join(" "),
         socket: settings.apiSocket,
       });
-      try {
-        await agent.done;
-      } finally {
-        await server.close();
-      }
+      await agent.done;
     } finally {
       over.abort();
       await agent.done;
     }
+    log.info("agent.stopped", { machine: machine.id });
   } finally {
     signal.removeEventListener("abort", stop);
-    await Promise.allSettled([
-      systemd.close(),
-      git?.close(),
-      options.registry === undefined ? registry.close() : undefined,
-    ]);
-    log.info("agent.stopped", { machine: machine.id });
+    door.open(nobody);
+    await server.close();
+    await Promise.allSettled(closers.map((close) => close()));
   }
 }
+
+/** Where the API will be: requests wait until the agent stands, which takes milliseconds. */
+class Door implements ApiHandler {
+  readonly #behind: Promise<ApiHandler>;
+  #handler: ApiHandler | undefined;
+  open: (handler: ApiHandler) => void = () => undefined;
+
+  constructor() {
+    this.#behind = new Promise((resolve) => {
+      this.open = (handler) => {
+        this.#handler ??= handler;
+        resolve(handler);
+      };
+    });
+  }
+
+  async handle(request: Request): Promise<Response> {
+    return (await this.#behind).handle(request);
+  }
+
+  endStreams(): void {
+    this.#handler?.endStreams();
+  }
+}
+
+/** Stands behind the door of an agent that did not come up. */
+const nobody: ApiHandler = {
+  handle: async () => Promise.resolve(new Response(null, { status: 503 })),
+  endStreams: () => undefined,
+};
 
 async function describeMachine({ settings, host, version, bootId }: AgentOptions): Promise<Machine> {
   const { machine } = settings;
