@@ -239,7 +239,9 @@ LogLevel=debug
       { mode: 0o600 },
     );
     const log = createWriteStream(join(this.directory, "agent.log"), { flags: "a" });
-    const agent = spawn(process.execPath, [program, "agent", "--config", conf], {
+    // For a profile: FLOTILLA_TEST_NODE_ARGS="--cpu-prof --cpu-prof-dir=/var/tmp/profile"
+    const nodeArgs = (process.env["FLOTILLA_TEST_NODE_ARGS"] ?? "").split(" ").filter((arg) => arg !== "");
+    const agent = spawn(process.execPath, [...nodeArgs, program, "agent", "--config", conf], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH: process.env["PATH"] },
     });
