@@ -1,0 +1,384 @@
+// One machine and its share, told by hand: what it takes up, what it refuses and leaves alone, and how one unit's trouble
+// stays that unit's.
+import assert from "node:assert/strict";
+import { afterEach, describe, test } from "node:test";
+import { Problem } from "../../../agent/domain/problem.ts";
+import type { CommitId } from "../../../agent/domain/names.ts";
+import { keys } from "../../../agent/text/values.ts";
+import { type Box, House, type Told, changed, name, service } from "./house.ts";
+
+let house: House;
+let box: Box;
+let commit: CommitId;
+afterEach(() => house.close());
+
+const patienceMs = 5_000;
+const told = (unit: string, more: Partial<Told> = {}): Told => ({ unit, commit, text: service(), ...more });
+
+/** A machine that leads nothing, with a repository of these units; not yet started. */
+async function open(units: Readonly<Record<string, string>>): Promise<void> {
+  house = await House.open({ machines: "a", leaders: "" });
+  box = house.box("a");
+  commit = house.commit(units);
+}
+
+/** The same, started, told to run all of them, and doing so. */
+async function running(units: Readonly<Record<string, string>>): Promise<void> {
+  await open(units);
+  box.start();
+  await box.tell(
+    [1, 1],
+    Object.entries(units).map(([unit, text]) => told(unit, { text })),
+  );
+  await house.until(() => box.up().length === Object.keys(units).length, 2_000);
+  await house.until(async () => (await box.listed()).length === Object.keys(units).length, 2_000);
+  box.asked();
+}
+
+describe("a manifest", () => {
+  test("is worked from the own copy when the registry is away at the start, after a short patience", async () => {
+    await running({ "web.service": service() });
+    await box.crash();
+    box.connection.cutOff();
+    box.start();
+    await house.clock.advance(patienceMs - 500);
+    assert.deepEqual(box.up(), []);
+    await house.until(() => box.up().length === 1, 1_000);
+    assert.equal(box.systemd.textOf(name("web.service")), service());
+    box.connection.restore();
+    await house.clock.advance(20_000);
+    assert.deepEqual(box.asked(), ["write web.service", "reload", "start web.service"]);
+  });
+
+  test("of the registry comes before the own copy when it can be had: after a reboot units may have moved", async () => {
+    await running({ "web.service": service(), "db.service": service() });
+    await box.crash();
+    await box.tell([1, 2], [told("db.service")]);
+    box.start();
+    await house.until(() => box.up().length === 1, 1_000);
+    await house.clock.advance(10_000);
+    assert.deepEqual(box.asked(), ["write db.service", "reload", "start db.service"]);
+  });
+
+  for (const [what, position] of [
+    ["epoch", [1, 9]],
+    ["generation", [2, 3]],
+  ] as const) {
+    test(`of an older ${what} is refused and named, also after a restart; a newer one ends that`, async () => {
+      await running({ "web.service": service() });
+      await box.tell([2, 4], [told("web.service")]);
+      await house.clock.advance(1_000);
+      await box.tell(position, []);
+      await house.clock.advance(10_000);
+      const problem = await box.problem("manifest-stale");
+      assert.match(problem?.message ?? "", new RegExp(`${position.join("\\.")}.*2\\.4`));
+      await box.stop();
+      box.start();
+      await house.clock.advance(10_000);
+      assert.notEqual(await box.problem("manifest-stale"), undefined);
+      assert.deepEqual([box.up(), box.asked()], [["web.service"], []]);
+      await box.tell([3, 1], []);
+      await house.until(() => box.up().length === 0, 1_000);
+      assert.equal(await box.problem("manifest-stale"), undefined);
+    });
+  }
+
+  for (const [what, value] of [
+    ["no JSON", "{"],
+    ["of another shape", '{"machine":"a"}'],
+    ["another machine's", '{"machine":"' + "b".repeat(32) + '","epoch":9,"generation":9,"units":[]}'],
+    ["with a name that leaves its folder", JSON.stringify(hostile())],
+  ] as const) {
+    test(`that is ${what} is refused and named; what runs goes on`, async () => {
+      await running({ "web.service": service() });
+      await house.put(keys.manifest(box.id), value);
+      await house.clock.advance(10_000);
+      const problem = (await box.problems()).find(({ message }) => message.includes(keys.manifest(box.id)));
+      assert.notEqual(problem, undefined);
+      assert.deepEqual([box.up(), box.asked()], [["web.service"], []]);
+      await box.tell([1, 2], []);
+      await house.until(() => box.up().length === 0, 1_000);
+    });
+  }
+
+  test("that is gone says nothing", async () => {
+    await running({ "web.service": service() });
+    await house.remove(keys.manifest(box.id));
+    await house.clock.advance(10_000);
+    await box.stop();
+    box.start();
+    await house.clock.advance(10_000);
+    assert.deepEqual([box.up(), box.asked()], [["web.service"], []]);
+  });
+
+  test("whose own copy is damaged is had from the registry; without it nothing is touched", async () => {
+    await running({ "web.service": service() });
+    await box.stop();
+    box.disk.files.set("manifest.json", '{"machine":');
+    box.connection.cutOff();
+    box.start();
+    await house.clock.advance(20_000);
+    assert.deepEqual([box.up(), box.asked()], [["web.service"], []]);
+    assert.ok(box.log.events("error").includes("manifest.damaged"));
+    box.connection.restore();
+    await box.tell([1, 2], []);
+    await house.until(() => box.up().length === 0, 15_000);
+  });
+
+  test("is kept before it is acted on: with a full disk nothing is done, and it is said", async () => {
+    await running({ "web.service": service() });
+    box.disk.isFull = true;
+    await box.tell([1, 2], []);
+    await house.clock.advance(20_000);
+    assert.deepEqual(box.up(), ["web.service"]);
+    assert.notEqual(await box.problem("disk-write"), undefined);
+    box.disk.isFull = false;
+    await house.until(() => box.up().length === 0, 15_000);
+    assert.equal(await box.problem("disk-write"), undefined);
+  });
+});
+
+describe("a text", () => {
+  test("of a commit that is not to be had leaves its unit alone; others are applied; it is tried again", async () => {
+    await running({ "web.service": service(), "db.service": service() });
+    const next = house.commit({ "web.service": changed(), "db.service": service(), "new.service": service() });
+    house.repository.fault = { kind: "unreachable" };
+    await box.tell(
+      [1, 2],
+      [told("web.service", { commit: next, text: changed() }), told("new.service", { commit: next })],
+    );
+    await house.until(() => box.up().length === 1, 2_000);
+    assert.deepEqual(box.asked(), ["stop db.service", "remove db.service"]);
+    await house.clock.advance(20_000);
+    assert.equal(box.systemd.textOf(name("web.service")), service());
+    assert.notEqual(await box.problem("git-unreachable"), undefined);
+    house.repository.fault = undefined;
+    await house.until(() => box.up().includes("new.service"), 15_000);
+    assert.deepEqual(box.asked(), [
+      "write new.service",
+      "write web.service",
+      "reload",
+      "start new.service",
+      "restart web.service",
+    ]);
+    assert.equal(await box.problem("git-unreachable"), undefined);
+  });
+
+  test("that differs from the hash in the manifest is never used: the unit is left alone, and it is said", async () => {
+    await running({ "web.service": service(), "db.service": service() });
+    await box.tell([1, 2], [told("web.service", { text: "[Service]\nExecStart=/bin/evil\n" }), told("db.service")]);
+    await house.clock.advance(10_000);
+    const problem = await box.problem("unit-hash");
+    assert.match(problem?.message ?? "", /web\.service/);
+    assert.deepEqual([box.up(), box.asked()], [["db.service", "web.service"], []]);
+  });
+
+  test("whose commit was rewritten away serves from the branch's head when it is the same", async () => {
+    await open({ "web.service": service() });
+    box.start();
+    const gone = "9".repeat(40) as CommitId;
+    await box.tell([1, 1], [told("web.service", { commit: gone })]);
+    await house.until(() => box.up().length === 1, 2_000);
+  });
+
+  test("that has changed is taken up once, in place; by reload where the unit says so", async () => {
+    const reloads = service("OnChange=reload");
+    await running({ "web.service": service(), "api.service": reloads, "db.service": service() });
+    const next = house.commit({
+      "web.service": changed(),
+      "api.service": changed("OnChange=reload"),
+      "db.service": service(),
+    });
+    await box.tell(
+      [1, 2],
+      [
+        told("web.service", { commit: next, text: changed() }),
+        told("api.service", { commit: next, text: changed("OnChange=reload") }),
+        told("db.service", { commit: next }),
+      ],
+    );
+    await house.clock.advance(30_000);
+    assert.deepEqual(box.asked(), [
+      "write api.service",
+      "write web.service",
+      "reload",
+      "reload api.service",
+      "restart web.service",
+    ]);
+  });
+});
+
+describe("a unit's trouble is its own", () => {
+  test("a name that the host uses is a problem in its status; the host's unit is not touched", async () => {
+    await open({ "sshd.service": service(), "web.service": service() });
+    box.systemd.addHostUnit(name("sshd.service"), "/lib/systemd/system/sshd.service");
+    box.start();
+    await box.tell([1, 1], [told("sshd.service"), told("web.service")]);
+    await house.until(async () => (await box.listed()).length === 2, 2_000);
+    assert.deepEqual(await box.listed(), ["sshd.service inactive unit-foreign", "web.service active"]);
+    assert.deepEqual(box.asked(), ["write web.service", "reload", "start web.service"]);
+    await box.tell([1, 2], [told("web.service")]);
+    await house.until(async () => (await box.listed()).length === 1, 2_000);
+    assert.deepEqual(box.asked(), []);
+  });
+
+  test("one that fails to start holds nobody, is not tried again with this text, and is with the next", async () => {
+    await open({ "bad.service": service(), "web.service": service() });
+    box.systemd.onStart(name("bad.service"), { kind: "fails", status: 3 });
+    box.start();
+    await box.tell([1, 1], [told("bad.service"), told("web.service")]);
+    await house.until(async () => (await box.listed()).length === 2, 2_000);
+    assert.deepEqual(await box.listed(), ["bad.service failed systemd-job", "web.service active"]);
+    await house.clock.advance(60_000);
+    assert.equal(box.asked().filter((line) => line === "start bad.service").length, 1);
+    const next = house.commit({ "bad.service": changed(), "web.service": service() });
+    box.systemd.onStart(name("bad.service"), { kind: "up" });
+    await box.tell([1, 2], [told("bad.service", { commit: next, text: changed() }), told("web.service")]);
+    await house.until(async () => (await box.listed()).includes("bad.service active"), 2_000);
+    assert.deepEqual(box.asked(), ["write bad.service", "reload", "start bad.service"]);
+  });
+
+  test("one that needs what is not there yet is tried again with growing pauses", async () => {
+    await open({ "web.service": service() });
+    box.systemd.onStart(name("web.service"), { kind: "needs", unit: "db.service", how: "missing" });
+    box.start();
+    await box.tell([1, 1], [told("web.service")]);
+    await house.clock.advance(100_000);
+    const tries = box.asked().filter((line) => line === "start web.service").length;
+    assert.ok(tries >= 4 && tries <= 7, `${tries} tries`);
+    box.systemd.onStart(name("web.service"), { kind: "up" });
+    await house.until(async () => (await box.listed()).includes("web.service active"), 100_000, 100);
+  });
+
+  test("a start that hangs holds neither others, nor its own removal", async () => {
+    await open({ "slow.service": service(), "web.service": service(), "db.service": service() });
+    box.systemd.onStart(name("slow.service"), { kind: "hangs" });
+    box.start();
+    await box.tell([1, 1], [told("slow.service"), told("web.service")]);
+    await house.until(() => box.up().length === 2, 2_000);
+    await box.tell([1, 2], [told("slow.service"), told("web.service"), told("db.service")]);
+    await house.until(() => box.up().includes("db.service"), 2_000);
+    box.asked();
+    await house.clock.advance(600_000);
+    assert.deepEqual(box.asked(), [], "it is waited for, not asked again");
+    await box.tell([1, 3], [told("slow.service", { target: "released" }), told("web.service"), told("db.service")]);
+    await house.until(async () => (await box.listed()).length === 2, 2_000);
+    assert.deepEqual(box.asked(), ["stop slow.service", "remove slow.service"]);
+  });
+
+  test("a start that hangs gives way to a changed text", async () => {
+    await open({ "slow.service": service() });
+    box.systemd.onStart(name("slow.service"), { kind: "hangs" });
+    box.start();
+    await box.tell([1, 1], [told("slow.service")]);
+    await house.until(() => box.up().length === 1, 2_000);
+    const next = house.commit({ "slow.service": changed() });
+    box.systemd.onStart(name("slow.service"), { kind: "up" });
+    await box.tell([1, 2], [told("slow.service", { commit: next, text: changed() })]);
+    await house.until(async () => (await box.listed()).includes("slow.service active"), 2_000);
+  });
+
+  test("a stop that fails is tried again, and the start that conflicts with it waits", async () => {
+    await running({ "blue.service": service("Conflicts=green.service"), "web.service": service() });
+    const green = service("Conflicts=blue.service");
+    const next = house.commit({ "green.service": green, "web.service": service(), "db.service": service() });
+    box.stops.set(name("blue.service"), "fails");
+    await box.tell(
+      [1, 2],
+      [told("green.service", { commit: next, text: green }), told("web.service"), told("db.service", { commit: next })],
+    );
+    await house.until(() => box.up().includes("db.service"), 2_000);
+    await house.always(() => !box.up().includes("green.service"), 60_000, 200);
+    const tries = box.asked().filter((line) => line === "failing-stop blue.service").length;
+    assert.ok(tries >= 3 && tries <= 5, `${tries} tries`);
+    assert.ok(
+      (await box.listed()).some((line) => line.startsWith("blue.service active ")),
+      "its problem is shown",
+    );
+    box.stops.clear();
+    await house.until(() => box.up().join(" ") === "db.service green.service web.service", 120_000, 100);
+    await house.until(async () => (await box.listed()).every((line) => line.endsWith(" active")), 2_000);
+  });
+
+  test("one that cannot be written holds nobody; it is tried again", async () => {
+    await open({ "big.service": service(), "web.service": service() });
+    box.systemd.failWrites(name("big.service"), new Problem("disk-write", "Cannot write: the file system is full"));
+    box.start();
+    await box.tell([1, 1], [told("big.service"), told("web.service")]);
+    await house.until(async () => (await box.listed()).length === 2, 2_000);
+    assert.deepEqual(await box.listed(), ["big.service inactive disk-write", "web.service active"]);
+    box.systemd.failWrites(name("big.service"), undefined);
+    await house.until(() => box.up().includes("big.service"), 120_000, 100);
+    await house.until(async () => (await box.listed()).join() === "big.service active,web.service active", 2_000);
+  });
+});
+
+describe("the agent's own life", () => {
+  test("a restart restarts nothing", async () => {
+    await running({ "web.service": service(), "lying.service": service(), "down.service": service() });
+    await box.tell([1, 2], [told("web.service"), told("lying.service", { target: "loaded" }), told("down.service")]);
+    await house.until(() => box.up().length === 2, 2_000);
+    box.systemd.setState(name("down.service"), { active: "failed", sub: "failed", result: "exit-code" });
+    box.asked();
+    for (let each = 0; each < 3; each++) {
+      await box.stop();
+      await house.clock.advance(each * 20_000);
+      box.start();
+      await house.clock.advance(20_000);
+    }
+    // Whether systemd had read a unit that was only loaded is not known to a new process: it may ask for a reload.
+    assert.deepEqual(
+      box.asked().filter((line) => line !== "reload"),
+      [],
+    );
+    assert.deepEqual(await box.listed(), ["down.service failed", "lying.service inactive", "web.service active"]);
+  });
+
+  test("a restart in the middle of a batch takes it up where it was", async () => {
+    await open({ "slow.service": service(), "web.service": service() });
+    box.systemd.onStart(name("slow.service"), { kind: "hangs" });
+    box.start();
+    await box.tell([1, 1], [told("slow.service"), told("web.service")]);
+    await house.until(() => box.up().length === 2, 2_000);
+    await box.stop();
+    box.asked();
+    box.start();
+    await house.clock.advance(1_000);
+    assert.ok(!box.asked().some((line) => line.includes("web.service")));
+    box.systemd.finish(name("slow.service"), "done");
+    await house.until(async () => (await box.listed()).includes("slow.service active"), 2_000);
+    await house.clock.advance(60_000);
+    assert.ok(!box.asked().some((line) => line.startsWith("restart")));
+  });
+
+  test("loaded units are written and not started; launched ones that shall be loaded are stopped and stay", async () => {
+    await running({ "web.service": service() });
+    await box.tell([1, 2], [told("web.service", { target: "loaded" })]);
+    await house.until(() => box.up().length === 0, 1_000);
+    await house.clock.advance(1_000);
+    assert.deepEqual(box.asked(), ["stop web.service"]);
+    assert.deepEqual(await box.listed(), ["web.service inactive"]);
+    await box.tell([1, 3], [told("web.service")]);
+    await house.until(() => box.up().length === 1, 1_000);
+    assert.deepEqual(box.asked(), ["start web.service"]);
+  });
+
+  test("a systemd that is away is waited for; nothing is concluded from its silence", async () => {
+    await running({ "web.service": service(), "db.service": service() });
+    box.systemd.disconnect();
+    await box.tell([1, 2], [told("web.service")]);
+    await house.clock.advance(20_000);
+    assert.notEqual(await box.problem("systemd-unreachable"), undefined);
+    assert.deepEqual(await box.listed(), ["db.service active", "web.service active"]);
+    box.systemd.reconnect();
+    await house.until(() => box.up().join() === "web.service", 15_000);
+    assert.deepEqual(box.asked(), ["stop db.service", "remove db.service"]);
+    await house.until(async () => (await box.listed()).length === 1, 15_000);
+    assert.equal(await box.problem("systemd-unreachable"), undefined);
+  });
+});
+
+function hostile(): unknown {
+  const entry = { name: "../../etc/passwd.service", source: "git", commit: "c".repeat(40), hash: "d".repeat(40) };
+  return { machine: "a".repeat(32), epoch: 9, generation: 9, units: [{ ...entry, target: "launched" }] };
+}
