@@ -5,7 +5,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createApiClient } from "./adapters/api-client.ts";
 import { serveApi } from "./adapters/api-server.ts";
-import { type Child, freePorts, startChild } from "./adapters/child.ts";
+import { type Child, answersOn, freePorts, startChild } from "./adapters/child.ts";
 import { machineHost } from "./adapters/machine-host.ts";
 import { freshDirectory, makeRepository, removeDirectory } from "./adapters/playground-files.ts";
 import {
@@ -40,6 +40,9 @@ export interface PlaygroundParts {
 
 /** From the agent's start until its API answers; a second or two, more on a slow host. */
 const agentTimeoutMs = 30_000;
+/** An agent that is told to end and does not is killed. */
+const agentEndMs = 5_000;
+const etcdTimeoutMs = 30_000;
 
 /** What the machines are told apart by: two regions, two kinds of disk. */
 const metadata = ["region=eu,disk=ssd", "region=eu,disk=hdd", "region=us,disk=ssd"];
@@ -65,6 +68,8 @@ class Cluster implements PlaygroundCluster {
   readonly machines: Box[] = [];
   readonly #parts: PlaygroundParts;
   readonly #listeners = new Set<() => void>();
+  /** Aborted when the end begins: nothing is started any more. */
+  readonly #over = new AbortController();
   #registry: EmbeddedRegistry | undefined;
   #etcd: { readonly child: Child; readonly url: string } | undefined;
 
@@ -78,21 +83,45 @@ class Cluster implements PlaygroundCluster {
     await refuseSecond(controlSocket);
     await freshDirectory(parts.directory);
     const cluster = new Cluster(parts);
+    const stop = () => cluster.#over.abort(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
     try {
       progress("Making a repository of the example units");
       await makeRepository(cluster.repository, parts.example);
       signal.throwIfAborted();
       progress(options.etcd ? "Starting etcd" : "Starting an embedded registry");
-      if (options.etcd) cluster.#etcd = await startEtcd(parts);
+      if (options.etcd) cluster.#etcd = await startEtcd(parts, signal);
       else cluster.#registry = await createEmbeddedRegistry({ clock: parts.clock });
-      progress(`Starting ${options.machines} machines, each with a systemd of its own`);
+      progress(
+        options.machines === 1
+          ? "Starting a machine with a systemd of its own"
+          : `Starting ${options.machines} machines, each with a systemd of its own`,
+      );
       for (let index = 0; index < options.machines; index++) cluster.machines.push(cluster.#box(index));
-      await Promise.all(cluster.machines.map((box) => box.start(signal)));
+      await cluster.#startAll();
+      signal.throwIfAborted();
       return cluster;
     } catch (error) {
       await cluster.close();
       throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
     }
+  }
+
+  /** All or none: the first failure stops the others, and is the one that is told. */
+  async #startAll(): Promise<void> {
+    const failures: unknown[] = [];
+    const starts = this.machines.map(async (box) => {
+      try {
+        await box.start(this.#over.signal);
+      } catch (error) {
+        failures.push(error);
+        this.#over.abort(error);
+      }
+    });
+    await Promise.all(starts);
+    if (failures.length > 0) throw failures[0];
   }
 
   #box(index: number): Box {
@@ -100,6 +129,7 @@ class Cluster implements PlaygroundCluster {
     return new Box({
       parts: this.#parts,
       name,
+      index,
       metadata: metadata[index % metadata.length] ?? "",
       repository: this.repository,
       connect: () => this.#registry?.connect(),
@@ -111,13 +141,13 @@ class Cluster implements PlaygroundCluster {
   }
 
   async kill(name: string): Promise<void> {
-    await this.#find(name).kill();
+    const box = this.#find(name);
+    if (!box.running) throw new Problem("playground-machine", `Cannot kill ${name}: it is off`);
+    await box.kill();
   }
 
   async start(name: string): Promise<void> {
-    const box = this.#find(name);
-    if (box.running) throw new Problem("playground-running", `Cannot start ${name}: it is on`);
-    await box.start(new AbortController().signal);
+    await this.#find(name).start(this.#over.signal);
   }
 
   onChange(listener: () => void): () => void {
@@ -126,6 +156,7 @@ class Cluster implements PlaygroundCluster {
   }
 
   async close(): Promise<void> {
+    this.#over.abort(new Problem("aborted", "Cannot start a machine: the playground ends"));
     const failures: unknown[] = [];
     const attempt = async (work: Promise<unknown> | undefined) => {
       await work?.catch((error: unknown) => failures.push(error));
@@ -150,6 +181,8 @@ class Cluster implements PlaygroundCluster {
 interface BoxParts {
   readonly parts: PlaygroundParts;
   readonly name: string;
+  /** From 0. */
+  readonly index: number;
   readonly metadata: string;
   readonly repository: string;
   readonly connect: () => EmbeddedConnection | undefined;
@@ -166,25 +199,25 @@ interface Running {
   readonly ended: Promise<void>;
 }
 
-/** One machine of the playground: a private machine and its agent. */
+/** One machine of the playground: a private machine and its agent. Its orders are carried out one after another. */
 class Box implements PlaygroundMachine {
   readonly name: string;
+  readonly id: MachineId;
   readonly socket: string;
   readonly #box: BoxParts;
   readonly #directory: string;
-  readonly #id: MachineId;
   #machine: PrivateMachine | undefined;
   #agent: Running | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(box: BoxParts) {
     this.#box = box;
     this.name = box.name;
     this.#directory = join(box.parts.directory, box.name);
     this.socket = join(this.#directory, "api.sock");
-    this.#id = createHash("sha256")
-      .update(`${box.parts.directory} ${box.name}`)
-      .digest("hex")
-      .slice(0, 32) as MachineId;
+    // Begins with the machine's own number, because listings show the first eight digits.
+    const rest = createHash("sha256").update(this.#directory).digest("hex").slice(0, 24);
+    this.id = `${String(box.index + 1).repeat(8)}${rest}` as MachineId;
   }
 
   get running(): boolean {
@@ -195,22 +228,50 @@ class Box implements PlaygroundMachine {
     return this.#machine?.pid;
   }
 
-  async start(signal: AbortSignal): Promise<void> {
+  start(signal: AbortSignal): Promise<void> {
+    return this.#inTurn(() => this.#start(signal));
+  }
+
+  /** Without a word to the others. */
+  kill(): Promise<void> {
+    return this.#inTurn(() => this.#kill());
+  }
+
+  /** The agent is told to end and does so in its own time, within a bound. */
+  stop(): Promise<void> {
+    return this.#inTurn(() => this.#stop());
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined); // told to the one who asked for it
+    return done;
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.running) throw new Problem("playground-machine", `Cannot start ${this.name}: it is on`);
     const host = join(this.#directory, "machine");
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     // A power cut leaves nothing under /run.
     await rm(join(host, "flotilla"), { recursive: true, force: true });
     const machine = await machineHost.startMachine({ directory: host, name: this.name, signal });
     this.#machine = machine;
-    this.#agent = await this.#startAgent(machine, join(host, "flotilla"));
-    await this.#answering(this.#agent, signal);
+    try {
+      signal.throwIfAborted();
+      this.#agent = await this.#startAgent(machine, join(host, "flotilla"));
+      await this.#answering(this.#agent, signal);
+    } catch (error) {
+      await this.#kill();
+      throw error;
+    }
     // Whoever kills the machine's process kills the machine, agent and all.
     machine.exited
-      .then(() => (this.#machine === machine ? this.kill() : undefined))
+      .then(() => this.#inTurn(async () => (this.#machine === machine ? this.#kill() : undefined)))
       .catch((error: unknown) => this.#box.parts.log(this.name).error("playground.machine", error));
   }
 
-  async kill(): Promise<void> {
+  async #kill(): Promise<void> {
     const agent = this.#agent;
     const machine = this.#machine;
     this.#agent = undefined;
@@ -221,21 +282,33 @@ class Box implements PlaygroundMachine {
     if (machine !== undefined) this.#box.onDown();
   }
 
-  async stop(): Promise<void> {
+  async #stop(): Promise<void> {
     const agent = this.#agent;
     const machine = this.#machine;
     this.#agent = undefined;
     this.#machine = undefined;
     agent?.stop();
-    await Promise.all([agent?.ended, machine?.kill()]);
+    await Promise.all([this.#ended(agent), machine?.kill()]);
+  }
+
+  async #ended(agent: Running | undefined): Promise<void> {
+    if (agent === undefined) return;
+    const ended = new AbortController();
+    const late = this.#box.parts.clock.sleep(agentEndMs, ended.signal).then(
+      () => agent.kill(),
+      () => undefined,
+    );
+    await agent.ended;
+    ended.abort();
+    await late;
   }
 
   /** Resolves when the agent's API answers; rejects when the agent has ended instead. */
   async #answering(agent: Running, signal: AbortSignal): Promise<void> {
     const { parts } = this.#box;
     const client = createApiClient(this.socket);
-    let ended = false;
-    void agent.ended.then(() => (ended = true));
+    const gone = new AbortController();
+    agent.ended.then(() => gone.abort()).catch(() => gone.abort());
     const endMs = parts.clock.monotonicMs() + agentTimeoutMs;
     for (;;) {
       try {
@@ -243,7 +316,7 @@ class Box implements PlaygroundMachine {
         return;
       } catch (error) {
         signal.throwIfAborted();
-        if (!ended && parts.clock.monotonicMs() < endMs) await parts.clock.sleep(30, signal);
+        if (!gone.signal.aborted && parts.clock.monotonicMs() < endMs) await parts.clock.sleep(30, signal);
         else {
           throw new Problem("playground-agent", `Cannot start the agent of ${this.name}`, {
             hint: `Its last words: ${await lastLine(join(parts.directory, `${this.name}.log`))}`,
@@ -262,11 +335,11 @@ class Box implements PlaygroundMachine {
 
   /** The same settings file as on a real machine, so that the playground shows how one looks. */
   #conf(machine: PrivateMachine, runDirectory: string): string {
-    const { etcdUrl, repository, metadata: facts } = this.#box;
+    const { etcdUrl, repository, metadata: facts, index } = this.#box;
     return `[Machine]
-Id=${this.#id}
+Id=${this.id}
 Hostname=${this.name}
-PublicIP=127.0.0.1
+PublicIP=127.0.0.${index + 1}
 Metadata=${facts}
 
 [Git]
@@ -336,11 +409,12 @@ async function settingsOf(conf: string): Promise<Settings> {
   return settings;
 }
 
-/** One member on loopback, all in the playground's folder. Its own log says why it did not start. */
-async function startEtcd(parts: PlaygroundParts): Promise<{ child: Child; url: string }> {
+/** One member on loopback, all in the playground's folder. Resolves when it listens. */
+async function startEtcd(parts: PlaygroundParts, signal: AbortSignal): Promise<{ child: Child; url: string }> {
   const [client = 0, peer = 0] = await freePorts(2);
   const url = `http://127.0.0.1:${client}`;
   const peerUrl = `http://127.0.0.1:${peer}`;
+  const logFile = join(parts.directory, "etcd.log");
   const child = await startChild({
     command: "etcd",
     args: [
@@ -350,10 +424,25 @@ async function startEtcd(parts: PlaygroundParts): Promise<{ child: Child; url: s
       ...["--initial-cluster", `playground=${peerUrl}`, "--log-outputs", "stderr"],
     ],
     env: { PATH: parts.environment["PATH"], ETCD_UNSUPPORTED_ARCH: parts.environment["ETCD_UNSUPPORTED_ARCH"] },
-    logFile: join(parts.directory, "etcd.log"),
-    hint: "Install etcd, e.g. apt-get install etcd-server; or leave out --etcd",
+    logFile,
+    hint: "Install it: apt-get install etcd-server; or leave out --etcd",
   });
-  return { child, url };
+  const over = new AbortController();
+  const stop = () => over.abort();
+  signal.addEventListener("abort", stop, { once: true });
+  const late = parts.clock.sleep(etcdTimeoutMs, over.signal).then(stop, () => undefined);
+  child.exited.then(stop).catch(stop);
+  try {
+    if (!signal.aborted && (await answersOn(client, over.signal))) return { child, url };
+  } finally {
+    over.abort();
+    signal.removeEventListener("abort", stop);
+    await late;
+  }
+  child.signal("SIGKILL");
+  await child.exited;
+  signal.throwIfAborted();
+  throw new Problem("playground-etcd", "Cannot start etcd", { hint: `Its last words: ${await lastLine(logFile)}` });
 }
 
 async function refuseSecond(controlSocket: string): Promise<void> {

@@ -60,6 +60,7 @@ async function runPlayground({ tools, own }: Around, request: PlaygroundRequest,
   const directory = playgroundDirectory(env);
   if (request.kind !== "run") {
     await order(`${directory}/control.sock`, request, signal);
+    await tools.stderr.write(`${request.machine} is ${request.kind === "kill" ? "off" : "on"}\n`);
     return 0;
   }
   const [{ playground }, { createPlaygroundWorld }, { createFileLog }, { createHost }] = await Promise.all([
@@ -85,7 +86,7 @@ async function runPlayground({ tools, own }: Around, request: PlaygroundRequest,
     stderr: tools.stderr,
     connect: (socket: string) => tools.apiClient(socket),
     show: (args: readonly string[]) => runCommand(args, tools),
-    command: `node ${script}`,
+    command: `node ${/^[A-Za-z0-9/._@+-]+$/.test(script) ? script : `'${script.replaceAll("'", "'\\''")}'`}`,
   };
   return playground(stage, request, signal);
 }

@@ -1,7 +1,9 @@
 // A child process that cannot outlive this one: for the playground's etcd and its agents.
 import { spawn } from "node:child_process";
-import { open } from "node:fs/promises";
-import { createServer } from "node:net";
+import { access, constants, open } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { delimiter, isAbsolute, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Problem } from "../domain/problem.ts";
 
 export interface Child {
@@ -21,8 +23,12 @@ export interface ChildOptions {
   readonly hint: string;
 }
 
-/** Starts it with a kernel promise that it is killed when this process dies (prctl(2), PR_SET_PDEATHSIG). */
+/**
+ * Starts it with a kernel promise that it is killed when this process dies (prctl(2), PR_SET_PDEATHSIG). Rejects with
+ * "child-missing" when there is no such command, "child-start" when it cannot be run.
+ */
 export async function startChild(options: ChildOptions): Promise<Child> {
+  await refuseMissing(options);
   const log = await open(options.logFile, "a", 0o600);
   try {
     const process = spawn("setpriv", ["--pdeathsig", "KILL", "--", options.command, ...options.args], {
@@ -41,10 +47,45 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     if (pid === undefined) throw new Error("no process id");
     return { pid, exited, signal: (name) => void process.kill(name) };
   } catch (error) {
-    throw new Problem("child-start", `Cannot start ${options.command}`, { hint: options.hint, cause: error });
+    const hint = "It is started by setpriv, of util-linux: apt-get install util-linux";
+    throw new Problem("child-start", `Cannot start ${options.command}`, { hint, cause: error });
   } finally {
     await log.close();
   }
+}
+
+/** setpriv would be the one to notice, and its complaint would stand in the child's own log. */
+async function refuseMissing({ command, env, hint }: ChildOptions): Promise<void> {
+  const folders = isAbsolute(command) ? [""] : (env["PATH"] ?? "/usr/bin:/bin").split(delimiter);
+  for (const folder of folders) {
+    try {
+      await access(join(folder, command), constants.X_OK);
+      return;
+    } catch {
+      continue; // not there, or not for us: the next folder may have it
+    }
+  }
+  throw new Problem("child-missing", `Cannot find the program ${command}`, { hint });
+}
+
+/** Between two tries to connect. */
+const knockPauseMs = 50;
+
+/** Whether somebody listens on the port of loopback before `signal`. Rejects with nothing: false says it was not so. */
+export async function answersOn(port: number, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1");
+      socket.once("connect", () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once("error", () => resolve(false));
+    });
+    if (open) return true;
+    await sleep(knockPauseMs, undefined, { signal }).catch(() => undefined);
+  }
+  return false;
 }
 
 /** TCP ports on loopback that nobody listens on at the moment. */

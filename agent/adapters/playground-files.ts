@@ -13,7 +13,11 @@ export async function freshDirectory(path: string): Promise<void> {
     await rm(path, { recursive: true, force: true });
     await mkdir(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new Problem("disk-write", `Cannot make folder ${path}`, { cause: error });
+    const denied = error instanceof Error && "code" in error && error.code === "EACCES";
+    throw new Problem("disk-write", `Cannot make folder ${path}`, {
+      cause: error,
+      ...(denied ? { hint: "Run as root, or in a session with a folder of its own (XDG_RUNTIME_DIR)" } : {}),
+    });
   }
 }
 
@@ -52,10 +56,11 @@ async function git(directory: string, args: readonly string[]): Promise<void> {
   try {
     await run("git", ["-C", directory, ...args], { env, timeout: gitTimeoutMs });
   } catch (error) {
-    const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+      throw new Problem("playground-git", "Cannot find the program git", { hint: "Install it: apt-get install git" });
+    }
     throw new Problem("playground-git", `Cannot make the playground's repository: git ${args[0] ?? ""} failed`, {
       cause: error,
-      ...(missing ? { hint: "git is missing: install it, e.g. apt-get install git" } : {}),
     });
   }
 }

@@ -3,6 +3,8 @@
 export interface PlaygroundMachine {
   /** m1, m2, ... */
   readonly name: string;
+  /** Its machine id, as its agent publishes it. */
+  readonly id: string;
   /** Path of its agent's API socket. */
   readonly socket: string;
   /** Whether it is switched on. */
