@@ -39,6 +39,8 @@ export function callFailed(error: unknown): CallFailed {
 /** What went wrong, without the wrapping that gRPC's client puts around it. */
 function plainWords(message: string): string {
   const text = message.replace(/^\d+ [A-Z_]+: /, "").replace(/ Resolution note: .*$/s, "");
+  // It goes on with times that differ at every try, which would make one trouble look like many.
+  if (text.startsWith("Deadline exceeded")) return "No answer in time";
   return text.replace(/^No connection established\. Last error: (?:Error: )?/, "").replace(/\.?\s*$/, "");
 }
 
