@@ -356,15 +356,20 @@ function damaged(place: Place, error: unknown): Problem {
   if (error instanceof Problem) return error;
   return new Problem("git-damaged", `Cannot read the git store "${place.gitdir}"`, {
     hint: "It is fetched anew",
-    cause: error,
+    cause: ownWords(error),
   });
 }
 
 function notUnderstood({ access }: Errand, error: unknown): Problem {
   return new Problem("git-repository", `Cannot use what "${access.location.shown}" sent`, {
     hint: "Check that repository with git fsck",
-    cause: error,
+    cause: ownWords(error),
   });
+}
+
+/** The library's words for an error that it did not foresee, without its plea to report it. */
+function ownWords(error: unknown): unknown {
+  return error instanceof git.Errors.InternalError ? new Error(error.data.message, { cause: error.cause }) : error;
 }
 
 function isDiskTrouble(error: unknown): boolean {
