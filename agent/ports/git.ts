@@ -3,7 +3,7 @@
 import type { CommitId } from "../domain/names.ts";
 
 export interface TreeEntry {
-  /** Path in the tree below the configured folder's root, "/"-joined, no leading slash; relative to the repository's root. */
+  /** Full path from the repository's root, "/"-joined, no leading slash; always below the configured folder. */
   readonly path: string;
   readonly kind: "file" | "link" | "submodule";
   /** The blob's id: equal ids are equal bytes. */
@@ -22,8 +22,10 @@ export interface CommitInfo {
 /**
  * Rejections are Problems: "git-unreachable" (network, time-out, missing program), "git-refused" (credentials, host key,
  * certificate), "git-branch" (no such branch, or an empty repository), "git-repository" (no repository there),
- * "git-commit" (a commit that is not to be had), "git-damaged" (the store was damaged and could not be made anew),
- * "disk-write", "aborted". No message holds a password or token.
+ * "git-commit" (a commit that is not to be had), "git-path" (a commit without the configured folder: to be refused, it is no
+ * order to stop everything), "git-tree-size", "git-blob-size", "git-damaged" (the store was damaged and could not be made
+ * anew), "git-worker" (its thread died; the next call starts another), "disk-write", "aborted". No message holds a password
+ * or token.
  */
 export interface Git {
   /**

@@ -10,7 +10,7 @@ type Encoding = { encoding?: BufferEncoding } | BufferEncoding | undefined;
 /** The shape that isomorphic-git wants (its PromiseFsClient). */
 export interface Files {
   readonly promises: {
-    readFile(path: string, options?: Encoding): Promise<Buffer | string>;
+    readFile(path: string | undefined, options?: Encoding): Promise<Buffer | string>;
     writeFile(path: string, data: Uint8Array | string): Promise<void>;
     unlink(path: string): Promise<void>;
     readdir(path: string): Promise<string[]>;
@@ -34,11 +34,13 @@ export function confinedFiles(root: string): Files {
     return full;
   };
   let packs: Promise<string[]> | undefined;
+  let folder: ReturnType<typeof stat> | undefined;
   const packFolder = resolve(root, "objects/pack");
   return {
     promises: {
       readFile: async (path, options) => {
-        if (looseObject.test(path)) throw notKept;
+        // Without a path the library only tries, before each call, whether this returns a promise.
+        if (path === undefined || looseObject.test(path)) throw notKept;
         return await readFile(inside(path), options);
       },
       writeFile: async (path, data) => {
@@ -72,7 +74,16 @@ export function confinedFiles(root: string): Files {
       rmdir: async (path) => await rmdir(inside(path)),
       stat: async (path) => {
         if (looseObject.test(path)) throw notKept;
-        return await stat(inside(path));
+        const full = inside(path);
+        if (full !== root) return await stat(full);
+        // Asked before each call, to see whether it is a folder; when it goes, the packs in it say so.
+        folder ??= stat(root);
+        try {
+          return await folder;
+        } catch (error) {
+          folder = undefined;
+          throw error;
+        }
       },
       lstat: async (path) => await lstat(inside(path)),
       readlink: async (path) => Promise.reject(new Error(`No links are read here: ${path}`)),

@@ -20,7 +20,7 @@ export async function readHead(path: string): Promise<HeadRecord | undefined> {
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error) ?? "")) return undefined;
     throw new Problem("git-damaged", `Cannot read "${path}"`, {
       hint: "Check the disk, and who may read it",
       cause: error,

@@ -87,7 +87,7 @@ export class Store {
     } catch (error) {
       // An error of the library while the store was empty cannot be the store's.
       if (error instanceof Problem && error.code !== "git-damaged") throw error;
-      if (size.packs === 0) throw notUnderstood(errand, error);
+      if (size.empty) throw notUnderstood(errand, error);
       damage = error;
     }
     try {
@@ -382,6 +382,8 @@ function clean(text: string): string {
 }
 
 interface Size {
+  /** Neither packs nor indexes. */
+  readonly empty: boolean;
   readonly packs: number;
   readonly bytes: number;
   readonly largest: number;
@@ -391,13 +393,20 @@ async function measure(gitdir: string): Promise<Size> {
   const folder = join(gitdir, "objects/pack");
   let names: string[];
   try {
-    names = (await readdir(folder)).filter((name) => name.endsWith(".pack"));
+    names = await readdir(folder);
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return { packs: 0, bytes: 0, largest: 0 };
+    if (errorCode(error) === "ENOENT") return { empty: true, packs: 0, bytes: 0, largest: 0 };
     throw damaged({ gitdir, fs: confinedFiles(gitdir), cache: {} }, error);
   }
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
-  return { packs: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0), largest: Math.max(0, ...sizes) };
+  const packs = names.filter((name) => name.endsWith(".pack"));
+  const sizes = await Promise.all(packs.map(async (name) => (await stat(join(folder, name))).size));
+  const empty = packs.length === 0 && !names.some((name) => name.endsWith(".idx"));
+  return {
+    empty,
+    packs: sizes.length,
+    bytes: sizes.reduce((sum, size) => sum + size, 0),
+    largest: Math.max(0, ...sizes),
+  };
 }
 
 function isGrown({ packs, bytes, largest }: Size): boolean {
