@@ -1,13 +1,19 @@
 // A whole cluster on this computer: private machines with an agent each, in this process around one embedded registry,
 // or with `etcd` as processes of their own around a real etcd. Implements ports/playground.ts.
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { createApiClient } from "./adapters/api-client.ts";
 import { serveApi } from "./adapters/api-server.ts";
 import { type Child, answersOn, freePorts, startChild } from "./adapters/child.ts";
 import { machineHost } from "./adapters/machine-host.ts";
-import { freshDirectory, makeRepository, removeDirectory } from "./adapters/playground-files.ts";
+import {
+  freshDirectory,
+  hexOf,
+  lastLine,
+  makeDirectory,
+  makeRepository,
+  randomHex,
+  removeDirectory,
+  writePrivate,
+} from "./adapters/playground-files.ts";
 import {
   type EmbeddedConnection,
   type EmbeddedRegistry,
@@ -48,7 +54,7 @@ const etcdTimeoutMs = 30_000;
 const metadata = ["region=eu,disk=ssd", "region=eu,disk=hdd", "region=us,disk=ssd"];
 
 export function createPlaygroundWorld(parts: PlaygroundParts): PlaygroundWorld {
-  const controlSocket = join(parts.directory, "control.sock");
+  const controlSocket = `${parts.directory}/control.sock`;
   return {
     controlSocket,
     open: (options, progress, signal) => Cluster.open(parts, { options, progress, signal, controlSocket }),
@@ -75,7 +81,7 @@ class Cluster implements PlaygroundCluster {
 
   private constructor(parts: PlaygroundParts) {
     this.#parts = parts;
-    this.repository = join(parts.directory, "units");
+    this.repository = `${parts.directory}/units`;
   }
 
   static async open(parts: PlaygroundParts, opening: Opening): Promise<Cluster> {
@@ -213,10 +219,10 @@ class Box implements PlaygroundMachine {
   constructor(box: BoxParts) {
     this.#box = box;
     this.name = box.name;
-    this.#directory = join(box.parts.directory, box.name);
-    this.socket = join(this.#directory, "api.sock");
+    this.#directory = `${box.parts.directory}/${box.name}`;
+    this.socket = `${this.#directory}/api.sock`;
     // Begins with the machine's own number, because listings show the first eight digits.
-    const rest = createHash("sha256").update(this.#directory).digest("hex").slice(0, 24);
+    const rest = hexOf(this.#directory).slice(0, 24);
     this.id = `${String(box.index + 1).repeat(8)}${rest}` as MachineId;
   }
 
@@ -251,15 +257,15 @@ class Box implements PlaygroundMachine {
   async #start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.running) throw new Problem("playground-machine", `Cannot start ${this.name}: it is on`);
-    const host = join(this.#directory, "machine");
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const host = `${this.#directory}/machine`;
+    await makeDirectory(this.#directory);
     // A power cut leaves nothing under /run.
-    await rm(join(host, "flotilla"), { recursive: true, force: true });
+    await removeDirectory(`${host}/flotilla`);
     const machine = await machineHost.startMachine({ directory: host, name: this.name, signal });
     this.#machine = machine;
     try {
       signal.throwIfAborted();
-      this.#agent = await this.#startAgent(machine, join(host, "flotilla"));
+      this.#agent = await this.#startAgent(machine, `${host}/flotilla`);
       await this.#answering(this.#agent, signal);
     } catch (error) {
       await this.#kill();
@@ -319,7 +325,7 @@ class Box implements PlaygroundMachine {
         if (!gone.signal.aborted && parts.clock.monotonicMs() < endMs) await parts.clock.sleep(30, signal);
         else {
           throw new Problem("playground-agent", `Cannot start the agent of ${this.name}`, {
-            hint: `Its last words: ${await lastLine(join(parts.directory, `${this.name}.log`))}`,
+            hint: `Its last words: ${await lastLine(`${parts.directory}/${this.name}.log`)}`,
             cause: error,
           });
         }
@@ -328,8 +334,8 @@ class Box implements PlaygroundMachine {
   }
 
   async #startAgent(machine: PrivateMachine, runDirectory: string): Promise<Running> {
-    const conf = join(this.#directory, "flotilla.conf");
-    await writeFile(conf, this.#conf(machine, runDirectory), { mode: 0o600 });
+    const conf = `${this.#directory}/flotilla.conf`;
+    await writePrivate(conf, this.#conf(machine, runDirectory));
     return this.#box.etcdUrl === undefined ? this.#startHere(conf) : this.#startProcess(conf);
   }
 
@@ -357,7 +363,7 @@ Address=${machine.systemdAddress}
 UnitDirectory=${machine.unitDirectory}
 
 [Agent]
-StateDirectory=${join(this.#directory, "state")}
+StateDirectory=${this.#directory}/state
 RunDirectory=${runDirectory}
 Socket=${this.socket}
 `;
@@ -370,7 +376,7 @@ Socket=${this.socket}
     if (registry === undefined) throw new Error("The playground has no registry");
     const log = parts.log(this.name);
     const over = new AbortController();
-    const bootId = randomBytes(16).toString("hex");
+    const bootId = randomHex();
     const { clock, host, version, environment } = parts;
     const ended = runAgent({ settings, log, clock, host, version, environment, registry, bootId }, over.signal)
       .catch((error: unknown) => log.error("agent.failed", error))
@@ -392,16 +398,11 @@ Socket=${this.socket}
       command,
       args: [...args, "agent", "--config", conf],
       env: { PATH: parts.environment["PATH"], HOME: parts.environment["HOME"] },
-      logFile: join(parts.directory, `${this.name}.log`),
+      logFile: `${parts.directory}/${this.name}.log`,
       hint: "This is flotilla itself",
     });
     return { kill: () => child.signal("SIGKILL"), stop: () => child.signal("SIGTERM"), ended: child.exited };
   }
-}
-
-async function lastLine(file: string): Promise<string> {
-  const text = await readFile(file, "utf8").catch(() => "");
-  return text.trim().split("\n").at(-1)?.slice(0, 500) || "none";
 }
 
 async function settingsOf(conf: string): Promise<Settings> {
@@ -414,11 +415,11 @@ async function startEtcd(parts: PlaygroundParts, signal: AbortSignal): Promise<{
   const [client = 0, peer = 0] = await freePorts(2);
   const url = `http://127.0.0.1:${client}`;
   const peerUrl = `http://127.0.0.1:${peer}`;
-  const logFile = join(parts.directory, "etcd.log");
+  const logFile = `${parts.directory}/etcd.log`;
   const child = await startChild({
     command: "etcd",
     args: [
-      ...["--name", "playground", "--data-dir", join(parts.directory, "etcd")],
+      ...["--name", "playground", "--data-dir", `${parts.directory}/etcd`],
       ...["--listen-client-urls", url, "--advertise-client-urls", url],
       ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
       ...["--initial-cluster", `playground=${peerUrl}`, "--log-outputs", "stderr"],

@@ -1,6 +1,7 @@
 // The playground's folder and its repository of units, made from the example units and removed without a trace.
 import { execFile } from "node:child_process";
-import { cp, mkdir, rm } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { Problem } from "../domain/problem.ts";
 
@@ -19,6 +20,31 @@ export async function freshDirectory(path: string): Promise<void> {
       ...(denied ? { hint: "Run as root, or in a session with a folder of its own (XDG_RUNTIME_DIR)" } : {}),
     });
   }
+}
+
+/** Made when it is not there; only its owner can enter. */
+export async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+}
+
+/** A file that only its owner can read. */
+export async function writePrivate(path: string, text: string): Promise<void> {
+  await writeFile(path, text, { mode: 0o600 });
+}
+
+/** What `text` always gives, in 64 hex digits. */
+export function hexOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** 32 hex digits that were never there before. */
+export function randomHex(): string {
+  return randomBytes(16).toString("hex");
+}
+
+export async function lastLine(file: string): Promise<string> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return text.trim().split("\n").at(-1)?.slice(0, 500) || "none";
 }
 
 export async function removeDirectory(path: string): Promise<void> {
