@@ -1,6 +1,7 @@
 // All loops of one machine, started together and ended together. What they work with is handed in; nothing here knows
 // an adapter.
 import type { Machine } from "../domain/machine.ts";
+import { Problem, toRecord } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { Disk } from "../ports/disk.ts";
@@ -47,6 +48,12 @@ export interface Agent {
 export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const { machine, registry, systemd, git, disk, clock, log } = parts;
   const troubles = new Troubles();
+  if (git === undefined) {
+    const problem = new Problem("git-unset", "Cannot take any new unit without a repository", {
+      hint: "Set [Git] URL=",
+    });
+    troubles.set("git", toRecord(problem));
+  }
   const commits = git === undefined ? undefined : new Commits(git.port);
   const cluster = createMirror({ registry, clock, log, prefix: "" });
   const own = createMirror({ registry, clock, log, prefix: keys.manifest(machine.id) });

@@ -49,6 +49,8 @@ export interface ViewParts {
   readonly leading: () => Sync | undefined;
 }
 
+const registryCodes: ReadonlySet<string> = new Set(["registry-unreachable", "registry-refused"]);
+
 export class View implements ClusterView {
   readonly me: Machine["id"];
   readonly version: string;
@@ -81,7 +83,9 @@ export class View implements ClusterView {
     const away = await this.#waitForMirror(signal);
     const entries = mirror.connected || away === undefined ? mirror.entries() : new Map<string, never>();
     const picture = this.#reader.read(entries);
-    const problems = [...picture.problems.map(toRecord), ...troubles.list()];
+    // While the registry is away every loop that needs it is in the same trouble: it is told once.
+    const own = troubles.list().filter(({ code }) => mirror.connected || !registryCodes.has(code));
+    const problems = [...picture.problems.map(toRecord), ...own];
     if (!mirror.connected) {
       const problem = away ?? new Problem("registry-unreachable", "Cannot reach the registry");
       problems.unshift({ ...toRecord(problem), message: `${explainError(problem)}; this is what this machine knows` });
@@ -158,7 +162,10 @@ export class View implements ClusterView {
       return undefined;
     } catch (error) {
       if (signal?.aborted === true) throw error;
-      return new Problem("registry-unreachable", "Cannot reach the registry", { cause: mirror.lastProblem });
+      return new Problem("registry-unreachable", "Cannot reach the registry", {
+        hint: mirror.lastProblem?.hint,
+        cause: mirror.lastProblem,
+      });
     } finally {
       dispose();
       await patience;
