@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // flotilla: argv -> one command -> exit code; nothing else. What a command needs comes from wire-tools.ts.
 import { runCommand } from "./cli/args.ts";
 import { createTools } from "./wire-tools.ts";
