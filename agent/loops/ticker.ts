@@ -64,9 +64,9 @@ export async function tick(ticker: Ticker, signal: AbortSignal): Promise<void> {
       const problem = asProblem(error, "loop-failed", `Cannot finish a pass of ${name}`);
       const record = toRecord(problem);
       troubles.set(name, record);
-      // One line for one trouble, however often it is retried.
-      if (said !== record.message) log.error("loop.failed", problem, { loop: name });
-      said = record.message;
+      // One line for one trouble, however often it is retried and however its words vary.
+      if (said !== problem.code) log.error("loop.failed", problem, { loop: name });
+      said = problem.code;
       await pauses.wait(signal).catch((reason: unknown) => {
         if (!stopped(signal)) throw reason;
       });
