@@ -2,9 +2,9 @@
 // pass costs nothing while nothing changed.
 import { type ParseCache, createParseCache, readCommit, selectBlobs } from "../desired/desired.ts";
 import type { CommitId } from "../domain/names.ts";
-import { type Checked, Problem } from "../domain/problem.ts";
+import { type Checked, Problem, invalid } from "../domain/problem.ts";
 import type { DesiredState } from "../domain/unit.ts";
-import type { Git } from "../ports/git.ts";
+import type { Git, TreeEntry } from "../ports/git.ts";
 
 /** Commits whose units are kept in memory: the adopted one, the one before, and one being tried. */
 const keptCommits = 3;
@@ -51,7 +51,8 @@ export class Commits {
   }
 
   async #read(commit: CommitId): Promise<Checked<DesiredState>> {
-    const entries = await this.#git.tree(commit);
+    const entries = await this.#tree(commit);
+    if (entries instanceof Problem) return invalid(entries);
     const wanted = selectBlobs(entries, this.#cache);
     const blobs = new Map<string, Uint8Array | Problem>();
     for (let from = 0; from < wanted.length; from += parallelReads) {
@@ -63,6 +64,16 @@ export class Commits {
       });
     }
     return readCommit({ commit, entries, blobs, cache: this.#cache });
+  }
+
+  /** A commit without the folder of units, or with far too much in it, is refused as any other bad one. */
+  async #tree(commit: CommitId): Promise<readonly TreeEntry[] | Problem> {
+    try {
+      return await this.#git.tree(commit);
+    } catch (error) {
+      if (error instanceof Problem && (error.code === "git-path" || error.code === "git-tree-size")) return error;
+      throw error;
+    }
   }
 
   /** A blob that is too large is the commit's fault, not the store's: it is refused by name. */

@@ -8,7 +8,7 @@ import type { CommitInfo, Git, TreeEntry } from "../../agent/ports/git.ts";
 /** Path to content; `"-> TARGET"` is a link, and `submodule` a submodule. */
 export type FakeFiles = Readonly<Record<string, string | { readonly submodule: true }>>;
 
-/** What the remote does when it is asked. `slow` resolves when the test calls `release`. */
+/** What the remote does when it is asked. `slow` resolves when the promise `until` of the test does. */
 export type FakeFault =
   | { readonly kind: "unreachable" }
   | { readonly kind: "refused" }
