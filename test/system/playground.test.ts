@@ -257,10 +257,11 @@ describe("the playground", { skip, timeout: 400_000 }, () => {
       await run.untilSaid(/commit [0-9a-f]{7}: One more web\n(.*\n)*.*web@4\.service on m\d: active \(running\)/);
 
       assert.deepEqual((await run.terminal(run.printed(/^2\. /))).code, 0);
-      for (const each of [1, 2, 3, 4])
+      for (const each of [1, 2, 3, 4]) {
         // The moment between stop and start is seen or not, as it comes.
         const again = `commit [0-9a-f]{7}: Second edition[^]*web@${each}\\.service on m\\d: (restarted, )?active`;
         await run.untilSaid(new RegExp(again));
+      }
 
       const [killing = "", starting = ""] = run.printed(/^3\. /).split("\n");
       assert.deepEqual(await run.terminal(killing), { code: 0, output: "m3 is off\n" });
