@@ -18,17 +18,24 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   schedule: ["domain", "text"],
   reconcile: ["domain", "text"],
   report: ["domain", "text"],
+  userdata: ["domain", "text"],
+  firstboot: ["domain", "text"],
+  discovery: ["domain", "text"],
   ports: ["domain"],
   adapters: ["domain", "text", "ports"],
   loops: ["domain", "ports", "doors"],
   api: ["domain", "ports", "doors"],
   cli: ["domain", "ports", "doors"],
   playground: ["domain", "ports", "doors"],
+  bootstrap: ["domain", "ports", "doors"],
   // agent/wire*.ts and agent/main.ts, which stand in no room
-  wire: ["domain", "ports", "doors", "adapters", "loops", "api", "cli", "playground"],
+  wire: ["domain", "ports", "doors", "adapters", "loops", "api", "cli", "playground", "bootstrap"],
   main: ["domain", "cli", "wire"],
 };
-const pureRooms: readonly string[] = ["settings", "desired", "schedule", "reconcile", "report"];
+const pureRooms: readonly string[] = [
+  ...["settings", "desired", "schedule", "reconcile", "report"],
+  ...["userdata", "firstboot", "discovery"],
+];
 
 /** Doors beside the front doors, each with its reason. */
 const sideDoors: Readonly<Record<string, string>> = {
@@ -55,7 +62,10 @@ const packages: Readonly<Record<string, { readonly importer: string; readonly wh
 /** Rooms that may reach the world: clocks, chance, the process, files, sockets, children. */
 const worldly: readonly string[] = ["adapters", "main"];
 /** Node's own modules that are pure, and where. */
-const pureModules: Readonly<Record<string, readonly string[]>> = { "node:crypto": ["text"] };
+const pureModules: Readonly<Record<string, readonly string[]>> = {
+  "node:crypto": ["text"],
+  "node:zlib": ["userdata"],
+};
 const worldNames: ReadonlySet<string> = new Set([
   "Date",
   "process",
@@ -168,7 +178,9 @@ function packageOf(specifier: string): string {
 /** Why a file of agent/ may not import another one; undefined when it may. */
 function wrongImport(from: string, to: string): string | undefined {
   if (to.startsWith("schemas/"))
-    return ["text", "settings"].includes(roomOf(from)) ? undefined : "only text/ and settings/ read schemas";
+    return ["text", "settings", "userdata"].includes(roomOf(from))
+      ? undefined
+      : "only text/, settings/ and userdata/ read schemas";
   if (!to.startsWith("agent/")) return `agent/ imports nothing of ${to}`;
   const [here, there] = [roomOf(from), roomOf(to)];
   if (here === there) return undefined;
@@ -377,7 +389,7 @@ suite("tidy: the rules find what they are for", () => {
       'import { x } from "../../test/tidy.test.ts";',
       "1: agent/ imports nothing of test/tidy.test.ts",
     ],
-    ["agent/loops/a.ts", 'import s from "../../schemas/leader.json";', "1: only text/ and settings/ read schemas"],
+    ["agent/loops/a.ts", 'import s from "../../schemas/leader.json";', "1: only text/, settings/ and userdata/ read schemas"],
     ["agent/loops/a.ts", 'import { readFile } from "node:fs/promises";', "1: loops may not import node:fs/promises"],
     ["agent/desired/a.ts", 'import { createHash } from "node:crypto";', "1: desired may not import node:crypto"],
     ["agent/schedule/a.ts", "const now = Date.now();", "1: schedule may not use Date"],

@@ -1,10 +1,13 @@
 // What went wrong, for people: what was tried, with which value, where, and what to do about it.
 // Given to every room; imports nothing.
 
-/** A place in a file of a person's: `file` as they know it (a path in the repository), `line` from 1. */
+/** A place in a file of a person's: `file` as they know it (a path in the repository), `line` and `column` from 1. */
 export interface Place {
   readonly file: string;
   readonly line?: number;
+  readonly column?: number;
+  /** Path of the key in a structured file: `coreos.units[2].command`. */
+  readonly key?: string;
 }
 
 export interface ProblemDetails {
@@ -39,6 +42,8 @@ export interface ProblemRecord {
   readonly hint?: string;
   readonly file?: string;
   readonly line?: number;
+  readonly column?: number;
+  readonly key?: string;
 }
 
 /** The result of reading something foreign: the value, or every problem found (never empty). */
@@ -98,13 +103,15 @@ export function toRecord(problem: Problem): ProblemRecord {
     ...(problem.hint === undefined ? {} : { hint: problem.hint }),
     ...(problem.at === undefined ? {} : { file: problem.at.file }),
     ...(problem.at?.line === undefined ? {} : { line: problem.at.line }),
+    ...(problem.at?.column === undefined ? {} : { column: problem.at.column }),
+    ...(problem.at?.key === undefined ? {} : { key: problem.at.key }),
   };
 }
 
-/** One line for people: `file:line: message (hint)`. */
+/** One line for people: `file:line:column: message (hint)`. */
 export function describeProblem(problem: ProblemRecord): string {
-  const place =
-    problem.file === undefined ? "" : `${problem.file}${problem.line === undefined ? "" : `:${problem.line}`}: `;
+  const numbers = [problem.line, problem.column].filter((number) => number !== undefined);
+  const place = problem.file === undefined ? "" : `${[problem.file, ...numbers].join(":")}: `;
   return `${place}${problem.message}${problem.hint === undefined ? "" : ` (${problem.hint})`}`;
 }
 

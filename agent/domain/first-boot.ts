@@ -1,0 +1,155 @@
+// The plan of a boot: what a machine has to become, as steps. Made by firstboot/ (pure), looked at and carried out through
+// ports/host-setup.ts, printed as a diff, and recorded by digest so that the next boot knows what is already so.
+import type { Place } from "./problem.ts";
+import type { Secret } from "./settings.ts";
+import type { UnitCommand } from "./user-data.ts";
+
+/**
+ * Order of work. `reach` (hostname, accounts, keys) comes first, each step on its own: its failure stops nothing else.
+ * Everything after it is checked whole before it begins. `late` comes after the units were told to start.
+ */
+export type Stage = "reach" | "early" | "files" | "units" | "late";
+
+/** How often a step is carried out. `converge`: at each boot, as far as the machine differs. */
+export type Frequency = "converge" | "each-boot" | "once-per-instance";
+
+interface StepBase {
+  /** What it is about, unique in the plan and the same at each boot: "file /etc/motd", "user core", "unit etcd.service". */
+  readonly id: string;
+  readonly stage: Stage;
+  readonly frequency: Frequency;
+  /** Where in the user-data it comes from; undefined: it follows from others. */
+  readonly at: Place | undefined;
+}
+
+export type Step = StepBase &
+  (
+    | { readonly kind: "hostname"; readonly hostname: string }
+    | { readonly kind: "group"; readonly name: string; readonly members: readonly string[] }
+    | { readonly kind: "user"; readonly user: UserWish }
+    | {
+        readonly kind: "password";
+        readonly user: string;
+        /** crypt(5) hash, or a plain text to be hashed. */
+        readonly password: Secret;
+        readonly isHash: boolean;
+        readonly expire: boolean;
+      }
+    | { readonly kind: "lock"; readonly user: string; readonly locked: boolean }
+    | {
+        readonly kind: "authorized-keys";
+        /** An account; undefined: the image's default one. */
+        readonly user: string;
+        /** Keys of one owner in the file: the set is replaced, other lines stay. */
+        readonly set: string;
+        readonly keys: readonly string[];
+      }
+    | { readonly kind: "file"; readonly file: FileWish }
+    /** Lines of ours between two marks in a file that others write as well (/etc/hosts, /etc/fstab, /etc/environment). */
+    | { readonly kind: "block"; readonly path: string; readonly name: string; readonly lines: readonly string[] }
+    /** `NAME=value` lines in a file of such lines, kept in place; others stay. */
+    | {
+        readonly kind: "variables";
+        readonly path: string;
+        readonly base: string | undefined;
+        readonly values: Readonly<Record<string, string>>;
+      }
+    /** A link to `target`; a file that stands there is kept beside it under a name that says so. */
+    | { readonly kind: "link"; readonly path: string; readonly target: string }
+    /** Something an earlier boot made and the user-data no longer has. */
+    | { readonly kind: "remove"; readonly path: string }
+    | {
+        readonly kind: "swap";
+        readonly file: string;
+        readonly sizeBytes: number | "auto";
+        readonly maxSizeBytes: number | undefined;
+      }
+    | { readonly kind: "mount"; readonly mountPoint: string }
+    | {
+        readonly kind: "command";
+        readonly argv: readonly string[];
+        readonly input: Secret | undefined;
+        readonly means: string;
+      }
+    | {
+        readonly kind: "packages";
+        readonly names: readonly string[];
+        readonly update: boolean;
+        readonly upgrade: boolean;
+      }
+    | { readonly kind: "reload" }
+    | { readonly kind: "enable"; readonly unit: string; readonly runtime: boolean }
+    /** Asked of systemd without waiting for the job; what becomes of it is reported afterwards. */
+    | { readonly kind: "unit"; readonly unit: string; readonly command: UnitCommand }
+    | { readonly kind: "phone-home"; readonly url: string; readonly fields: readonly string[]; readonly tries: number }
+    | {
+        readonly kind: "power";
+        readonly mode: "poweroff" | "reboot" | "halt";
+        readonly delay: string;
+        readonly message: string;
+      }
+  );
+
+export type StepKind = Step["kind"];
+export type StepOf<Kind extends StepKind> = Extract<Step, { readonly kind: Kind }>;
+
+export interface UserWish {
+  readonly name: string;
+  readonly gecos: string | undefined;
+  readonly homedir: string | undefined;
+  readonly createHome: boolean;
+  readonly primaryGroup: string | undefined;
+  readonly groups: readonly string[];
+  readonly userGroup: boolean;
+  readonly system: boolean;
+  readonly logInit: boolean;
+  readonly shell: string | undefined;
+  readonly uid: number | undefined;
+  readonly expireDate: string | undefined;
+}
+
+export interface FileWish {
+  readonly path: string;
+  readonly content: Uint8Array;
+  readonly mode: number;
+  /** Names or ids. */
+  readonly owner: string;
+  readonly group: string;
+  readonly append: boolean;
+  /** Its content is shown to nobody: not in plans, diffs or logs. True wherever others than the owner may not read it. */
+  readonly isSecret: boolean;
+}
+
+/** What the plan needs to know of the machine beforehand. */
+export interface SetupFacts {
+  readonly hostname: string;
+  readonly machineId: string;
+  readonly bootId: string;
+  readonly kernel: string;
+  /** ID and ID_LIKE of os-release(5), in this order. */
+  readonly systems: readonly string[];
+  /** The image's own account: `core`, `debian`, `fedora`, ..., else `root`. */
+  readonly defaultUser: string;
+  /** Which of the unit names that the plan may speak of are there, of those asked for. */
+  readonly units: ReadonlySet<string>;
+  /** Which programs are there, of those asked for: "update-ca-certificates", "timedatectl", "apt-get", ... */
+  readonly programs: ReadonlySet<string>;
+  /** Paths that exist, of those asked for. */
+  readonly paths: ReadonlySet<string>;
+  /** Absolute path of this very program. */
+  readonly flotilla: string;
+}
+
+/** A step as it stands on the machine now. */
+export interface Looked {
+  /** Nothing has to be done. */
+  readonly same: boolean;
+  /** What is there now, for the diff; undefined: nothing, or a secret. */
+  readonly before: string | undefined;
+  /** What it will be, in the same form. */
+  readonly after: string | undefined;
+}
+
+export type StepResult =
+  | { readonly kind: "same" | "done" | "skipped" }
+  | { readonly kind: "failed"; readonly code: string; readonly message: string; readonly hint?: string };

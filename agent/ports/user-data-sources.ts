@@ -1,0 +1,73 @@
+// Where a machine may find its user-data and what its provider says of it: files, the kernel command line, volumes, and
+// metadata services. One real adapter for each source (adapters/sources/).
+import type { AddressName } from "../domain/user-data.ts";
+
+export const sourceNames = [
+  "file",
+  "url",
+  "kernel-command-line",
+  "nocloud",
+  "config-drive",
+  "cloud-init",
+  "vmware",
+  "azure",
+  "ec2",
+  "gce",
+  "digitalocean",
+  "hetzner",
+  "openstack",
+] as const;
+export type SourceName = (typeof sourceNames)[number];
+
+export interface InstanceMetadata {
+  /** Differs for each instance; undefined: the source has none. */
+  readonly instanceId: string | undefined;
+  readonly hostname: string | undefined;
+  readonly sshKeys: readonly string[];
+  readonly addresses: Readonly<Partial<Record<AddressName, string>>>;
+}
+
+export interface FoundUserData {
+  readonly source: SourceName;
+  /** Where exactly: a path or a URL without secrets. */
+  readonly where: string;
+  /** As it was found (perhaps gzip or MIME); empty: there is none, and the metadata counts all the same. */
+  readonly userData: Uint8Array;
+  readonly metadata: InstanceMetadata;
+}
+
+/** What came of asking one source. `why` is one line for people. */
+export interface Probe {
+  readonly source: SourceName;
+  readonly outcome: "found" | "absent" | "failed" | "given-up";
+  readonly why: string;
+  readonly tries: number;
+  readonly tookMs: number;
+}
+
+export interface SourceRequest {
+  /** `--from-file`, `--from-url`: only this one is asked. */
+  readonly file?: string | undefined;
+  readonly url?: string | undefined;
+  /** Only these; undefined: all but file and url. */
+  readonly only?: readonly SourceName[] | undefined;
+  /** The whole search. */
+  readonly timeoutMs: number;
+}
+
+export interface SourceSearch {
+  readonly found: FoundUserData | undefined;
+  /** One for each source asked, in the order of `sourceNames`. */
+  readonly probes: readonly Probe[];
+}
+
+export interface UserDataSources {
+  /**
+   * Asks all at the same time; of those that have something the first in the order of `sourceNames` wins, once every one
+   * before it has answered or been given up. Never rejects but with "aborted". `progress` is told when a source's standing changes.
+   */
+  search(
+    request: SourceRequest,
+    options: { readonly signal: AbortSignal; readonly progress?: (probe: Probe) => void },
+  ): Promise<SourceSearch>;
+}
