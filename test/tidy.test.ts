@@ -389,7 +389,11 @@ suite("tidy: the rules find what they are for", () => {
       'import { x } from "../../test/tidy.test.ts";',
       "1: agent/ imports nothing of test/tidy.test.ts",
     ],
-    ["agent/loops/a.ts", 'import s from "../../schemas/leader.json";', "1: only text/, settings/ and userdata/ read schemas"],
+    [
+      "agent/loops/a.ts",
+      'import s from "../../schemas/leader.json";',
+      "1: only text/, settings/ and userdata/ read schemas",
+    ],
     ["agent/loops/a.ts", 'import { readFile } from "node:fs/promises";', "1: loops may not import node:fs/promises"],
     ["agent/desired/a.ts", 'import { createHash } from "node:crypto";', "1: desired may not import node:crypto"],
     ["agent/schedule/a.ts", "const now = Date.now();", "1: schedule may not use Date"],
