@@ -1,7 +1,20 @@
 #!/usr/bin/env node
 // flotilla: argv -> one command -> exit code; nothing else. What a command needs comes from wire-tools.ts.
 import { runCommand } from "./cli/args.ts";
+import { exitCodes } from "./cli/exit-codes.ts";
 import { createTools } from "./wire-tools.ts";
 
-// Not process.exit(): what was written is flushed, and whatever keeps the process alive is a mistake to be seen
-process.exitCode = await runCommand(process.argv.slice(2), createTools(process));
+// A process that runs dry before its command has ended has failed
+const ranDry = (): void => void (process.exitCode = exitCodes.failure);
+process.once("beforeExit", ranDry);
+// Not process.exit(): what was written is flushed, and whatever keeps the process alive is a mistake to be seen. Not
+// top-level await: the single executable is CommonJS, which has none.
+runCommand(process.argv.slice(2), createTools(process)).then(
+  (code) => {
+    process.off("beforeExit", ranDry);
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    throw error; // runCommand never rejects; should it, the process ends with the error's own text
+  },
+);

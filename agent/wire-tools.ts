@@ -2,6 +2,7 @@
 // their parts when they are asked for, so that a command answers before one notices.
 import { createApiClient } from "./adapters/api-client.ts";
 import { createClock } from "./adapters/clock.ts";
+import { isPacked } from "./adapters/packed.ts";
 import { createTerminal, endSignal, programVersion } from "./adapters/terminal.ts";
 import { runCommand } from "./cli/args.ts";
 import type { AgentRequest, PlaygroundRequest, Tools } from "./cli/tools.ts";
@@ -15,6 +16,8 @@ export interface ProcessParts {
   readonly execPath: string;
   readonly execArgv: readonly string[];
   readonly argv: readonly string[];
+  /** As the caller wrote it: a path, or a name found in PATH. */
+  readonly argv0: string;
 }
 
 /** Beside the source and beside what is built from it alike. */
@@ -69,11 +72,11 @@ async function runPlayground({ tools, own }: Around, request: PlaygroundRequest,
     import("./adapters/log-file.ts"),
     import("./adapters/host.ts"),
   ]);
-  const [, script = ""] = own.argv;
+  const { run, typed } = ownCommand(own);
   const world = createPlaygroundWorld({
     directory,
     example: exampleUnits,
-    flotilla: [own.execPath, ...own.execArgv, script],
+    flotilla: run,
     clock,
     log: (machine) => createFileLog(`${directory}/${machine}.log`),
     host: createHost(),
@@ -86,9 +89,26 @@ async function runPlayground({ tools, own }: Around, request: PlaygroundRequest,
     stderr: tools.stderr,
     connect: (socket: string) => tools.apiClient(socket),
     show: (args: readonly string[]) => runCommand(args, tools),
-    command: `node ${/^[A-Za-z0-9/._@+-]+$/.test(script) ? script : `'${script.replaceAll("'", "'\\''")}'`}`,
+    command: typed,
   };
   return playground(stage, request, signal);
+}
+
+/** How this flotilla is started once more, and what a reader types to call it in a shell. */
+function ownCommand({ execPath, execArgv, argv, argv0 }: ProcessParts): {
+  readonly run: readonly [string, ...string[]];
+  readonly typed: string;
+} {
+  if (!isPacked()) {
+    const [, script = ""] = argv;
+    return { run: [execPath, ...execArgv, script], typed: `node ${shellWord(script)}` };
+  }
+  // Called without a path it was found in PATH, where the reader's shell finds it too
+  return { run: [execPath], typed: argv0.includes("/") ? shellWord(execPath) : `command ${shellWord(argv0)}` };
+}
+
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9/._@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 async function order(

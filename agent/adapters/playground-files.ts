@@ -1,9 +1,11 @@
 // The playground's folder and its repository of units, made from the example units and removed without a trace.
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { Problem } from "../domain/problem.ts";
+import { packedText } from "./packed.ts";
 
 const run = promisify(execFile);
 const gitTimeoutMs = 30_000;
@@ -57,17 +59,43 @@ export async function removeDirectory(path: string): Promise<void> {
 }
 
 /**
- * A git working copy at `path` whose branch main holds a copy of `example`, links as links, in one commit. It has an
- * identity of its own, so that a commit works for somebody who has never used git here.
+ * A git working copy at `path` whose branch main holds a copy of the folder `example`, links as links, in one commit. The
+ * single executable takes the copy that it carries. The repository has an identity of its own, so that a commit works
+ * for somebody who has never used git here.
  */
 export async function makeRepository(path: string, example: string): Promise<void> {
-  await cp(example, path, { recursive: true, verbatimSymlinks: true });
+  await copyExample(example, path);
   await git(path, ["init", "--quiet", "--initial-branch=main"]);
   await git(path, ["config", "user.name", "Playground"]);
   await git(path, ["config", "user.email", "playground@localhost"]);
   await git(path, ["config", "commit.gpgsign", "false"]);
   await git(path, ["add", "--all"]);
   await git(path, ["commit", "--quiet", "--message", "The example units"]);
+}
+
+/** As the release build writes it: path -> a file's text, or where a link leads. */
+type PackedExample = Readonly<Record<string, { readonly text: string } | { readonly link: string }>>;
+
+async function copyExample(example: string, path: string): Promise<void> {
+  const packed = packedText("example-units.json");
+  try {
+    if (packed === undefined) await cp(example, path, { recursive: true, verbatimSymlinks: true });
+    else await unpack(JSON.parse(packed) as PackedExample, path);
+  } catch (error) {
+    throw new Problem("playground-example", `Cannot copy the example units to ${path}`, {
+      hint: packed === undefined ? `They must be in ${example}` : undefined,
+      cause: error,
+    });
+  }
+}
+
+async function unpack(example: PackedExample, path: string): Promise<void> {
+  for (const [name, entry] of Object.entries(example)) {
+    const target = join(path, name);
+    await mkdir(dirname(target), { recursive: true });
+    if ("text" in entry) await writeFile(target, entry.text);
+    else await symlink(entry.link, target);
+  }
 }
 
 async function git(directory: string, args: readonly string[]): Promise<void> {

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { Problem } from "../../domain/problem.ts";
+import { packedText } from "../packed.ts";
 import { abortedProblem } from "./failures.ts";
 import { type CallName, type Calls, type FromWorker, type ToWorker, type WorkerData, fromWire } from "./protocol.ts";
 
@@ -75,8 +76,10 @@ export class GitThread {
       this.#worker.ref();
       return this.#worker;
     }
-    const worker = new Worker(workerEntry(), {
+    const packed = packedText("git-worker.js");
+    const worker = new Worker(packed ?? workerEntry(), {
       name: "flotilla-git",
+      eval: packed !== undefined,
       workerData: this.#data,
       resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
     });
@@ -117,7 +120,10 @@ function died(cause: unknown): Problem {
   });
 }
 
-/** Beside the program when it is bundled, whatever chunk this has become part of; from source, as in tests, beside this file. */
+/**
+ * Beside the program when it is bundled, whatever chunk this has become part of; from source, as in tests, beside this
+ * file. The single executable carries it and does not ask.
+ */
 function workerEntry(): URL {
   const source = new URL("./worker.ts", import.meta.url);
   if (!existsSync(fileURLToPath(source))) return new URL("./git-worker.js", import.meta.url);
