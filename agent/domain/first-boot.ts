@@ -20,6 +20,11 @@ interface StepBase {
   readonly frequency: Frequency;
   /** Where in the user-data it comes from; undefined: it follows from others. */
   readonly at: Place | undefined;
+  /**
+   * Ids of steps before it, never empty: it is due only when one of them changed something, now or in a run that was cut
+   * short before it came to this one (`isDue` of firstboot/ tells). Undefined: it stands for itself.
+   */
+  readonly onlyAfter?: readonly string[];
 }
 
 export type Step = StepBase &
@@ -38,14 +43,13 @@ export type Step = StepBase &
     | { readonly kind: "lock"; readonly user: string; readonly locked: boolean }
     | {
         readonly kind: "authorized-keys";
-        /** An account; undefined: the image's default one. */
         readonly user: string;
-        /** Keys of one owner in the file: the set is replaced, other lines stay. */
+        /** Keys of one owner in the file: the set is replaced, other lines stay. No keys: the set goes. */
         readonly set: string;
         readonly keys: readonly string[];
       }
     | { readonly kind: "file"; readonly file: FileWish }
-    /** Lines of ours between two marks in a file that others write as well (/etc/hosts, /etc/fstab, /etc/environment). */
+    /** Lines of ours between two marks in a file that others write as well (/etc/hosts, /etc/fstab). No lines: no marks either. */
     | { readonly kind: "block"; readonly path: string; readonly name: string; readonly lines: readonly string[] }
     /** `NAME=value` lines in a file of such lines, kept in place; others stay. */
     | {
@@ -56,8 +60,10 @@ export type Step = StepBase &
       }
     /** A link to `target`; a file that stands there is kept beside it under a name that says so. */
     | { readonly kind: "link"; readonly path: string; readonly target: string }
-    /** Something an earlier boot made and the user-data no longer has. */
+    /** Something an earlier boot made and the user-data no longer has. What is not there is no failure. */
     | { readonly kind: "remove"; readonly path: string }
+    /** Takes an empty file or a link to /dev/null away that masks a unit; anything else that stands there stays. */
+    | { readonly kind: "unmask"; readonly path: string }
     | {
         readonly kind: "swap";
         readonly file: string;
@@ -65,6 +71,7 @@ export type Step = StepBase &
         readonly maxSizeBytes: number | undefined;
       }
     | { readonly kind: "mount"; readonly mountPoint: string }
+    /** Waited for, however long it takes; it can be aborted. Fails unless it ends with 0. */
     | {
         readonly kind: "command";
         readonly argv: readonly string[];
@@ -78,7 +85,8 @@ export type Step = StepBase &
         readonly upgrade: boolean;
       }
     | { readonly kind: "reload" }
-    | { readonly kind: "enable"; readonly unit: string; readonly runtime: boolean }
+    /** What [Install] says; not `enabled`: its links are taken away, also when the unit's file is gone. */
+    | { readonly kind: "enable"; readonly unit: string; readonly runtime: boolean; readonly enabled: boolean }
     /** Asked of systemd without waiting for the job; what becomes of it is reported afterwards. */
     | { readonly kind: "unit"; readonly unit: string; readonly command: UnitCommand }
     | { readonly kind: "phone-home"; readonly url: string; readonly fields: readonly string[]; readonly tries: number }
@@ -153,3 +161,28 @@ export interface Looked {
 export type StepResult =
   | { readonly kind: "same" | "done" | "skipped" }
   | { readonly kind: "failed"; readonly code: string; readonly message: string; readonly hint?: string };
+
+/** What the last run left behind: how the next one knows what is done, and what the document no longer has. */
+export interface BootRecord {
+  /** Of the last run. */
+  readonly instanceId: string;
+  /** Of the last run. */
+  readonly bootId: string;
+  /** By step id. */
+  readonly steps: Readonly<Record<string, RecordedStep>>;
+}
+
+/** A step that was carried out, or found to be so already. */
+export interface RecordedStep {
+  readonly kind: StepKind;
+  /** SHA-256 in hex of what was asked for; secrets are in it by their hash only. */
+  readonly digest: string;
+  readonly frequency: Frequency;
+  readonly stage: Stage;
+  /** What it wrote; for the kinds that have one, the unit, account or key set stands in the id. */
+  readonly paths: readonly string[];
+  readonly instanceId: string;
+  readonly bootId: string;
+  /** Wall ms. */
+  readonly doneMs: number;
+}

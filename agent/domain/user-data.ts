@@ -22,6 +22,15 @@ export interface Addresses {
   readonly looked: Readonly<Record<AddressName, readonly string[]>>;
 }
 
+/** What a provider says of the machine beside its user-data. */
+export interface InstanceMetadata {
+  /** Differs for each instance; undefined: the source has none. */
+  readonly instanceId: string | undefined;
+  readonly hostname: string | undefined;
+  readonly sshKeys: readonly string[];
+  readonly addresses: Readonly<Partial<Record<AddressName, string>>>;
+}
+
 /** All parts of one payload, as one. */
 export interface UserData {
   /** `empty` is no mistake; `ignition` is another program's and is left alone. */

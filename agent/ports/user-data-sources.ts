@@ -1,6 +1,6 @@
 // Where a machine may find its user-data and what its provider says of it: files, the kernel command line, volumes, and
 // metadata services. One real adapter for each source (adapters/sources/).
-import type { AddressName } from "../domain/user-data.ts";
+import type { InstanceMetadata } from "../domain/user-data.ts";
 
 export const sourceNames = [
   "file",
@@ -18,14 +18,6 @@ export const sourceNames = [
   "openstack",
 ] as const;
 export type SourceName = (typeof sourceNames)[number];
-
-export interface InstanceMetadata {
-  /** Differs for each instance; undefined: the source has none. */
-  readonly instanceId: string | undefined;
-  readonly hostname: string | undefined;
-  readonly sshKeys: readonly string[];
-  readonly addresses: Readonly<Partial<Record<AddressName, string>>>;
-}
 
 export interface FoundUserData {
   readonly source: SourceName;
