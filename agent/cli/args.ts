@@ -3,13 +3,15 @@
 import { CommanderError, Command as Parser } from "commander";
 import { Problem } from "../domain/problem.ts";
 import { cat } from "./cat.ts";
-import type { Argument, Command, Given } from "./command.ts";
-import { exitCodes } from "./exit-codes.ts";
+import type { Command, Given, Option } from "./command.ts";
+import { completionCommand } from "./completion.ts";
+import { exitCodes, exitMeanings } from "./exit-codes.ts";
 import { listMachines } from "./list-machines.ts";
 import { listUnitFiles } from "./list-unit-files.ts";
 import { listUnits } from "./list-units.ts";
 import { playground } from "./playground.ts";
 import { writeFailure } from "./print.ts";
+import { type Program, argumentText } from "./shape.ts";
 import { status } from "./status.ts";
 import { sync } from "./sync.ts";
 import type { Tools } from "./tools.ts";
@@ -17,6 +19,13 @@ import { verify } from "./verify.ts";
 import { version } from "./version.ts";
 
 const usualSocket = "/run/flotilla/flotilla.sock";
+const programSummary = "Runs services on a group of Linux machines with nothing but systemd, etcd and git";
+const socketOption: Option = {
+  flags: "--socket PATH",
+  means: `The agent's socket (environment: FLOTILLA_SOCKET; default: ${usualSocket})`,
+};
+const versionOption: Option = { flags: "--version", means: "Print the version" };
+const helpOption: Option = { flags: "-h, --help", means: "Print this help" };
 const helpWidth = 100;
 const leastHelpWidth = 40;
 
@@ -30,8 +39,7 @@ export async function runCommand(argv: readonly string[], tools: Tools): Promise
 }
 
 async function parseAndRun(argv: readonly string[], tools: Tools): Promise<number> {
-  const agent = await agentCommandFor(argv);
-  const commands = [listMachines, listUnits, listUnitFiles, status, cat, sync, verify, agent, playground, version];
+  const commands = commandsWith(await agentCommandFor(argv));
   let said = "";
   let chosen: { readonly command: Command; readonly given: Given } | undefined;
   const parser = buildParser(commands, {
@@ -51,11 +59,30 @@ async function parseAndRun(argv: readonly string[], tools: Tools): Promise<numbe
   return exitCodes.ok;
 }
 
+/** Everything that can be typed, for what is made of it: the manual, the completions of shells. */
+export async function describeProgram(version: string): Promise<Program> {
+  const commands = commandsWith(await fullAgentCommand());
+  return { summary: programSummary, version, options: [socketOption, versionOption, helpOption], commands };
+}
+
+/** In the order of the help. */
+function commandsWith(agent: Command): readonly Command[] {
+  const completion = completionCommand(describeProgram);
+  return [listMachines, listUnits, listUnitFiles, status, cat, sync, verify, agent, playground, completion, version];
+}
+
 /** The table of settings is loaded only for the command that has a flag for each. */
 async function agentCommandFor(argv: readonly string[]): Promise<Command> {
+  if (argv.some((word) => "agent".startsWith(word) && word !== "")) return fullAgentCommand();
   const { agentCommand } = await import("./agent.ts");
-  if (!argv.some((word) => "agent".startsWith(word) && word !== "")) return agentCommand([]);
-  const { settingFlags } = await import("../settings/settings.ts");
+  return agentCommand([]);
+}
+
+async function fullAgentCommand(): Promise<Command> {
+  const [{ agentCommand }, { settingFlags }] = await Promise.all([
+    import("./agent.ts"),
+    import("../settings/settings.ts"),
+  ]);
   return agentCommand(settingFlags());
 }
 
@@ -69,10 +96,10 @@ function buildParser(commands: readonly Command[], choosing: Choosing): Parser {
   const { tools, say } = choosing;
   const width = Math.max(leastHelpWidth, tools.stdout.size()?.columns ?? helpWidth);
   const parser = new Parser("flotilla")
-    .description("Runs services on a group of Linux machines with nothing but systemd, etcd and git")
-    .version(`flotilla version ${tools.version}`, "--version", "Print the version")
-    .option("--socket <PATH>", `The agent's socket (environment: FLOTILLA_SOCKET; default: ${usualSocket})`)
-    .helpOption("-h, --help", "Print this help")
+    .description(programSummary)
+    .version(`flotilla version ${tools.version}`, versionOption.flags, versionOption.means)
+    .option(valued(socketOption.flags), socketOption.means)
+    .helpOption(helpOption.flags, helpOption.means)
     .helpCommand("help [command]", "Print the help of a command")
     .addHelpText("after", generalHelp)
     .configureHelp({ showGlobalOptions: true, helpWidth: width })
@@ -85,7 +112,7 @@ function buildParser(commands: readonly Command[], choosing: Choosing): Parser {
 function addCommand(parser: Parser, command: Command, { tools, choose }: Choosing): void {
   const own = parser.command(command.name).summary(command.summary).description(`${command.summary}.`);
   for (const argument of command.args) own.argument(argumentText(argument), argument.means);
-  for (const { flags, means } of command.options) own.option(flags.replace(/ ([A-Z].*)$/, " <$1>"), means);
+  for (const { flags, means } of command.options) own.option(valued(flags), means);
   own.addHelpText("after", moreHelp(command)).action(() => {
     const { socket } = parser.opts<{ socket?: string }>();
     const options: Record<string, string | true> = {};
@@ -104,15 +131,9 @@ function addCommand(parser: Parser, command: Command, { tools, choose }: Choosin
   });
 }
 
-function argumentText({ name: text, takes }: Argument): string {
-  switch (takes) {
-    case "one":
-      return `<${text}>`;
-    case "one-or-none":
-      return `[${text}]`;
-    case "any":
-      return `[${text}...]`;
-  }
+/** As the parser wants it: `--fields <LIST>`. */
+function valued(flags: string): string {
+  return flags.replace(/ ([A-Z].*)$/, " <$1>");
 }
 
 function moreHelp({ more, examples }: Command): string {
@@ -123,11 +144,9 @@ function moreHelp({ more, examples }: Command): string {
 
 const generalHelp = `
 Exit codes:
-  ${exitCodes.ok}    done
-  ${exitCodes.failure}    it could not be done, or problems were found
-  ${exitCodes.usage}    the command line is wrong
-  ${exitCodes.unreachable}    no agent answers on the socket
-  ${exitCodes.interrupted}  ended by a signal before it was done
+${Object.entries(exitCodes)
+  .map(([name, code]) => `  ${String(code).padEnd(4)} ${exitMeanings[name as keyof typeof exitCodes]}`)
+  .join("\n")}
 
 A command may be shortened as long as it is clear which one is meant: list-m.
 `;

@@ -7,6 +7,8 @@ export interface Argument {
   readonly name: string;
   readonly means: string;
   readonly takes: "one" | "one-or-none" | "any";
+  /** All words that it may be, where there are few: shells offer them. */
+  readonly words?: readonly string[];
 }
 
 export interface Option {

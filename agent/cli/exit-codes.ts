@@ -13,3 +13,12 @@ export const exitCodes = {
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** In the same order, for help and manual. */
+export const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
+  ok: "done",
+  failure: "it could not be done, or problems were found",
+  usage: "the command line is wrong",
+  unreachable: "no agent answers on the socket",
+  interrupted: "ended by a signal before it was done",
+};

@@ -10,7 +10,12 @@ export const playground: Command = {
   name: "playground",
   summary: "Run a cluster on this computer, to try things on",
   args: [
-    { name: "ACTION", means: "kill or start; none: bring the cluster up", takes: "one-or-none" },
+    {
+      name: "ACTION",
+      means: "kill or start; none: bring the cluster up",
+      takes: "one-or-none",
+      words: ["kill", "start"],
+    },
     { name: "MACHINE", means: "With kill and start: the machine's name, such as m1", takes: "one-or-none" },
   ],
   options: [
