@@ -12,6 +12,8 @@ const wanted = [
   { program: "sshd", package: "openssh-server", without: "tests of git over ssh" },
   { program: "ssh", package: "openssh-client", without: "tests of git over ssh" },
   { program: "openssl", package: "openssl", without: "tests of TLS" },
+  { program: "systemd-nspawn", package: "systemd-container", without: "tests on machines that boot" },
+  { program: "ip", package: "iproute2", without: "tests on machines that boot" },
 ];
 
 let missing = wanted.filter(({ program }) => !find(program));

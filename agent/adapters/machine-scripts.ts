@@ -1,6 +1,21 @@
-// The shell scripts and the few units of which a private machine is made. Given to machine-host.ts only.
+// The shell scripts and the few units of which a private machine is made. Given to machine-host.ts; tests share one of them.
 // Everything that varies comes in as positional arguments, never as script text. The scripts themselves come in by
 // environment, so that a listing of processes can still be read; nothing of it reaches the machine's units.
+
+/**
+ * Leaves in $parent the folder of the control group that this process is in, or nothing when no cgroup2 file system can be
+ * seen; $own is its name. Of use to whoever makes a control group below it.
+ */
+export const findGroupScript = String.raw`
+own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+parent=
+while read -r _ _ _ root point rest; do
+  case "$root $rest" in "/ "*" - cgroup2 "*) ;; *) continue ;; esac
+  parent=$(printf '%b' "$point")${"$"}{own%/}
+  [ ! -f "$parent/cgroup.procs" ] || break
+  parent= # covered by another mount
+done </proc/self/mountinfo
+`;
 
 /**
  * Runs outside the machine and outlives everything in it, to clear away its control group: $1 the machine's folder,
@@ -13,14 +28,7 @@ set -u
 dir=$1 name=$2
 shift 2
 exec 3<&0 </dev/null
-own=$(sed -n 's/^0:://p' /proc/self/cgroup)
-parent=
-while read -r _ _ _ root point rest; do
-  case "$root $rest" in "/ "*" - cgroup2 "*) ;; *) continue ;; esac
-  parent=$(printf '%b' "$point")${"$"}{own%/}
-  [ ! -f "$parent/cgroup.procs" ] || break
-  parent= # covered by another mount
-done </proc/self/mountinfo
+${findGroupScript}
 if [ -z "$parent" ] || [ -z "$own" ]; then echo "missing cgroup2"; exit 1; fi
 group=$parent/flotilla-machine-$name-$$
 if ! mkdir "$group"; then echo "missing cgroup"; exit 1; fi
