@@ -128,6 +128,9 @@ export interface FileWish {
   readonly isSecret: boolean;
 }
 
+/** How the files begin that a boot makes for flotilla itself: a file without it is an operator's own. */
+export const bootMark = "# Made by flotilla bootstrap";
+
 /** What the plan needs to know of the machine beforehand. */
 export interface SetupFacts {
   readonly hostname: string;
@@ -144,6 +147,8 @@ export interface SetupFacts {
   readonly programs: ReadonlySet<string>;
   /** Paths that exist, of those asked for. */
   readonly paths: ReadonlySet<string>;
+  /** Of these the files that may be replaced: they begin with `bootMark`, or hold nothing but blanks and comments (#, ;). */
+  readonly ours: ReadonlySet<string>;
   /** Absolute path of this very program. */
   readonly flotilla: string;
 }
