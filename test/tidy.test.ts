@@ -40,6 +40,7 @@ const pureRooms: readonly string[] = [
 /** Doors beside the front doors, each with its reason. */
 const sideDoors: Readonly<Record<string, string>> = {
   "schedule/manifests.ts": "what is written to machines follows from decisions, but is asked for at another moment",
+  "discovery/service.ts": "the service that machines ask; joining, behind the front door, is their half",
   "text/values.ts": "registry values are written and read by the loops that carry them",
 };
 
@@ -48,10 +49,10 @@ const packages: Readonly<Record<string, { readonly importer: string; readonly wh
   "@hono/node-server": { importer: "adapters/api-server.ts", why: "serves the API on a unix socket" },
   ajv: { importer: "text/schema.ts", why: "JSON Schemas as checks" },
   commander: { importer: "cli/args.ts", why: "arguments, help and suggestions" },
-  cockatiel: { importer: "adapters/registry/etcd.ts", why: "etcd3's own policies, to switch its retries off" },
+  cockatiel: { importer: "adapters/registry/etcd-channel.ts", why: "etcd3's own policies, to switch its retries off" },
   cron: { importer: "adapters/cron.ts", why: "when a cron expression is next due" },
   "dbus-next": { importer: "adapters/systemd/peer.ts", why: "D-Bus messages and their marshalling" },
-  etcd3: { importer: "adapters/registry/etcd.ts", why: "etcd's v3 API" },
+  etcd3: { importer: "adapters/registry/etcd-channel.ts", why: "etcd's v3 API" },
   hono: { importer: "api/api.ts", why: "routes of the API" },
   ini: { importer: "settings/fleet-conf.ts", why: "the text of a fleet.conf" },
   "isomorphic-git": { importer: "adapters/git/store.ts", why: "git objects and packs, without git" },

@@ -1,12 +1,14 @@
-// Puts the API on a unix socket that root and its group may use. The one importer of @hono/node-server.
+// Puts an HTTP application where it can be reached: the API on a unix socket that root and its group may use, the discovery
+// service on a TCP port. The one importer of @hono/node-server.
 // A socket left behind by a dead agent is replaced; one that a living agent answers on is never touched.
 import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
 import type { Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { createAdaptorServer } from "@hono/node-server";
 import { Problem } from "../domain/problem.ts";
-import type { ApiHandler, ApiServer } from "../ports/api-server.ts";
+import type { ApiHandler, ApiServer, TcpServer } from "../ports/api-server.ts";
 import { checkSocketPath } from "./socket-path.ts";
 
 /** Requests and event streams together. */
@@ -27,22 +29,11 @@ const probeTimeoutMs = 1_000;
 export async function serveApi(handler: ApiHandler, options: { readonly socket: string }): Promise<ApiServer> {
   const { socket } = options;
   checkSocketPath(socket);
-  const server = createAdaptorServer({
-    fetch: (request) => handler.handle(request),
-    overrideGlobalObjects: false,
-    hostname: "localhost",
-    serverOptions: {
-      headersTimeout: headersTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-      keepAliveTimeout: keepAliveTimeoutMs,
-      maxHeaderSize: maxHeaderBytes,
-    },
-  }) as Server;
-  server.maxConnections = maxConnections;
+  const server = createServer(handler, undefined);
   try {
     await mkdir(dirname(socket), { recursive: true, mode: 0o755 });
     await clearStale(socket);
-    await listen(server, socket);
+    await listen(server, { path: socket });
     await chmod(socket, 0o660);
   } catch (error) {
     server.close();
@@ -97,10 +88,63 @@ function isAnswered(socket: string): Promise<boolean> {
   });
 }
 
-function listen(server: Server, path: string): Promise<void> {
+export interface TcpOptions {
+  /** An address of this machine; "::" or "0.0.0.0" for all of them. */
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** PEM texts; undefined: plain HTTP. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+}
+
+/** Listens on a TCP port. Rejects with Problem "server-listen": taken, no such address, no right to it, a bad certificate. */
+export async function serveTcp(handler: ApiHandler, { host, port, tls }: TcpOptions): Promise<TcpServer> {
+  const shown = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  let server: Server | undefined;
+  try {
+    const listening = (server = createServer(handler, tls));
+    await listen(listening, { host, port });
+    const address = listening.address();
+    let closing: Promise<void> | undefined;
+    return {
+      port: typeof address === "object" && address !== null ? address.port : port,
+      close: () => (closing ??= close(listening, handler)),
+    };
+  } catch (cause) {
+    server?.close();
+    const hint = hasCode(cause, "EADDRINUSE") ? "Another program listens there; take another port" : undefined;
+    throw new Problem("server-listen", `Cannot listen on ${shown}`, { hint, cause });
+  }
+}
+
+function createServer(handler: ApiHandler, tls: TcpOptions["tls"]): Server {
+  const limits = {
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    maxHeaderSize: maxHeaderBytes,
+  };
+  const server = createAdaptorServer({
+    fetch: (request) => handler.handle(request),
+    overrideGlobalObjects: false,
+    hostname: "localhost",
+    ...(tls === undefined
+      ? { serverOptions: limits }
+      : {
+          createServer: createTlsServer,
+          serverOptions: { ...limits, cert: tls.cert, key: tls.key, minVersion: "TLSv1.2" },
+        }),
+  }) as Server;
+  server.maxConnections = maxConnections;
+  return server;
+}
+
+type Where = { readonly path: string } | { readonly host: string; readonly port: number };
+
+function listen(server: Server, where: Where): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ path }, () => {
+    server.listen(where, () => {
       server.off("error", reject);
       resolve();
     });
