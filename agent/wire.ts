@@ -176,26 +176,15 @@ async function describeMachine({ settings, host, version, bootId }: AgentOptions
 
 /** etcd where endpoints are set; else this machine is alone, and its registry is a file of its own. */
 async function openRegistry({ settings, clock, log }: AgentOptions): Promise<Registry> {
+  const { createDisk } = await import("./adapters/disk.ts");
+  const disk = createDisk(settings.stateDirectory);
   if (settings.registry.endpoints.length > 0) {
     const { createEtcdRegistry } = await import("./adapters/registry/etcd.ts");
-    return createEtcdRegistry({ settings: settings.registry, clock, log });
+    const keeping = { disk, directory: settings.stateDirectory };
+    return createEtcdRegistry({ settings: settings.registry, clock, log, keeping });
   }
-  const [{ createEmbeddedRegistry }, { createDisk }] = await Promise.all([
-    import("./adapters/registry/embedded.ts"),
-    import("./adapters/disk.ts"),
-  ]);
-  const embedded = await createEmbeddedRegistry({ clock, disk: createDisk(settings.stateDirectory) });
-  const connection = embedded.connect();
-  return {
-    read: (prefix, signal) => connection.read(prefix, signal),
-    get: (key, signal) => connection.get(key, signal),
-    write: (transaction, signal) => connection.write(transaction, signal),
-    watch: (prefix, from, signal) => connection.watch(prefix, from, signal),
-    grantLease: (ttlMs, signal) => connection.grantLease(ttlMs, signal),
-    renewLease: (id, signal) => connection.renewLease(id, signal),
-    revokeLease: (id, signal) => connection.revokeLease(id, signal),
-    close: () => embedded.close(),
-  };
+  const { createEmbeddedRegistry } = await import("./adapters/registry/embedded.ts");
+  return (await createEmbeddedRegistry({ clock, disk })).connect({ closesStore: true });
 }
 
 function orThrow<T>(checked: Checked<T>): T {

@@ -18,7 +18,7 @@ const never = new AbortController().signal;
 
 describe("etcd with faults", { skip: withoutEtcd, timeout: 240_000 }, () => {
   test("a connection cut in the middle of a 7,000-event catch-up loses nothing", async (t) => {
-    const server = await etcd(t);
+    const server = await etcd(t, { isHidden: true });
     const count = 7_000;
     const writer = registry(t, server.endpoints);
     const first = (await writer.get("none")).revision + 1;
@@ -49,7 +49,7 @@ describe("etcd with faults", { skip: withoutEtcd, timeout: 240_000 }, () => {
   });
 
   test("a mirror over a connection that is cut again and again ends with what etcd holds", async (t) => {
-    const server = await etcd(t);
+    const server = await etcd(t, { isHidden: true });
     const proxy = await TcpProxy.start(server.port());
     t.after(() => proxy.close());
     const writer = registry(t, server.endpoints);

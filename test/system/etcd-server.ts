@@ -38,6 +38,8 @@ export interface EtcdOptions {
   readonly members?: number;
   /** Serve clients over TLS, and ask them for a certificate. */
   readonly tls?: boolean;
+  /** Advertise client URLs that nobody can use, so that clients stay with the endpoints that they were given. */
+  readonly isHidden?: boolean;
   /** Where data and logs go; the caller's to remove. A folder of its own unless set. */
   readonly directory?: string;
 }
@@ -64,9 +66,11 @@ export class EtcdServer {
   readonly tls: TlsFiles | undefined;
   readonly #members: readonly Member[];
   readonly #isOwnDirectory: boolean;
+  readonly #isHidden: boolean;
 
   constructor(options: EtcdOptions, ports: readonly number[]) {
     this.#isOwnDirectory = options.directory === undefined;
+    this.#isHidden = options.isHidden === true;
     this.directory = options.directory ?? mkdtempSync(join(tmpdir(), "flotilla-etcd-"));
     mkdirSync(this.directory, { recursive: true });
     this.tls = options.tls === true ? makeTls(this.directory) : undefined;
@@ -205,7 +209,10 @@ export class EtcdServer {
     const args = [
       ...["--name", name, "--data-dir", join(this.directory, name)],
       ...["--listen-client-urls", this.endpoint(index).replace("localhost", "127.0.0.1")],
-      ...["--advertise-client-urls", this.endpoint(index)],
+      ...[
+        "--advertise-client-urls",
+        this.endpoint(index).replace("localhost", this.#isHidden ? "0.0.0.0" : "localhost"),
+      ],
       ...["--listen-peer-urls", `http://127.0.0.1:${peerPort}`],
       ...["--initial-advertise-peer-urls", `http://127.0.0.1:${peerPort}`],
       ...["--initial-cluster", peers, "--log-level", "warn", "--logger", "zap"],

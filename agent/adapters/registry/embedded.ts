@@ -41,7 +41,8 @@ export interface EmbeddedOptions {
 }
 
 export interface EmbeddedRegistry {
-  connect(): EmbeddedConnection;
+  /** `closesStore`: its `close` closes the whole registry, for the one client of a store of its own. */
+  connect(options?: { readonly closesStore: boolean }): EmbeddedConnection;
   /** Forgets all history: watches that are behind, or begin at or before the present revision, are told "watch-compacted". */
   compact(): void;
   close(): Promise<void>;
@@ -104,8 +105,11 @@ class Keeper implements EmbeddedRegistry {
     return this.#life.signal;
   }
 
-  connect(): EmbeddedConnection {
-    const connection = new Connection(this, () => this.#connections.delete(connection));
+  connect({ closesStore } = { closesStore: false }): EmbeddedConnection {
+    const connection: Connection = new Connection(this, async () => {
+      this.#connections.delete(connection);
+      if (closesStore) await this.close();
+    });
     this.#connections.add(connection);
     return connection;
   }
@@ -250,15 +254,15 @@ type Link = { readonly kind: "up" | "cut" } | { readonly kind: "frozen"; readonl
 /** One client's way to the store. */
 class Connection implements EmbeddedConnection {
   readonly #keeper: Keeper;
-  readonly #forget: () => void;
+  readonly #onClose: () => Promise<void>;
   readonly #closed = new AbortController();
   #link: Link = { kind: "up" };
   #cut = new AbortController();
   #restored = deferred();
 
-  constructor(keeper: Keeper, forget: () => void) {
+  constructor(keeper: Keeper, onClose: () => Promise<void>) {
     this.#keeper = keeper;
-    this.#forget = forget;
+    this.#onClose = onClose;
   }
 
   cutOff(): void {
@@ -347,7 +351,7 @@ class Connection implements EmbeddedConnection {
 
   async close(): Promise<void> {
     this.#closed.abort(new Error("The connection was closed"));
-    this.#forget();
+    await this.#onClose();
   }
 
   async #call<T>(what: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 // What etcd and the connection to it answer when they do not do what was asked, as the Problems of ports/registry.ts.
-// Given to etcd.ts. Knows gRPC's codes and etcd's texts, and talks to nothing.
+// Given to the etcd-*.ts files. Knows gRPC's codes and etcd's texts, and talks to nothing.
 import { Problem } from "../../domain/problem.ts";
 import { refused, unreachable } from "./calls.ts";
 
@@ -20,20 +20,24 @@ export const grpc = {
 /** A call that failed, with what gRPC said. */
 export class CallFailed extends Error {
   readonly code: number;
+  /** There was no connection, so that etcd has certainly not seen the call. */
+  readonly isUnsent: boolean;
 
-  constructor(code: number, message: string) {
+  constructor(code: number, message: string, { isUnsent = false } = {}) {
     super(message);
     this.name = "CallFailed";
     this.code = code;
+    this.isUnsent = isUnsent;
   }
 }
 
 /** A gRPC error as a CallFailed; anything else as one of code "unavailable" with its text. */
 export function callFailed(error: unknown): CallFailed {
   if (error instanceof CallFailed) return error;
-  const message = plainWords(error instanceof Error ? error.message : String(error));
+  const text = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
-  return new CallFailed(code ?? grpc.unavailable, message);
+  const isUnsent = code === grpc.unavailable && /No connection established|Name resolution failed/.test(text);
+  return new CallFailed(code ?? grpc.unavailable, plainWords(text), { isUnsent });
 }
 
 /** What went wrong, without the wrapping that gRPC's client puts around it. */
@@ -47,7 +51,16 @@ function plainWords(message: string): string {
 /** Whether it speaks against the endpoint, rather than against the request. */
 export function isEndpointFault(error: unknown): boolean {
   const codes: readonly number[] = [grpc.unavailable, grpc.deadlineExceeded, grpc.internal];
-  return error instanceof CallFailed && codes.includes(error.code);
+  return error instanceof CallFailed && codes.includes(error.code) && !isUnhealthy(error);
+}
+
+/** etcd would lose its majority, or is in danger to, if the members were changed now. */
+function isUnhealthy(failure: CallFailed): boolean {
+  return /unhealthy cluster|not enough started members/.test(failure.message);
+}
+
+export function isMemberGone(error: unknown): boolean {
+  return error instanceof CallFailed && /member not found/i.test(error.message);
 }
 
 /** Tokens are forgotten when etcd restarts, and void when users change. The request was not looked at. */
@@ -82,6 +95,18 @@ export function problemOf(what: string, error: unknown): Problem {
   const failure = callFailed(error);
   if (isLeaseGone(failure)) {
     return new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended", cause: failure });
+  }
+  if (isUnhealthy(failure)) {
+    return new Problem("cluster-unhealthy", `Cannot ${what}`, {
+      hint: "etcd changes its members only while enough of them are up and in touch; try again in a few seconds",
+      cause: failure,
+    });
+  }
+  if (/peer ?urls already exists|member id already exist/i.test(failure.message)) {
+    return new Problem("member-exists", `Cannot ${what}`, {
+      hint: "A member with this peer URL is in the cluster already; remove that one first",
+      cause: failure,
+    });
   }
   const known = refusals.find(({ text }) => text.test(failure.message));
   if (known !== undefined) return refused(what, known.hint, failure);

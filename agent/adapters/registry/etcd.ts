@@ -1,36 +1,23 @@
-// The registry on etcd (v3), for clusters of more than one machine. Uses etcd3's connections and messages only: its own
-// retries, watches, leases and elections lose writes, events and leadership. The one importer of etcd3 and cockatiel,
-// both loaded at the first call.
-import { readFile } from "node:fs/promises";
-import type { ConnectionPool } from "etcd3/lib/connection-pool.js";
+// The registry on etcd (v3), for clusters of more than one machine. Knows etcd's messages for keys, leases and watches; how
+// they reach a member is etcd-connection.ts's, which members there are etcd-membership.ts's.
 import { Problem } from "../../domain/problem.ts";
 import type { RegistrySettings } from "../../domain/settings.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { Change, Entry, LeaseId, Registry, Snapshot, WatchBatch, WriteResult } from "../../ports/registry.ts";
 import {
-  type Stop,
   type Transaction,
-  aborted,
   checkKey,
   checkPrefix,
   checkTransaction,
   describeTransaction,
   refused,
   shownKey,
-  unlessStopped,
   unreachable,
 } from "./calls.ts";
-import {
-  CallFailed,
-  callFailed,
-  grpc,
-  isCompacted,
-  isEndpointFault,
-  isLeaseGone,
-  isStaleToken,
-  problemOf,
-} from "./etcd-errors.ts";
+import { EtcdConnection, type OpenStream, type StreamCall, type UnaryCall } from "./etcd-connection.ts";
+import { CallFailed, callFailed, grpc, isCompacted, isLeaseGone, isStaleToken, problemOf } from "./etcd-errors.ts";
+import { type Keeping, Membership } from "./etcd-membership.ts";
 
 /** Keys asked for in one page; fewer while the pages are larger than this many bytes. */
 const pageKeys = 2_000;
@@ -40,43 +27,22 @@ const fewestPageKeys = 16;
 const maxReadRestarts = 5;
 /** A renewal is worth less the longer it takes: its deadline is never longer than this. */
 const longestRenewMs = 1_000;
-/** An endpoint that failed this often in a row is left alone for a while, if there are others. */
-const failuresInARow = 3;
-const leaveAloneMs = 1_000;
-/** A refused password is not tried again for this long: each try costs etcd a quarter of a second. */
-const refusedLoginMs = 1_000;
-/** etcd punishes pings that come more often than every 5 s. */
-const pingEveryMs = 10_000;
-const pingTimeoutMs = 3_000;
-/** Pauses between attempts to connect; gRPC's own would grow to two minutes. */
-const firstReconnectMs = 200;
-const longestReconnectMs = 2_000;
-/** Longer than the deadline of a call, which has first to be heard of. */
-const deadlineSlack = 1.25;
 
 export interface EtcdOptions {
   readonly settings: RegistrySettings;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where the cluster's id and its endpoints are kept for the next start; without it they are not. */
+  readonly keeping?: Keeping;
 }
 
-/** Connects at the first call. `settings.endpoints` is not empty, and all https or all http. */
+/**
+ * Connects at the first call. `settings.endpoints` is not empty, and all https or all http. They are where the cluster is
+ * first asked for; from then on its members' own client URLs are used as well. Another cluster than the one that was kept is
+ * "registry-refused".
+ */
 export function createEtcdRegistry(options: EtcdOptions): Registry {
   return new EtcdRegistry(options);
-}
-
-type ServiceName = "KV" | "Lease" | "Watch" | "Auth";
-type Metadata = Parameters<Parameters<ConnectionPool["withConnection"]>[1]>[0]["metadata"];
-
-interface DuplexStream extends AsyncIterable<unknown> {
-  write(message: object): void;
-  cancel(): void;
-  on(event: "error", listener: (error: Error) => void): void;
-}
-
-/** A gRPC service object, as far as it is used here: generated from etcd's proto files at run time, and so without types. */
-interface Service {
-  readonly [method: string]: (...args: readonly unknown[]) => unknown;
 }
 
 interface KeyValue {
@@ -105,20 +71,22 @@ interface WatchResponse {
 
 class EtcdRegistry implements Registry {
   readonly #settings: RegistrySettings;
-  readonly #clock: Clock;
-  readonly #log: Log;
+  readonly #connection: EtcdConnection;
+  readonly #membership: Membership;
   readonly #prefix: string;
-  readonly #closed = new AbortController();
-  #pool: Promise<ConnectionPool> | undefined;
-  #token: Promise<string> | undefined;
-  /** The last fault of an endpoint, to be told while all of them are being left alone. */
-  #lastFault: CallFailed | undefined;
 
-  constructor({ settings, clock, log }: EtcdOptions) {
+  constructor({ settings, clock, log, keeping }: EtcdOptions) {
+    const membership = new Membership({ configured: settings.endpoints, keeping, clock, log });
     this.#settings = settings;
-    this.#clock = clock;
-    this.#log = log;
     this.#prefix = settings.prefix;
+    this.#membership = membership;
+    this.#connection = new EtcdConnection({
+      settings,
+      clock,
+      log,
+      known: () => membership.known(),
+      foreign: (url, ids) => membership.foreign(url, ids),
+    });
   }
 
   async read(prefix: string, signal?: AbortSignal): Promise<Snapshot> {
@@ -143,7 +111,12 @@ class EtcdRegistry implements Registry {
     let limit = pageKeys;
     for (;;) {
       const request = { key, range_end: end, limit, ...(revision === undefined ? {} : { revision }) };
-      const page = await this.#unary<RangeResponse>(what, { service: "KV", method: "range", request, signal });
+      const page = await this.#connection.unary<RangeResponse>(what, {
+        service: "KV",
+        method: "range",
+        request,
+        signal,
+      });
       revision ??= page.header.revision;
       let bytes = 0;
       for (const each of page.kvs) {
@@ -210,24 +183,17 @@ class EtcdRegistry implements Registry {
   async renewLease(id: LeaseId, signal?: AbortSignal): Promise<void> {
     const what = `renew lease "${id}"`;
     const timeoutMs = Math.min(this.#settings.requestTimeoutMs, longestRenewMs);
-    const { TTL } = await this.#bounded(what, { signal, timeoutMs }, () =>
-      this.#connected("Lease", async (service, metadata) => {
-        const stream = openStream(service, "leaseKeepAlive", [metadata, { deadline: this.#deadline(timeoutMs) }]);
-        try {
-          stream.write({ ID: id });
-          return (await firstOf(stream[Symbol.asyncIterator]())) as { readonly TTL: string };
-        } finally {
-          stream.cancel();
-        }
-      }),
-    );
+    const call: StreamCall = { service: "Lease", method: "leaseKeepAlive", request: { ID: id }, signal, timeoutMs };
+    const stream = await this.#stream(what, call);
+    stream.cancel();
+    const { TTL } = stream.first as { readonly TTL: string };
     if (whole(TTL) <= 0) throw new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended" });
   }
 
   async revokeLease(id: LeaseId, signal?: AbortSignal): Promise<void> {
     const what = `revoke lease "${id}"`;
     try {
-      await this.#unary(what, { service: "Lease", method: "leaseRevoke", request: { ID: id }, signal });
+      await this.#connection.unary(what, { service: "Lease", method: "leaseRevoke", request: { ID: id }, signal });
     } catch (error) {
       if (!isLeaseGone(error)) throw problemOf(what, error);
     }
@@ -242,69 +208,35 @@ class EtcdRegistry implements Registry {
       start_revision: String(from),
       progress_notify: true,
     };
-    const { stream, responses, first } = await this.#openWatch(what, request, signal);
-    const stop = (): void => stream.cancel();
-    const signals = [signal, this.#closed.signal];
-    for (const each of signals) each.addEventListener("abort", stop, { once: true });
+    const call: StreamCall = { service: "Watch", method: "watch", request: { create_request: request }, signal };
+    const stream = await this.#stream(what, call);
+    const stops = this.#connection.stops(what, signal);
+    for (const { signal: each } of stops) {
+      if (each.aborted) stream.cancel();
+      else each.addEventListener("abort", stream.cancel, { once: true });
+    }
     try {
       // From here on the place is our own: a header's revision says where etcd is, not what it has sent.
       let done = from - 1;
-      yield this.#batch(what, first, done);
+      yield this.#batch(what, stream.first as WatchResponse, done);
       for (;;) {
-        const batch = this.#batch(what, await this.#nextOf(what, responses, signal), done);
+        const batch = this.#batch(what, await this.#nextOf(what, stream, signal), done);
         if (batch.revision === done && batch.changes.length === 0) continue;
         done = batch.revision;
         yield batch;
       }
     } finally {
-      for (const each of signals) each.removeEventListener("abort", stop);
+      for (const each of stops) each.signal.removeEventListener("abort", stream.cancel);
       stream.cancel();
     }
   }
 
-  /** Resolves once etcd has taken the watch, so that a dead endpoint counts as failed before it is trusted with one. */
-  async #openWatch(
-    what: string,
-    request: object,
-    signal: AbortSignal,
-  ): Promise<{ stream: DuplexStream; responses: AsyncIterator<unknown>; first: WatchResponse }> {
-    const timeoutMs = this.#settings.requestTimeoutMs;
-    let isWanted = true;
-    const attempt = (): Promise<{ stream: DuplexStream; responses: AsyncIterator<unknown>; first: WatchResponse }> =>
-      this.#connected("Watch", async (service, metadata) => {
-        const stream = openStream(service, "watch", [metadata]);
-        const over = new AbortController();
-        const late = this.#clock.sleep(timeoutMs, over.signal).then(
-          () => stream.cancel(),
-          () => undefined, // answered in time
-        );
-        try {
-          stream.write({ create_request: request });
-          const responses = stream[Symbol.asyncIterator]();
-          const first = (await firstOf(responses)) as WatchResponse;
-          if (!isWanted) stream.cancel();
-          return { stream, responses, first };
-        } catch (error) {
-          stream.cancel();
-          throw error;
-        } finally {
-          over.abort();
-          await late;
-        }
-      });
+  async #nextOf(what: string, stream: OpenStream, signal: AbortSignal): Promise<WatchResponse> {
     try {
-      return await this.#bounded(what, { signal, timeoutMs }, attempt);
+      return (await stream.next()) as WatchResponse;
     } catch (error) {
-      isWanted = false; // should it open all the same, nobody would end it
-      throw error;
-    }
-  }
-
-  async #nextOf(what: string, responses: AsyncIterator<unknown>, signal: AbortSignal): Promise<WatchResponse> {
-    try {
-      return (await firstOf(responses)) as WatchResponse;
-    } catch (error) {
-      for (const stop of this.#stops(what, signal)) if (stop.signal.aborted) throw stop.problem(stop.signal.reason);
+      for (const stop of this.#connection.stops(what, signal))
+        if (stop.signal.aborted) throw stop.problem(stop.signal.reason);
       throw unreachable(
         what,
         callFailed(error),
@@ -331,7 +263,7 @@ class EtcdRegistry implements Registry {
   #canceled(what: string, { compact_revision, cancel_reason }: WatchResponse): Problem {
     const cause = new CallFailed(grpc.outOfRange, cancel_reason === "" ? "etcd ended the watch" : cancel_reason);
     if (isStaleToken(cause)) {
-      this.#token = undefined;
+      this.#connection.forgetLogin();
       return unreachable(what, cause, "etcd has forgotten the login; the watch may be taken up again");
     }
     if (compact_revision === "0" && /permission denied/i.test(cancel_reason)) return problemOf(what, cause);
@@ -342,186 +274,22 @@ class EtcdRegistry implements Registry {
   }
 
   async close(): Promise<void> {
-    if (this.#closed.signal.aborted) return;
-    this.#closed.abort(new Error("The registry was closed"));
-    const pool = await this.#pool?.catch(() => undefined); // what could not be opened needs no closing
-    pool?.close();
+    await this.#connection.close();
+    await this.#membership.settled();
   }
 
   /** A unary call; rejects with Problems. */
   async #call<Response>(what: string, call: UnaryCall): Promise<Response> {
-    try {
-      return await this.#unary<Response>(what, call);
-    } catch (error) {
-      throw problemOf(what, error);
-    }
+    const response = await this.#connection.call<Response>(what, call);
+    this.#membership.look(this.#connection);
+    return response;
   }
 
-  /** A unary call; rejects with CallFailed, or with a Problem when it was stopped or nobody answered. */
-  async #unary<Response>(what: string, { service, method, request, signal }: UnaryCall): Promise<Response> {
-    const timeoutMs = this.#settings.requestTimeoutMs;
-    return this.#bounded(
-      what,
-      { signal, timeoutMs },
-      () => this.#connected(service, (stub, metadata) => this.#send<Response>(stub, method, [request, metadata])),
-      { raw: true },
-    );
-  }
-
-  #send<Response>(
-    service: Service,
-    method: string,
-    [request, metadata]: readonly [object, Metadata],
-  ): Promise<Response> {
-    const deadline = this.#deadline(this.#settings.requestTimeoutMs);
-    return new Promise((resolve, reject) => {
-      const answer = (error: Error | null, response: Response): void => {
-        if (error === null) resolve(response);
-        else reject(callFailed(error));
-      };
-      service[method]?.(request, metadata, { deadline }, answer);
-    });
-  }
-
-  /** gRPC wants a moment of the wall clock and turns it into a span at once. */
-  #deadline(timeoutMs: number): number {
-    return this.#clock.wallMs() + timeoutMs;
-  }
-
-  /** One attempt, bounded in time whatever the library does, and ended by the signals. What goes on after is not heard. */
-  async #bounded<T>(
-    what: string,
-    { signal, timeoutMs }: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
-    attempt: () => Promise<T>,
-    { raw = false } = {},
-  ): Promise<T> {
-    const stops = this.#stops(what, signal);
-    for (const stop of stops) if (stop.signal.aborted) throw stop.problem(stop.signal.reason);
-    const over = new AbortController();
-    const late = this.#clock.sleep(timeoutMs * deadlineSlack, over.signal).then(() => {
-      throw new CallFailed(grpc.deadlineExceeded, `No answer within ${timeoutMs} ms`);
-    });
-    try {
-      return await unlessStopped(Promise.race([attempt(), late]), stops);
-    } catch (error) {
-      throw raw ? error : problemOf(what, error);
-    } finally {
-      over.abort();
-    }
-  }
-
-  #stops(what: string, signal: AbortSignal | undefined): readonly Stop[] {
-    const problem = (reason: unknown): Problem => aborted(what, reason);
-    const own = { signal: this.#closed.signal, problem };
-    return signal === undefined ? [own] : [{ signal, problem }, own];
-  }
-
-  /** Runs `use` on an endpoint, logged in if there is a user. A stale token was refused unlooked at: that one call is sent again. */
-  async #connected<T>(name: ServiceName, use: (service: Service, metadata: Metadata) => Promise<T>): Promise<T> {
-    const token = await this.#login();
-    try {
-      return await this.#onEndpoint(name, token, use);
-    } catch (error) {
-      if (token === undefined || !isStaleToken(error)) throw error;
-      this.#token = undefined;
-      return await this.#onEndpoint(name, await this.#login(), use);
-    }
-  }
-
-  async #onEndpoint<T>(
-    name: ServiceName,
-    token: string | undefined,
-    use: (service: Service, metadata: Metadata) => Promise<T>,
-  ): Promise<T> {
-    const pool = await this.#open();
-    const attempt = { isSent: false };
-    try {
-      return await pool.withConnection(name, async ({ client, metadata }) => {
-        attempt.isSent = true;
-        if (token !== undefined) metadata.set("token", token);
-        return use(client as unknown as Service, metadata);
-      });
-    } catch (error) {
-      if (attempt.isSent && isEndpointFault(error)) this.#lastFault = callFailed(error);
-      throw attempt.isSent ? callFailed(error) : (this.#lastFault ?? callFailed(error));
-    }
-  }
-
-  /** One login at a time, shared by all calls; undefined without a user. */
-  #login(): Promise<string | undefined> {
-    const { username, password } = this.#settings;
-    if (username === undefined) return Promise.resolve(undefined);
-    if (this.#token !== undefined) return this.#token;
-    const request = { name: username, password: password?.reveal() ?? "" };
-    const token = this.#onEndpoint("Auth", undefined, async (service, metadata) => {
-      const response = await this.#send<{ readonly token: string }>(service, "authenticate", [request, metadata]);
-      return response.token;
-    });
-    this.#token = token;
-    token.catch(async (error: unknown) => {
-      const isRefused = problemOf("log in", error).code === "registry-refused";
-      if (isRefused) await this.#clock.sleep(refusedLoginMs, this.#closed.signal).catch(() => undefined); // closed: no matter
-      if (this.#token === token) this.#token = undefined;
-    });
-    return token;
-  }
-
-  #open(): Promise<ConnectionPool> {
-    if (this.#pool !== undefined) return this.#pool;
-    const opening = this.#connect();
-    this.#pool = opening;
-    opening.catch(() => {
-      if (this.#pool === opening) this.#pool = undefined; // a file may be readable next time
-    });
-    return opening;
-  }
-
-  async #connect(): Promise<ConnectionPool> {
-    const { endpoints } = this.#settings;
-    const [{ ConnectionPool }, policies, credentials] = await Promise.all([
-      import("etcd3/lib/connection-pool.js"),
-      import("cockatiel"),
-      this.#credentials(),
-    ]);
-    const options: ConstructorParameters<typeof ConnectionPool>[0] = {
-      hosts: [...endpoints],
-      ...(credentials === undefined ? {} : { credentials }),
-      grpcOptions: {
-        "grpc.max_receive_message_length": -1,
-        "grpc.keepalive_time_ms": pingEveryMs,
-        "grpc.keepalive_timeout_ms": pingTimeoutMs,
-        "grpc.initial_reconnect_backoff_ms": firstReconnectMs,
-        "grpc.max_reconnect_backoff_ms": longestReconnectMs,
-      },
-      faultHandling: {
-        global: policies.noop, // no call is repeated behind the caller's back
-        host: () =>
-          endpoints.length === 1
-            ? policies.noop
-            : policies.circuitBreaker(policies.handleWhen(isEndpointFault), {
-                halfOpenAfter: leaveAloneMs,
-                breaker: new policies.ConsecutiveBreaker(failuresInARow),
-              }),
-      },
-    };
-    this.#log.debug("registry.opened", { endpoints: endpoints.join(" ") });
-    try {
-      return new ConnectionPool(options);
-    } catch (error) {
-      throw refused("set up the connection to the registry", "Check its CA, certificate and key files", error);
-    }
-  }
-
-  async #credentials(): Promise<{ rootCertificate: Buffer; privateKey: Buffer; certChain: Buffer } | undefined> {
-    const { caFile, certFile, keyFile } = this.#settings;
-    const [ca, cert, key] = await Promise.all([readPem(caFile), readPem(certFile), readPem(keyFile)]);
-    if (ca === undefined && cert === undefined && key === undefined) return undefined;
-    return {
-      // Each may be undefined (the system's own authorities, no client certificate), which etcd3's type does not say.
-      rootCertificate: ca as Buffer,
-      privateKey: key as Buffer,
-      certChain: cert as Buffer,
-    };
+  /** A stream that etcd has answered on; rejects with Problems. */
+  async #stream(what: string, call: StreamCall): Promise<OpenStream> {
+    const stream = await this.#connection.stream(what, call);
+    this.#membership.look(this.#connection);
+    return stream;
   }
 
   #bytes(key: string): Buffer {
@@ -543,32 +311,6 @@ class EtcdRegistry implements Registry {
   }
 }
 
-interface UnaryCall {
-  readonly service: ServiceName;
-  readonly method: string;
-  readonly request: object;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** Its errors are heard where it is read; those that come after must not end the process. */
-function openStream(service: Service, method: string, args: readonly unknown[]): DuplexStream {
-  const stream = service[method]?.(...args) as DuplexStream;
-  stream.on("error", () => undefined);
-  return stream;
-}
-
-/** The next message; rejects with CallFailed when there is none. */
-async function firstOf(messages: AsyncIterator<unknown>): Promise<unknown> {
-  let next: IteratorResult<unknown>;
-  try {
-    next = await messages.next();
-  } catch (error) {
-    throw callFailed(error);
-  }
-  if (next.done === true) throw new CallFailed(grpc.unavailable, "The stream ended");
-  return next.value;
-}
-
 /** The key after all keys that begin with these bytes (etcd's range_end). Keys are ASCII, so the last byte never overflows. */
 function endOf(prefix: Buffer): Buffer {
   const end = Buffer.from(prefix);
@@ -582,13 +324,4 @@ function whole(text: string): number {
   if (!Number.isSafeInteger(value))
     throw refused(`read etcd's number "${text.slice(0, 32)}"`, "It is not a whole number below 2^53");
   return value;
-}
-
-async function readPem(path: string | undefined): Promise<Buffer | undefined> {
-  if (path === undefined) return undefined;
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw refused(`read registry certificate file "${path}"`, "Check the path and its rights", error);
-  }
 }

@@ -1,0 +1,358 @@
+// The way to an etcd cluster through any of its endpoints: chooses one that answers, logs in, bounds every call in time, and
+// lets no other cluster than the known one be used. Given to etcd.ts and etcd-members.ts, which know what to ask.
+import { readFile } from "node:fs/promises";
+import { Problem } from "../../domain/problem.ts";
+import type { RegistrySettings } from "../../domain/settings.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Log } from "../../ports/log.ts";
+import { type Stop, aborted, refused, unlessStopped } from "./calls.ts";
+import { type Credentials, type EtcdStream, type Sent, type ServiceName, openChannel } from "./etcd-channel.ts";
+import { Endpoint } from "./etcd-endpoint.ts";
+import { CallFailed, callFailed, grpc, isEndpointFault, isStaleToken, problemOf } from "./etcd-errors.ts";
+
+/** A refused password is not tried again for this long: each try costs etcd a quarter of a second. */
+const refusedLoginMs = 1_000;
+/** Longer than the deadline of a call, which has first to be heard of. */
+const deadlineSlack = 1.25;
+
+export interface UnaryCall {
+  readonly service: ServiceName;
+  readonly method: string;
+  readonly request: object;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface StreamCall extends UnaryCall {
+  /** Until the first message; the settings' unless set. */
+  readonly timeoutMs?: number;
+}
+
+/** A stream that etcd has answered on. */
+export interface OpenStream extends EtcdStream {
+  readonly first: unknown;
+}
+
+/** What is known of the cluster before the first call. */
+export interface KnownCluster {
+  /** Lowercase hex; undefined: whichever answers first. */
+  readonly clusterId: string | undefined;
+  readonly endpoints: readonly string[];
+}
+
+export interface EtcdConnectionOptions {
+  /** `endpoints` is not empty, and all https or all http. */
+  readonly settings: RegistrySettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Asked once, before the first call. Never rejects. */
+  readonly known?: () => Promise<KnownCluster>;
+  /** The Problem for an endpoint that belongs to another cluster. */
+  readonly foreign?: (url: string, ids: { readonly known: string; readonly found: string }) => Problem;
+}
+
+/** Connects at the first call. */
+export class EtcdConnection {
+  readonly #options: EtcdConnectionOptions;
+  readonly #closed = new AbortController();
+  #endpoints: readonly Endpoint[] = [];
+  #beginning: Promise<void> | undefined;
+  #clusterId: string | undefined;
+  #credentials: Promise<Credentials | undefined> | undefined;
+  #token: Promise<string> | undefined;
+  /** Endpoints of another cluster that were told of. */
+  readonly #toldForeign = new Set<string>();
+  /** Faults of endpoints so far. */
+  faults = 0;
+
+  constructor(options: EtcdConnectionOptions) {
+    this.#options = options;
+  }
+
+  /** Ends with `close`. */
+  get closed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  /** Of the first endpoint that answered, or known before; lowercase hex. */
+  get clusterId(): string | undefined {
+    return this.#clusterId;
+  }
+
+  get endpoints(): readonly string[] {
+    return this.#endpoints.map(({ url }) => url);
+  }
+
+  /** From now on calls go to these. Those that stay keep their connections; streams on the others go on until they break. */
+  use(urls: readonly string[]): void {
+    if (this.#closed.signal.aborted) return;
+    const before = new Map(this.#endpoints.map((endpoint) => [endpoint.url, endpoint]));
+    this.#endpoints = urls.map((url) => before.get(url) ?? this.#newEndpoint(url));
+    for (const [url, endpoint] of before) if (!urls.includes(url)) endpoint.retire();
+    this.#options.log.debug("registry.endpoints", { endpoints: urls.join(" ") });
+  }
+
+  /** A unary call; rejects with Problems. */
+  async call<Response>(what: string, call: UnaryCall): Promise<Response> {
+    try {
+      return await this.unary<Response>(what, call);
+    } catch (error) {
+      throw problemOf(what, error);
+    }
+  }
+
+  /** A unary call; rejects with CallFailed, or with a Problem when it was stopped or nobody is there to be asked. */
+  async unary<Response>(what: string, { service, method, request, signal }: UnaryCall): Promise<Response> {
+    const timeoutMs = this.#options.settings.requestTimeoutMs;
+    const response = await this.#bounded(what, { signal, timeoutMs }, () =>
+      this.#loggedIn((token) =>
+        this.#onEndpoint((endpoint) => this.#ask(endpoint, { service, method, request, token })),
+      ),
+    );
+    return response as Response;
+  }
+
+  /**
+   * Opens a stream, sends `request` on it and waits for the first answer, so that a dead endpoint counts as failed before it
+   * is trusted with a stream. Rejects with Problems. The stream ends with `close`, or when it is cancelled.
+   */
+  async stream(what: string, call: StreamCall): Promise<OpenStream> {
+    const { service, method, request, signal, timeoutMs = this.#options.settings.requestTimeoutMs } = call;
+    let opening: Promise<OpenStream> | undefined;
+    try {
+      return await this.#bounded(what, { signal, timeoutMs }, () => {
+        opening = this.#loggedIn((token) =>
+          this.#onEndpoint((endpoint) => this.#firstOf(endpoint, { service, method, request, token }, timeoutMs)),
+        );
+        return opening;
+      });
+    } catch (error) {
+      // should it open all the same, nobody else would end it
+      opening?.then(
+        (stream) => stream.cancel(),
+        () => undefined,
+      );
+      throw problemOf(what, error);
+    }
+  }
+
+  /** Stops of a call under `signal`: its own end and `close`. */
+  stops(what: string, signal?: AbortSignal): readonly Stop[] {
+    const problem = (reason: unknown): Problem => aborted(what, reason);
+    const own = { signal: this.#closed.signal, problem };
+    return signal === undefined ? [own] : [{ signal, problem }, own];
+  }
+
+  /** etcd said that it does not know the login any more: the next call makes a new one. */
+  forgetLogin(): void {
+    this.#token = undefined;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed.signal.aborted) return;
+    this.#closed.abort(new Error("The registry was closed"));
+    await this.#beginning;
+    for (const endpoint of this.#endpoints) endpoint.retire();
+    this.#endpoints = [];
+  }
+
+  #newEndpoint(url: string): Endpoint {
+    return new Endpoint({
+      url,
+      clock: this.#options.clock,
+      open: async () => openChannel(url, await this.#readCredentials()),
+      ask: (endpoint) => this.#check(endpoint),
+    });
+  }
+
+  /** Which endpoints there are is asked once, before the first call. */
+  #begin(): Promise<void> {
+    const { settings, known } = this.#options;
+    this.#beginning ??= (async () => {
+      const found = await known?.();
+      this.#clusterId = found?.clusterId;
+      this.use([...new Set([...(found?.endpoints ?? []), ...settings.endpoints])]);
+    })();
+    return this.#beginning;
+  }
+
+  /** A read that takes a majority: an endpoint that is cut off from the others does not pass. It needs no login. */
+  async #check(endpoint: Endpoint): Promise<void> {
+    const { prefix } = this.#options.settings;
+    const request = { key: Buffer.from(prefix), count_only: true };
+    const sent: Sent = { service: "KV", method: "range", request, token: undefined };
+    this.#recognise(endpoint, await endpoint.callToCheck(sent, this.#deadline()));
+  }
+
+  async #ask(endpoint: Endpoint, sent: Sent): Promise<unknown> {
+    const response = await endpoint.call(sent, this.#deadline());
+    this.#recognise(endpoint, response);
+    return response;
+  }
+
+  async #firstOf(endpoint: Endpoint, sent: Sent, timeoutMs: number): Promise<OpenStream> {
+    const { clock } = this.#options;
+    const stream = await endpoint.open(sent);
+    const over = new AbortController();
+    let isLate = false;
+    const late = clock.sleep(timeoutMs, over.signal).then(
+      () => {
+        isLate = true;
+        endpoint.fail();
+        stream.cancel();
+      },
+      () => undefined, // answered in time
+    );
+    try {
+      const first = await stream.next();
+      this.#recognise(endpoint, first);
+      return { first, next: () => stream.next(), cancel: () => stream.cancel() };
+    } catch (error) {
+      stream.cancel();
+      throw isLate ? new CallFailed(grpc.deadlineExceeded, `No answer within ${timeoutMs} ms`) : error;
+    } finally {
+      over.abort();
+      await late;
+    }
+  }
+
+  /** Every answer names its cluster; one of another cluster is not used. The first to answer says which one it is. */
+  #recognise(endpoint: Endpoint, response: unknown): void {
+    const decimal = (response as { readonly header?: { readonly cluster_id?: string } | null }).header?.cluster_id;
+    if (decimal === undefined || decimal === "0") return; // some answers have no header
+    const found = hexId(decimal);
+    this.#clusterId ??= found;
+    if (found === this.#clusterId) return;
+    endpoint.fail();
+    const ids = { known: this.#clusterId, found };
+    const problem = this.#options.foreign?.(endpoint.url, ids) ?? mixed(endpoint.url, ids);
+    if (!this.#toldForeign.has(endpoint.url)) this.#options.log.error("registry.foreign-cluster", problem);
+    this.#toldForeign.add(endpoint.url);
+    throw problem;
+  }
+
+  /** One attempt, bounded in time whatever the library does, and ended by the signals. What goes on after is not heard. */
+  async #bounded<T>(
+    what: string,
+    { signal, timeoutMs }: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
+    attempt: () => Promise<T>,
+  ): Promise<T> {
+    const stops = this.stops(what, signal);
+    for (const stop of stops) if (stop.signal.aborted) throw stop.problem(stop.signal.reason);
+    const over = new AbortController();
+    const late = this.#options.clock.sleep(timeoutMs * deadlineSlack, over.signal).then(() => {
+      throw new CallFailed(grpc.deadlineExceeded, `No answer within ${timeoutMs} ms`);
+    });
+    try {
+      return await unlessStopped(Promise.race([attempt(), late]), stops);
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** gRPC wants a moment of the wall clock and turns it into a span at once. */
+  #deadline(): number {
+    return this.#options.clock.wallMs() + this.#options.settings.requestTimeoutMs;
+  }
+
+  /** Runs `use` logged in if there is a user. A stale token was refused unlooked at: that one call is sent again. */
+  async #loggedIn<T>(use: (token: string | undefined) => Promise<T>): Promise<T> {
+    await this.#begin();
+    const token = await this.#login();
+    try {
+      return await use(token);
+    } catch (error) {
+      if (token === undefined || !isStaleToken(error)) throw error;
+      this.#token = undefined;
+      return await use(await this.#login());
+    }
+  }
+
+  /** Runs `use` on one endpoint; on another one as well if the first has certainly not seen the call. */
+  async #onEndpoint<T>(use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+    for (let left = this.#endpoints.length; ; left--) {
+      const endpoint = await this.#choose();
+      try {
+        return await use(endpoint);
+      } catch (error) {
+        if (isEndpointFault(error)) this.faults++;
+        const failure = error instanceof Problem ? error : callFailed(error);
+        if (left <= 1 || !(failure instanceof CallFailed && failure.isUnsent)) throw failure;
+      }
+    }
+  }
+
+  /** Any endpoint that is good; while none is, the first to answer a check. Rejects with what the checks came to. */
+  async #choose(): Promise<Endpoint> {
+    for (const endpoint of this.#endpoints) endpoint.checkWhenRested();
+    const good = this.#endpoints.filter((endpoint) => endpoint.isGood);
+    const chosen = good[Math.floor(this.#options.clock.random() * good.length)];
+    if (chosen !== undefined) {
+      for (const endpoint of this.#endpoints) endpoint.endStreamsIfSilent();
+      return chosen;
+    }
+    try {
+      return await Promise.any(this.#endpoints.map((endpoint) => endpoint.check().then(() => endpoint)));
+    } catch (error) {
+      const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+      throw errors.find((each) => each instanceof Problem) ?? errors[0];
+    }
+  }
+
+  /** One login at a time, shared by all calls; undefined without a user. */
+  #login(): Promise<string | undefined> {
+    const { username, password } = this.#options.settings;
+    if (username === undefined) return Promise.resolve(undefined);
+    if (this.#token !== undefined) return this.#token;
+    const request = { name: username, password: password?.reveal() ?? "" };
+    const sent: Sent = { service: "Auth", method: "authenticate", request, token: undefined };
+    const token = this.#onEndpoint(async (endpoint) => {
+      const response = (await this.#ask(endpoint, sent)) as { readonly token: string };
+      return response.token;
+    });
+    this.#token = token;
+    token.catch(async (error: unknown) => {
+      const isRefused = problemOf("log in", error).code === "registry-refused";
+      // closed meanwhile: no matter
+      if (isRefused) await this.#options.clock.sleep(refusedLoginMs, this.#closed.signal).catch(() => undefined);
+      if (this.#token === token) this.#token = undefined;
+    });
+    return token;
+  }
+
+  /** Read once and used for all endpoints; read anew after a failure. */
+  #readCredentials(): Promise<Credentials | undefined> {
+    if (this.#credentials !== undefined) return this.#credentials;
+    const reading = readCredentials(this.#options.settings);
+    this.#credentials = reading;
+    reading.catch(() => {
+      if (this.#credentials === reading) this.#credentials = undefined;
+    });
+    return reading;
+  }
+}
+
+/** etcd's 64-bit ids come as decimal text; people know them as hex. */
+export function hexId(decimal: string): string {
+  return BigInt(decimal).toString(16);
+}
+
+function mixed(url: string, { known, found }: { readonly known: string; readonly found: string }): Problem {
+  return refused(
+    `use etcd at "${url}"`,
+    `It belongs to cluster ${found}, the other endpoints to cluster ${known}; name endpoints of one cluster only`,
+  );
+}
+
+async function readCredentials(files: RegistrySettings): Promise<Credentials | undefined> {
+  const [ca, cert, key] = await Promise.all([readPem(files.caFile), readPem(files.certFile), readPem(files.keyFile)]);
+  return ca === undefined && cert === undefined && key === undefined ? undefined : { ca, cert, key };
+}
+
+async function readPem(path: string | undefined): Promise<Buffer | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw refused(`read registry certificate file "${path}"`, "Check the path and its rights", error);
+  }
+}
