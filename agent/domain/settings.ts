@@ -64,6 +64,63 @@ export interface RegistrySettings {
   readonly requestTimeoutMs: number;
 }
 
+/** Certificates for TLS to somebody: PEM files. `certFile` and `keyFile` come together. */
+export interface TlsFiles {
+  readonly caFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+}
+
+/** How this machine learns who the first members of its etcd cluster are. */
+export type EtcdDiscovery =
+  | {
+      readonly kind: "static";
+      /** `NAME=URL`, each URL of a member by itself; empty: this machine alone. */
+      readonly initialCluster: readonly string[];
+      readonly token: string;
+      readonly state: "new" | "existing";
+    }
+  | {
+      readonly kind: "v2";
+      /** As its author wrote it: it is the cluster's token, and member ids depend on every character of it. */
+      readonly url: string;
+      readonly username: string | undefined;
+      readonly password: Secret | undefined;
+      readonly tls: TlsFiles;
+    }
+  | {
+      readonly kind: "v3";
+      readonly token: Secret;
+      /** Not empty; all https or all http. */
+      readonly endpoints: readonly string[];
+      readonly username: string | undefined;
+      readonly password: Secret | undefined;
+      readonly tls: TlsFiles;
+    }
+  | {
+      readonly kind: "srv";
+      readonly domain: string;
+      /** Part of the records' names: `_etcd-server-NAME._tcp`. */
+      readonly serviceName: string | undefined;
+      readonly token: string;
+      readonly state: "new" | "existing";
+    };
+
+export interface EtcdSettings {
+  /** `client`: never a member, whatever room there is. */
+  readonly role: "member" | "client";
+  /** Undefined: the host's own name. */
+  readonly name: string | undefined;
+  /** Each with a port and without a path; empty only where a list or DNS can tell, or for a client. */
+  readonly peerUrls: readonly string[];
+  /** Empty: etcd's own default, http://localhost:2379. */
+  readonly clientUrls: readonly string[];
+  readonly dataDirectory: string;
+  readonly discovery: EtcdDiscovery;
+  /** For asking members at their peer URLs. */
+  readonly peerTls: TlsFiles;
+}
+
 export interface SystemdSettings {
   readonly scope: "system" | "user";
   /** `unix:path=` address of systemd's private socket or a bus; undefined: found by scope. */
@@ -79,6 +136,8 @@ export interface Settings {
   /** Undefined: no repository; the agent then keeps what it runs, takes nothing new and cannot lead. */
   readonly git: GitSettings | undefined;
   readonly registry: RegistrySettings;
+  /** Undefined: this machine neither runs an etcd of flotilla's nor looks for one. */
+  readonly etcd: EtcdSettings | undefined;
   readonly systemd: SystemdSettings;
   readonly machineLeaseMs: number;
   readonly engineLeaseMs: number;

@@ -100,3 +100,51 @@ export function readPrefix(text: string, must: string): Read<string> {
   const parts = splitList(value.replaceAll("/", ","));
   return parts.some((part) => part === "." || part === "..") ? { ok: false, must } : { ok: true, value };
 }
+
+/** A discovery URL with all but the beginning of its token replaced: who knows the token can join the cluster. */
+export function redactToken(text: string): string {
+  return text.replace(/([^/\s]{4})[^/\s]*\/*$/, "$1...");
+}
+
+/** Checks the URL of a discovery token. It is kept as it is written: member ids depend on every character of it. */
+export function readDiscoveryUrl(text: string, must: string): Read<string> {
+  const url = /^https?:\/\//.test(text) ? parseUrl(text) : undefined;
+  if (url === undefined || url.host === "" || url.hash !== "") return { ok: false, must };
+  if (url.username !== "" || url.password !== "")
+    return {
+      ok: false,
+      must: "a URL without a password: that belongs into DiscoveryUsername= and DiscoveryPassword= beside it",
+    };
+  return /[^/]/.test(url.pathname) ? { ok: true, value: text } : { ok: false, must };
+}
+
+/**
+ * Checks the URLs of an etcd member: each has a port and no path, as etcd itself wants it, and an address that others
+ * can have a use for. The answer is as it was written, without slashes at the end, each once.
+ */
+export function readMemberUrls(items: readonly string[], must: string): Read<readonly string[]> {
+  const urls: string[] = [];
+  for (const item of items) {
+    const text = item.replace(/\/$/, "");
+    const url = parseUrl(text);
+    if (url === undefined || !/^https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/?#@:[\]]+):[0-9]+$/.test(text))
+      return { ok: false, must };
+    if (/^(0\.0\.0\.0|\[::\])$/.test(url.hostname))
+      return { ok: false, must: `${must}; ${url.hostname} is for listening, and nobody can reach it` };
+    if (!urls.includes(text)) urls.push(text);
+  }
+  return { ok: true, value: urls };
+}
+
+/** Checks `NAME=URL` items of an initial cluster. */
+export function readInitialCluster(items: readonly string[], must: string): Read<readonly string[]> {
+  const entries: string[] = [];
+  for (const item of items) {
+    const [, name = "", text = ""] = /^([^\s=]+)=(.*)$/.exec(item) ?? [];
+    const urls = readMemberUrls([text], must);
+    if (name === "" || !urls.ok) return urls.ok ? { ok: false, must } : urls;
+    const entry = `${name}=${urls.value.join("")}`;
+    if (!entries.includes(entry)) entries.push(entry);
+  }
+  return { ok: true, value: entries };
+}

@@ -1,7 +1,14 @@
 // Choices that are known to be right -> Settings, in milliseconds and with the folders that depend on other settings.
 import { parseMachineId, type MachineId } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
-import type { GitSettings, RegistrySettings, Settings } from "../domain/settings.ts";
+import type {
+  EtcdDiscovery,
+  EtcdSettings,
+  GitSettings,
+  RegistrySettings,
+  Settings,
+  TlsFiles,
+} from "../domain/settings.ts";
 import { title, type Choice } from "./chosen.ts";
 
 export interface Directories {
@@ -48,6 +55,7 @@ export function buildSettings(chosen: Choice, directories: Directories): Setting
     },
     git: chosen.has("Git.URL") ? buildGit(chosen) : undefined,
     registry: buildRegistry(chosen),
+    etcd: chosen.hasSection("Etcd") ? buildEtcd(chosen) : undefined,
     systemd: {
       scope: chosen.text("Systemd.Scope") === "user" ? "user" : "system",
       address: chosen.optional("Systemd.Address"),
@@ -99,5 +107,45 @@ function buildRegistry(chosen: Choice): RegistrySettings {
     certFile: chosen.optional("Registry.CertFile"),
     keyFile: chosen.optional("Registry.KeyFile"),
     requestTimeoutMs: chosen.ms("Registry.RequestTimeout"),
+  };
+}
+
+function buildEtcd(chosen: Choice): EtcdSettings {
+  return {
+    role: chosen.text("Etcd.Role") === "client" ? "client" : "member",
+    name: chosen.optional("Etcd.Name"),
+    peerUrls: chosen.list("Etcd.PeerURLs"),
+    clientUrls: chosen.list("Etcd.ClientURLs"),
+    dataDirectory: chosen.text("Etcd.DataDirectory"),
+    discovery: buildDiscovery(chosen),
+    peerTls: tlsFiles(chosen, "Peer"),
+  };
+}
+
+function buildDiscovery(chosen: Choice): EtcdDiscovery {
+  const service = {
+    username: chosen.optional("Etcd.DiscoveryUsername"),
+    password: chosen.secret("Etcd.DiscoveryPassword"),
+    tls: tlsFiles(chosen, "Discovery"),
+  };
+  const url = chosen.optional("Etcd.Discovery");
+  if (url !== undefined) return { kind: "v2", url, ...service };
+  const token = chosen.secret("Etcd.DiscoveryToken");
+  if (token !== undefined) return { kind: "v3", token, endpoints: chosen.list("Etcd.DiscoveryEndpoints"), ...service };
+  const cluster = {
+    token: chosen.text("Etcd.InitialClusterToken"),
+    state: chosen.text("Etcd.InitialClusterState") === "existing" ? ("existing" as const) : ("new" as const),
+  };
+  const domain = chosen.optional("Etcd.DiscoverySRV");
+  return domain === undefined
+    ? { kind: "static", initialCluster: chosen.list("Etcd.InitialCluster"), ...cluster }
+    : { kind: "srv", domain, serviceName: chosen.optional("Etcd.DiscoverySRVName"), ...cluster };
+}
+
+function tlsFiles(chosen: Choice, whose: "Discovery" | "Peer"): TlsFiles {
+  return {
+    caFile: chosen.optional(`Etcd.${whose}CAFile`),
+    certFile: chosen.optional(`Etcd.${whose}CertFile`),
+    keyFile: chosen.optional(`Etcd.${whose}KeyFile`),
   };
 }

@@ -1,7 +1,7 @@
 // What was chosen, by type, with the schema's defaults for what nobody chose. For the other files of settings/ only.
 import { Secret } from "../domain/settings.ts";
 import type { Choices, Chosen } from "./layers.ts";
-import { findOption } from "./options.ts";
+import { findOption, type SectionName } from "./options.ts";
 
 /** Reads one option by its name; a name that has neither a value nor a default throws, because the table is wrong then. */
 export class Choice {
@@ -17,6 +17,11 @@ export class Choice {
 
   has(name: string): boolean {
     return this.#choices.has(name);
+  }
+
+  /** Whether anything of this section was set. */
+  hasSection(section: SectionName): boolean {
+    return [...this.#choices.keys()].some((name) => findOption(name)?.section === section);
   }
 
   #value(name: string): unknown {

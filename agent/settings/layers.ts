@@ -4,12 +4,16 @@ import { Problem, type Place } from "../domain/problem.ts";
 import {
   readAddress,
   readBranch,
+  readDiscoveryUrl,
   readEndpoints,
   readFolder,
   readGitUrl,
+  readInitialCluster,
+  readMemberUrls,
   readPrefix,
   readSchedule,
   redact,
+  redactToken,
 } from "./addresses.ts";
 import { findOption, type Option } from "./options.ts";
 import { readValue, shorten, type Read, type Value } from "./values.ts";
@@ -44,7 +48,8 @@ export type Choices = ReadonlyMap<string, Chosen>;
 
 /** The problem of a value that cannot be taken. Shows no secret, neither of a secret option nor in a URL. */
 export function refuseValue({ option, text, origin }: Assignment, must: string): Problem {
-  const shown = option.kind === "secret" ? "(secret)" : shorten(redact(text));
+  const plain = option.name === "Etcd.Discovery" ? redactToken(redact(text)) : redact(text);
+  const shown = option.kind === "secret" ? "(secret)" : shorten(plain);
   const quoted = /^(["']).*\1$/.test(text) ? ", and it is written without quotes" : "";
   return new Problem("setting-value", `Cannot accept ${origin.label}=${shown}`, {
     hint: `It must be ${must}${quoted}`,
@@ -60,7 +65,13 @@ function read(option: Option, text: string): Read<Value> {
   }
   if (option.name === "Machine.Id") return readValue(option, text.replaceAll("-", "").toLowerCase());
   const general = readValue(option, text);
-  if (!general.ok) return general;
+  return general.ok ? refine(option, general.value) : general;
+}
+
+/** What an option's name asks beyond its kind. A list is looked at again whenever a line adds to it. */
+function refine(option: Option, value: Value): Read<Value> {
+  const text = typeof value === "string" ? value : "";
+  const items = Array.isArray(value) ? value.map(String) : [];
   switch (option.name) {
     case "Git.URL":
       return readGitUrl(text, option.must);
@@ -73,9 +84,17 @@ function read(option: Option, text: string): Read<Value> {
     case "Machine.PublicIP":
       return readAddress(text, option.must);
     case "Registry.Endpoints":
-      return readEndpoints(general.value as readonly string[], option.must);
+    case "Etcd.DiscoveryEndpoints":
+      return readEndpoints(items, option.must);
+    case "Etcd.PeerURLs":
+    case "Etcd.ClientURLs":
+      return readMemberUrls(items, option.must);
+    case "Etcd.InitialCluster":
+      return readInitialCluster(items, option.must);
+    case "Etcd.Discovery":
+      return readDiscoveryUrl(text, option.must);
     default:
-      return general;
+      return { ok: true, value };
   }
 }
 
@@ -101,8 +120,11 @@ function withinLayer(assignments: readonly Assignment[], problems: Problem[]): C
 
 /** A further line of a list or map adds to it; of anything else it takes the place of the one before. */
 function join(option: Option, before: Value, next: Value): Read<Value> {
-  if (option.kind === "list")
-    return readEndpoints([...(before as readonly string[]), ...(next as readonly string[])], option.must);
+  if (option.kind === "list") {
+    const all = [...(before as readonly string[]), ...(next as readonly string[])];
+    const most = option.schema.maxItems ?? Infinity;
+    return all.length > most ? { ok: false, must: `at most ${most} items` } : refine(option, all);
+  }
   if (option.kind !== "map") return { ok: true, value: next };
   const known = before as Readonly<Record<string, string>>;
   for (const [key, value] of Object.entries(next))

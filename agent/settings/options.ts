@@ -40,13 +40,14 @@ export interface Option {
   readonly schema: ValueSchema;
 }
 
-export const sectionNames = ["Machine", "Git", "Registry", "Systemd", "Agent"] as const;
+export const sectionNames = ["Machine", "Git", "Registry", "Etcd", "Systemd", "Agent"] as const;
 export type SectionName = (typeof sectionNames)[number];
 
 type Row = readonly [key: string, kind: Kind, must: string];
 
 const absolutePath = "an absolute path";
 const yesOrNo = "yes or no";
+const peerUrls = "URLs with a port that the other members can reach, such as http://10.0.0.1:2380";
 const oneLineSecret = "one line of at most 4096 bytes";
 
 const rows: Readonly<Record<SectionName, readonly Row[]>> = {
@@ -83,6 +84,30 @@ const rows: Readonly<Record<SectionName, readonly Row[]>> = {
     ["CertFile", "path", absolutePath],
     ["KeyFile", "path", absolutePath],
     ["RequestTimeout", "duration", "a time span"],
+  ],
+  Etcd: [
+    ["Role", "choice", "member or client"],
+    ["Name", "text", "a name of at most 255 characters, without blanks and without any of , ="],
+    ["PeerURLs", "list", peerUrls],
+    ["ClientURLs", "list", "URLs with a port that other machines can reach, such as http://10.0.0.1:2379"],
+    ["DataDirectory", "path", absolutePath],
+    ["Discovery", "text", "an http:// or https:// URL whose path ends in the token"],
+    ["DiscoveryToken", "secret", oneLineSecret],
+    ["DiscoveryEndpoints", "list", "URLs such as https://10.0.0.1:2379, all https or all http"],
+    ["DiscoveryUsername", "text", "a user name without a colon"],
+    ["DiscoveryPassword", "secret", oneLineSecret],
+    ["DiscoveryPasswordFile", "secret-file", absolutePath],
+    ["DiscoveryCAFile", "path", absolutePath],
+    ["DiscoveryCertFile", "path", absolutePath],
+    ["DiscoveryKeyFile", "path", absolutePath],
+    ["DiscoverySRV", "text", "a domain name"],
+    ["DiscoverySRVName", "text", "letters, digits and hyphens"],
+    ["InitialCluster", "list", "NAME=URL,NAME=URL with a port in each URL"],
+    ["InitialClusterToken", "text", "a word of at most 2048 characters, without blanks"],
+    ["InitialClusterState", "choice", "new or existing"],
+    ["PeerCAFile", "path", absolutePath],
+    ["PeerCertFile", "path", absolutePath],
+    ["PeerKeyFile", "path", absolutePath],
   ],
   Systemd: [
     ["Scope", "choice", "system or user"],

@@ -2,6 +2,7 @@
 import { Problem } from "../domain/problem.ts";
 import { transportOf } from "./addresses.ts";
 import { title, type Choice } from "./chosen.ts";
+import { etcdConflicts, etcdIdle, etcdPairs } from "./etcd-rules.ts";
 import { options } from "./options.ts";
 import { formatDuration } from "./values.ts";
 
@@ -23,6 +24,11 @@ export function acrossOptions(chosen: Choice): readonly Problem[] {
   needs("Registry.Password", "Registry.Username");
   needs("Registry.Username", "Registry.Password");
   needs("Git.Password", "Git.Username");
+  for (const [one, other] of etcdPairs) {
+    needs(one, other);
+    needs(other, one);
+  }
+  problems.push(...etcdConflicts(chosen));
   const token = chosen.chosen("Git.Token");
   const password = chosen.chosen("Git.Password");
   if (token !== undefined && password !== undefined)
@@ -72,6 +78,14 @@ export function withoutEffect(chosen: Choice): readonly Problem[] {
     if (transport !== "https") idle(["Git.CAFile"], "The repository is not reached by https");
     if (transport === "ssh" || transport === "local") idle(web, "The repository is not reached by https or http");
   }
+  const discovery = chosen.optional("Etcd.Discovery") ?? chosen.list("Etcd.DiscoveryEndpoints")[0];
+  if (discovery?.startsWith("http:") === true && chosen.has("Etcd.DiscoveryPassword"))
+    warnings.push(
+      new Problem("secret-in-clear", "Cannot hide the discovery password: http sends it in the clear", {
+        hint: "Take https:// URLs",
+        at: chosen.chosen("Etcd.DiscoveryPassword")?.origin.at,
+      }),
+    );
   if (transport === "http" && (chosen.has("Git.Token") || chosen.has("Git.Password")))
     warnings.push(
       new Problem("secret-in-clear", "Cannot hide the git password: http sends it in the clear", {
@@ -83,7 +97,9 @@ export function withoutEffect(chosen: Choice): readonly Problem[] {
   const encrypted = endpoints[0]?.startsWith("https://") === true;
   if (endpoints.length > 0 && !encrypted)
     idle(["Registry.CAFile", "Registry.CertFile", "Registry.KeyFile"], "The endpoints are http, not https");
-  if (endpoints.length === 0)
+  for (const { names, hint } of etcdIdle(chosen)) idle(names, hint);
+  // With [Etcd] the endpoints are found, and the rest of [Registry] is about them
+  if (endpoints.length === 0 && !chosen.hasSection("Etcd"))
     idle(
       options
         .filter(({ section, kind }) => section === "Registry" && kind !== "secret-file")

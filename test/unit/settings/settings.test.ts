@@ -60,6 +60,7 @@ suite("settings", () => {
         keyFile: undefined,
         requestTimeoutMs: 2000,
       },
+      etcd: undefined,
       systemd: { scope: "system", address: undefined, unitDirectory: undefined, concurrency: 64 },
       machineLeaseMs: 10_000,
       engineLeaseMs: 5000,
@@ -167,7 +168,7 @@ suite("settings", () => {
       name: "unknown section, once",
       conf: "[Daemon]\nURL=x\nBranch=y\n",
       says: [
-        "flotilla.conf:2: Cannot understand section [Daemon] (There are [Machine] [Git] [Registry] [Systemd] [Agent])",
+        "flotilla.conf:2: Cannot understand section [Daemon] (There are [Machine] [Git] [Registry] [Etcd] [Systemd] [Agent])",
       ],
     },
     {
@@ -236,7 +237,7 @@ suite("settings", () => {
       conf: "[Git]\nURL=\u001b[2Jx\n[X\u202ey]\na=b\n",
       says: [
         "flotilla.conf:2: Cannot accept [Git] URL=?[2Jx (It must be https://, http://, ssh://, file://, user@host:path or an absolute path)",
-        "flotilla.conf:4: Cannot understand section [X?y] (There are [Machine] [Git] [Registry] [Systemd] [Agent])",
+        "flotilla.conf:4: Cannot understand section [X?y] (There are [Machine] [Git] [Registry] [Etcd] [Systemd] [Agent])",
       ],
     },
     {
