@@ -1,17 +1,19 @@
 // agent/ -> dist/: plain ES modules, split so that a command loads only what it uses. Packages stay in node_modules.
 // Does nothing when dist/ is up to date, so that a playground that runs from it is not pulled away.
-import { createHash } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { digest } from "./stamp.mjs";
 
 process.chdir(new URL("..", import.meta.url).pathname);
 const stamp = "dist/.stamp";
-const wanted = digest(["agent", "schemas", ".ci/build.mjs", "package.json", "package-lock.json"]);
+const wanted = digest(["agent", "schemas", ".ci/build.mjs", ".ci/stamp.mjs", "package.json", "package-lock.json"]);
 if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) process.exit(0);
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));
-rmSync("dist", { recursive: true, force: true });
+// Only what was made here before: the release has its own
+const old = existsSync("dist") ? readdirSync("dist").filter((name) => /\.js(\.map)?$/.test(name)) : [];
+for (const name of old) rmSync(join("dist", name));
 await build({
   entryPoints: { main: "agent/main.ts", "git-worker": "agent/adapters/git/worker.ts" },
   outdir: "dist",
@@ -27,19 +29,3 @@ await build({
 });
 chmodSync("dist/main.js", 0o755);
 writeFileSync(stamp, wanted);
-
-function digest(paths) {
-  const hash = createHash("sha256");
-  for (const path of paths.flatMap(files).sort()) hash.update(`${path}\0`).update(readFileSync(path)).update("\0");
-  return hash.digest("hex");
-}
-
-function files(path) {
-  if (!existsSync(path)) return [];
-  try {
-    return readdirSync(path, { withFileTypes: true }).flatMap((entry) => files(join(path, entry.name)));
-  } catch (error) {
-    if (error.code === "ENOTDIR") return [path];
-    throw error;
-  }
-}
