@@ -171,6 +171,8 @@ export type StepResult =
 export interface BootRecord {
   /** Of the last run. */
   readonly instanceId: string;
+  /** Of the last run: a copied disk has a record, and is another machine all the same. */
+  readonly machineId: string;
   /** Of the last run. */
   readonly bootId: string;
   /** By step id. */

@@ -1,54 +1,27 @@
 // A fleet.conf as it is -> the same settings in flotilla's words, so that a machine of a fleet cluster needs no new file.
 // What has no meaning here is said as a warning. The one importer of ini.
 import { parse } from "ini";
+import { fleetEndpoints, fleetOptions, meaninglessFleetOptions, type FleetForm } from "../domain/fleet-options.ts";
 import { Problem } from "../domain/problem.ts";
 import { suggest } from "../text/suggest.ts";
 import type { Assignment, Layer } from "./layers.ts";
 import { findOption } from "./options.ts";
 import { parseBoolean, shorten, splitList } from "./values.ts";
 
-/** What becomes of an option of fleet's: the option here and its value, or undefined when the value is none. */
-interface Translation {
-  readonly to: string;
+/** What a form's value becomes in flotilla.conf, or undefined when it is none; and what it must be. */
+interface Reading {
   readonly text: (value: string) => string | undefined;
   readonly must: string;
 }
 
-const asIs = (to: string): Translation => ({ to, text: (value) => value, must: "text" });
-
-/** fleet wrote lists as `["a","b"]` or `a,b`. */
-const list = (value: string): string => splitList(value.replace(/[[\]"]/g, "")).join(",");
-
-const translations: Readonly<Record<string, Translation>> = {
-  etcd_servers: { to: "Registry.Endpoints", text: list, must: "a list of URLs" },
-  etcd_username: asIs("Registry.Username"),
-  etcd_password: asIs("Registry.Password"),
-  etcd_cafile: asIs("Registry.CAFile"),
-  etcd_certfile: asIs("Registry.CertFile"),
-  etcd_keyfile: asIs("Registry.KeyFile"),
-  etcd_request_timeout: asIs("Registry.RequestTimeout"),
-  public_ip: asIs("Machine.PublicIP"),
-  metadata: { to: "Machine.Metadata", text: lastOfEachKey, must: "key=value,key=value" },
-  agent_ttl: asIs("Agent.MachineLease"),
-  disable_engine: { to: "Machine.MayLead", text: (value) => worded(value, "no", "yes"), must: "true or false" },
-  systemd_user: { to: "Systemd.Scope", text: (value) => worded(value, "user", "system"), must: "true or false" },
-  verbosity: { to: "Agent.LogLevel", text: verbosity, must: "a whole number" },
+const readings: Readonly<Record<FleetForm, Reading>> = {
+  text: { text: (value) => value, must: "text" },
+  list: { text: (value) => splitList(value.replace(/[[\]"]/g, "")).join(","), must: "a list of URLs" },
+  metadata: { text: lastOfEachKey, must: "key=value,key=value" },
+  reversed: { text: (value) => worded(value, "no", "yes"), must: "true or false" },
+  "user-scope": { text: (value) => worded(value, "user", "system"), must: "true or false" },
+  verbosity: { text: verbosity, must: "a whole number" },
 };
-
-/** Options of fleet's that say nothing here, and why. */
-const meaningless: Readonly<Record<string, string>> = {
-  etcd_key_prefix: "fleet's keys are not flotilla's; set [Registry] Prefix= in flotilla.conf for a prefix of its own",
-  engine_reconcile_interval: "The engine works when something changes, not at intervals",
-  units_directory: "Unit files lie below [Agent] RunDirectory=",
-  token_limit: "flotilla answers in one piece",
-  enable_grpc: "flotilla has no such mode",
-  disable_watches: "flotilla always watches, and compares with a fresh snapshot besides",
-  verify_units: "fleet itself ignored it",
-  authorized_keys_file: "fleet itself ignored it",
-};
-
-/** What fleet took when etcd_servers was left out. */
-const fleetEndpoints = "http://127.0.0.1:2379";
 
 function worded(value: string, yes: string, no: string): string | undefined {
   const flag = parseBoolean(value);
@@ -71,7 +44,7 @@ export function fleetConfLayer({ file, text }: { readonly file: string; readonly
   const assignments: Assignment[] = [];
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
-  const names = [...Object.keys(translations), ...Object.keys(meaningless)];
+  const names = [...Object.keys(fleetOptions), ...Object.keys(meaninglessFleetOptions)];
   for (const [name, found] of Object.entries(parse(text))) {
     const line = lineOf(text, name);
     const at = { file, line };
@@ -85,12 +58,14 @@ export function fleetConfLayer({ file, text }: { readonly file: string; readonly
       continue;
     }
     const value = String(found).trim();
-    const translation = Object.hasOwn(translations, name) ? translations[name] : undefined;
+    const translation = Object.hasOwn(fleetOptions, name) ? fleetOptions[name] : undefined;
     if (translation === undefined) {
       warnings.push(ignored(name, { at, names }));
       continue;
     }
-    const secret = findOption(translation.to)?.kind === "secret";
+    const option = findOption(`${translation.section}.${translation.key}`);
+    if (option === undefined) throw new Error(`fleet's ${name} leads to no option`);
+    const reading = readings[translation.form];
     const whole = text.split("\n")[line - 1] ?? "";
     if (isCut(whole)) {
       problems.push(
@@ -101,15 +76,17 @@ export function fleetConfLayer({ file, text }: { readonly file: string; readonly
       );
       continue;
     }
-    const option = findOption(translation.to);
-    const words = translation.text(value);
-    if (option === undefined) throw new Error(`fleet's ${name} leads to no option`);
+    const words = reading.text(value);
     if (words === undefined)
       problems.push(
-        new Problem("setting-value", `Cannot accept ${name}=${secret ? "(secret)" : shorten(value)}`, {
-          hint: `It must be ${translation.must}`,
-          at,
-        }),
+        new Problem(
+          "setting-value",
+          `Cannot accept ${name}=${option.kind === "secret" ? "(secret)" : shorten(value)}`,
+          {
+            hint: `It must be ${reading.must}`,
+            at,
+          },
+        ),
       );
     else assignments.push({ option, text: words, origin: { label: name, at } });
   }
@@ -131,7 +108,7 @@ function ignored(
   name: string,
   { at, names }: { at: { file: string; line: number }; names: readonly string[] },
 ): Problem {
-  const why = Object.hasOwn(meaningless, name) ? meaningless[name] : undefined;
+  const why = Object.hasOwn(meaninglessFleetOptions, name) ? meaninglessFleetOptions[name] : undefined;
   const near = why === undefined ? suggest(name, names) : undefined;
   return new Problem("fleet-conf-ignored", `Cannot use ${shorten(name)}; it is ignored`, {
     hint: why ?? (near === undefined ? "fleet had no option of this name" : `Did you mean ${near}`),
