@@ -35,6 +35,7 @@ export function createTools(own: ProcessParts): Tools {
     signal: endSignal(),
     apiClient: async (socket) => createApiClient(socket),
     workingCopy: async () => (await import("./adapters/working-copy.ts")).createWorkingCopy(),
+    discovery: async () => (await import("./wire-discovery.ts")).createDiscoveryTools(tools),
     runAgent: async (request, signal) => runAgent(tools, request, signal),
     runPlayground: async (request, signal) => runPlayground({ tools, own }, request, signal),
   };

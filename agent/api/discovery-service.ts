@@ -9,7 +9,7 @@ import {
   emptyService,
   expireTokens,
 } from "../discovery/service.ts";
-import { Problem, explainError } from "../domain/problem.ts";
+import { explainError } from "../domain/problem.ts";
 import type { ApiHandler } from "../ports/api-server.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Disk } from "../ports/disk.ts";
@@ -223,7 +223,7 @@ function waitingOf({ searchParams }: URL, next: number): { readonly from: number
 async function bodyValue(request: Request): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of request.body ?? []) {
+  for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
     bytes += chunk.length;
     if (bytes > maxBodyBytes) return undefined;
     chunks.push(chunk);
@@ -241,7 +241,9 @@ function described(ask: ServiceAsk): Readonly<Record<string, string>> {
       return { what: "member registered", token, id: ask.id, member: ask.value };
     case "forget":
       return { what: "token removed", token };
-    default:
-      throw new Problem("internal", `Nothing changes by asking for ${ask.kind}`);
+    case "size":
+    case "list":
+    case "entry":
+      throw new Error(`Nothing changes by asking for ${ask.kind}`);
   }
 }

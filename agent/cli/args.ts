@@ -2,9 +2,13 @@
 // commands themselves know no parser. Nothing here touches the process.
 import { CommanderError, Command as Parser } from "commander";
 import { Problem } from "../domain/problem.ts";
+import { suggest } from "../text/suggest.ts";
 import { cat } from "./cat.ts";
+import { usageProblem } from "./checked.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { completionCommand } from "./completion.ts";
+import { discoveryNew } from "./discovery-new.ts";
+import { discoveryServe } from "./discovery-serve.ts";
 import { exitCodes, exitMeanings } from "./exit-codes.ts";
 import { listMachines } from "./list-machines.ts";
 import { listUnitFiles } from "./list-unit-files.ts";
@@ -47,7 +51,7 @@ async function parseAndRun(argv: readonly string[], tools: Tools): Promise<numbe
     say: (text) => (said += text),
     choose: (command, given) => (chosen = { command, given }),
   });
-  const words = completeCommand(argv, [...commands.map(({ name }) => name), "help"]);
+  const words = completeCommand(argv, [...new Set(commands.map(({ name }) => firstWord(name))), "help"]);
   try {
     parser.parse([...words], { from: "user" });
   } catch (error) {
@@ -62,13 +66,18 @@ async function parseAndRun(argv: readonly string[], tools: Tools): Promise<numbe
 /** Everything that can be typed, for what is made of it: the manual, the completions of shells. */
 export async function describeProgram(version: string): Promise<Program> {
   const commands = commandsWith(await fullAgentCommand());
-  return { summary: programSummary, version, options: [socketOption, versionOption, helpOption], commands };
+  const options = [socketOption, versionOption, helpOption];
+  return { summary: programSummary, version, options, commands, groups: groupSummaries };
 }
 
 /** In the order of the help. */
 function commandsWith(agent: Command): readonly Command[] {
   const completion = completionCommand(describeProgram);
-  return [listMachines, listUnits, listUnitFiles, status, cat, sync, verify, agent, playground, completion, version];
+  return [
+    ...[listMachines, listUnits, listUnitFiles, status, cat, sync, verify, agent],
+    ...[discoveryServe, discoveryNew],
+    ...[playground, completion, version],
+  ];
 }
 
 /** The table of settings is loaded only for the command that has a flag for each. */
@@ -109,8 +118,16 @@ function buildParser(commands: readonly Command[], choosing: Choosing): Parser {
   return parser;
 }
 
-function addCommand(parser: Parser, command: Command, { tools, choose }: Choosing): void {
-  const own = parser.command(command.name).summary(command.summary).description(`${command.summary}.`);
+/** Commands of two words stand below their first one; a first word that is no command of its own only leads to them. */
+function addCommand(parser: Parser, command: Command, choosing: Choosing): void {
+  const { tools, choose } = choosing;
+  const [word = "", verb] = command.name.split(" ");
+  const group = verb === undefined ? parser : (found(parser, word) ?? addGroup(parser, word, choosing));
+  const own = group
+    .command(verb ?? word)
+    .summary(command.summary)
+    .description(`${command.summary}.`)
+    .helpCommand(false);
   for (const argument of command.args) own.argument(argumentText(argument), argument.means);
   for (const { flags, means } of command.options) own.option(valued(flags), means);
   own.addHelpText("after", moreHelp(command)).action(() => {
@@ -129,6 +146,31 @@ function addCommand(parser: Parser, command: Command, { tools, choose }: Choosin
       socketFlag: socket,
     });
   });
+}
+
+function found(parser: Parser, word: string): Parser | undefined {
+  return parser.commands.find((each) => each.name() === word);
+}
+
+/** What the commands below one word are for. */
+const groupSummaries: Readonly<Record<string, string>> = {
+  discovery: "Bring the machines of a new etcd together",
+};
+
+function addGroup(parser: Parser, word: string, { choose }: Choosing): Parser {
+  const group = parser.command(word).helpCommand(false);
+  const summary = groupSummaries[word] ?? "";
+  group.summary(summary).description(`${summary}.`).usage("COMMAND [options]");
+  group.argument("[COMMAND]", "what to do").action((given: string | undefined) => {
+    const verbs = group.commands.map((each) => each.name());
+    const what = given === undefined ? `what "${word}" is to do` : `"${word} ${given}"`;
+    const near = given === undefined ? undefined : suggest(given, verbs);
+    const hint = near === undefined ? `It is one of: ${verbs.join(", ")}` : `Did you mean ${word} ${near}?`;
+    const nothing = { name: word, summary, args: [], options: [], examples: [] };
+    const refuse = async (): Promise<number> => Promise.reject(usageProblem(`Cannot tell ${what}`, hint));
+    choose({ ...nothing, run: refuse }, { args: [], options: {}, socket: usualSocket, socketFlag: undefined });
+  });
+  return group;
 }
 
 /** As the parser wants it: `--fields <LIST>`. */
@@ -178,6 +220,10 @@ function usageError(error: CommanderError): Problem {
   return new Problem("usage", `Cannot read the command line: ${text.replace(/\.$/, "")}`, {
     hint: near === undefined ? "flotilla --help, or flotilla COMMAND --help" : `Did you mean ${near}?`,
   });
+}
+
+function firstWord(name: string): string {
+  return name.split(" ")[0] ?? name;
 }
 
 function name(long: string | undefined): string {

@@ -19,6 +19,8 @@ export interface Program {
   /** Options that stand before or behind every command. */
   readonly options: readonly Option[];
   readonly commands: readonly Command[];
+  /** What the first words of commands of two words are for, where they are no commands of their own. */
+  readonly groups: Readonly<Record<string, string>>;
 }
 
 export function flagOf({ flags, means }: Option): Flag {

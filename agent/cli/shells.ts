@@ -4,7 +4,7 @@ import type { Argument, Command } from "./command.ts";
 import { type Flag, type Program, flagOf, isPath } from "./shape.ts";
 
 export function completionScript(shell: "bash" | "zsh" | "fish", program: Program): string {
-  const table = [...program.commands.map(lineOf), helpLine(program)];
+  const table = [...grouped(program), helpLine(program)];
   const shared = program.options.map(flagOf);
   switch (shell) {
     case "bash":
@@ -28,8 +28,31 @@ function lineOf({ name, summary, args, options }: Command): Line {
   return { name, summary, args, flags: options.map(flagOf) };
 }
 
+/** Commands of two words (`discovery serve`), and before them their first word with the second ones to choose from. */
+function grouped({ commands, groups }: Program): readonly Line[] {
+  const lines = commands.map(lineOf);
+  const firsts = [...new Set(lines.map(({ name }) => firstWord(name)))];
+  return firsts.flatMap((first) => {
+    const below = lines.filter(({ name }) => name.startsWith(`${first} `));
+    const own = lines.find(({ name }) => name === first);
+    if (below.length === 0) return own ?? [];
+    const words = below.map(({ name }) => name.slice(first.length + 1));
+    const verb: Argument = { name: "COMMAND", means: "what to do", takes: "one-or-none", words };
+    const line = own ?? { name: first, summary: groups[first] ?? "", args: [], flags: [] };
+    return [{ ...line, args: [verb, ...line.args] }, ...below];
+  });
+}
+
+function firstWord(name: string): string {
+  return name.split(" ")[0] ?? name;
+}
+
+function isSecond({ name }: Line): boolean {
+  return name.includes(" ");
+}
+
 function helpLine({ commands }: Program): Line {
-  const words = commands.map(({ name }) => name);
+  const words = [...new Set(commands.map(({ name }) => firstWord(name)))];
   const command: Argument = { name: "COMMAND", means: "a command", takes: "one-or-none", words };
   return { name: "help", summary: "Print the help of a command", args: [command], flags: [] };
 }
@@ -43,7 +66,10 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-function bash(table: readonly Line[], shared: readonly Flag[]): string {
+function bash(lines: readonly Line[], shared: readonly Flag[]): string {
+  // one word in the patterns of the script: "discovery+serve"
+  const table = lines.map((line) => ({ ...line, name: line.name.replace(" ", "+") }));
+  const seconds = lines.flatMap((line, at) => (isSecond(line) ? [table[at]?.name ?? ""] : []));
   const valued = (flags: readonly Flag[], command: string) =>
     flags.flatMap((flag) =>
       flag.value === undefined
@@ -86,6 +112,8 @@ _flotilla() {
       kind=$(_flotilla_value "$command" "$word")
     elif [[ -z $command ]]; then
       command=$word
+    elif [[ $count == 0 && " ${seconds.join(" ")} " == *" $command+$word "* ]]; then
+      command=$command+$word
     else
       count=$((count + 1))
     fi
@@ -96,7 +124,12 @@ _flotilla() {
   if [[ -z $kind && $cur == -* ]]; then
     words=$(_flotilla_options "$command")
   elif [[ -z $kind && -z $command ]]; then
-    words=${quoted(table.map(({ name }) => name).join(" "))}
+    words=${quoted(
+      lines
+        .filter((line) => !isSecond(line))
+        .map(({ name }) => name)
+        .join(" "),
+    )}
   elif [[ -z $kind ]]; then
     case "$command:$count" in
 ${words.join("\n")}
@@ -122,10 +155,23 @@ function isForEach({ long }: Flag): boolean {
 
 function zsh(table: readonly Line[], shared: readonly Flag[]): string {
   const described = ({ name, summary }: Line) => `        ${quoted(`${name.replaceAll(":", "\\:")}:${summary}`)}`;
-  const branch = ({ name, args, flags }: Line) => {
-    const specs = [...[...flags, ...shared.filter(isForEach)].map(zshFlag), ...args.map(zshArgument)];
-    return `        ${name})\n          _arguments -s \\\n${specs.map((each) => `            ${each}`).join(" \\\n")}\n          ;;`;
-  };
+  const specs = ({ args, flags }: Line) =>
+    [...[...flags, ...shared.filter(isForEach)].map(zshFlag), ...args.map(zshArgument)]
+      .map((each) => `            ${each}`)
+      .join(" \\\n");
+  const branch = (line: Line) =>
+    `        ${quoted(line.name)})\n          _arguments -s \\\n${specs(line)}\n          ;;`;
+  const seconds = table.filter(isSecond).map(({ name }) => quoted(name));
+  // the command's second word is taken as part of its name
+  const join =
+    seconds.length === 0
+      ? ""
+      : `      case "$words[1] $words[2]" in
+        ${seconds.join("|")})
+          (( CURRENT > 2 )) && { words=("$words[1] $words[2]" "\${(@)words[3,-1]}"); (( CURRENT-- )) }
+          ;;
+      esac
+`;
   return `#compdef flotilla
 # Completion of flotilla's commands and options in zsh; made by "flotilla completion zsh".
 _flotilla() {
@@ -139,12 +185,15 @@ ${shared.map((flag) => `    ${zshFlag(flag)} \\`).join("\n")}
   case $state in
     command)
       commands=(
-${table.map(described).join("\n")}
+${table
+  .filter((line) => !isSecond(line))
+  .map(described)
+  .join("\n")}
       )
       _describe -t commands command commands
       ;;
     rest)
-      case $words[1] in
+${join}      case $words[1] in
 ${table.map(branch).join("\n")}
       esac
       ;;
@@ -189,7 +238,9 @@ function fish(table: readonly Line[], shared: readonly Flag[]): string {
   const lines = table.flatMap(({ name, summary, args, flags }) => {
     const when = ` -n ${fishQuoted(`__flotilla_command_is ${name}`)}`;
     return [
-      `complete -c flotilla -n __flotilla_needs_command -a ${name} -d ${fishQuoted(summary)}`,
+      ...(name.includes(" ")
+        ? []
+        : [`complete -c flotilla -n __flotilla_needs_command -a ${name} -d ${fishQuoted(summary)}`]),
       ...flags.map((flag) => flagLine(when, flag)),
       ...args.flatMap((argument) => {
         if (argument.words === undefined) return isPath(argument.name) ? [`complete -c flotilla${when} -F`] : [];
@@ -218,7 +269,11 @@ function __flotilla_needs_command
 end
 
 function __flotilla_command_is
-    test "$(__flotilla_words | head -n 1)" = $argv[1]
+    set -l words (__flotilla_words)
+    test (count $words) -ge (count $argv); or return 1
+    for at in (seq (count $argv))
+        test "$words[$at]" = "$argv[$at]"; or return 1
+    end
 end
 
 function __flotilla_has

@@ -37,6 +37,31 @@ export type PlaygroundRequest =
     }
   | { readonly kind: "kill" | "start"; readonly machine: string };
 
+/** A discovery service, as `flotilla discovery serve` was asked for it. */
+export interface ServeRequest {
+  readonly host: string;
+  readonly port: number;
+  /** Where tokens are kept: absolute. */
+  readonly directory: string;
+  /** How machines reach it, without a slash at its end; undefined: as each asker called it. */
+  readonly publicUrl: string | undefined;
+  /** PEM files; both or neither. */
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  /** How long a token is kept after its cluster has formed. */
+  readonly keepFormedMs: number;
+}
+
+export interface DiscoveryTools {
+  /** Serves until the signal; `listening` is called with the port when machines can come. Rejects when it cannot start. */
+  serve(request: ServeRequest, listening: (port: number) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** The URL of a new token from the service at this URL. */
+  newToken(
+    at: { readonly url: string; readonly size: number; readonly caFile: string | undefined },
+    signal: AbortSignal,
+  ): Promise<string>;
+}
+
 export interface Tools {
   readonly version: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -48,6 +73,7 @@ export interface Tools {
   /** Cheap: connects only when asked something. */
   apiClient(socket: string): Promise<ApiClient>;
   workingCopy(): Promise<WorkingCopy>;
+  discovery(): Promise<DiscoveryTools>;
   /** Runs until `signal`; resolves when everything is closed. Rejects with a Problem when it cannot start. */
   runAgent(request: AgentRequest, signal: AbortSignal): Promise<void>;
   /** Prints its own progress on the outputs. Resolves with the exit code; rejects with a Problem that says what is missing. */

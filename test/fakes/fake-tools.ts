@@ -51,6 +51,7 @@ export function fakeTools(more: Partial<Tools> & { readonly stdout?: FakeOutput 
     signal: over.signal,
     apiClient: async (socket) => createApiClient(socket),
     workingCopy: () => Promise.reject(new Error("This test has no working copy")),
+    discovery: () => Promise.reject(new Error("This test has no discovery")),
     runAgent: async (request) => {
       agents.push(request);
     },

@@ -51,6 +51,12 @@ const wrong: readonly (readonly [string, RegExp])[] = [
   ["agent --git-password secret", /unknown option/],
   ["agent extra", /too many arguments/],
   ["stauts", /Did you mean status\?/],
+  ["discovery", /It is one of: .*serve/],
+  ["discovery srve", /Did you mean discovery serve\?/],
+  ["discovery new --size 0", /It is 1 to 9/],
+  ["discovery new --at http://x/y", /It is the URL of a discovery service/],
+  ["discovery serve --listen 1:2:3", /It is an address and a port/],
+  ["discovery serve --cert-file x", /--key-file/],
   ["s", /status or sync/],
   ["--sock /x list-units", /Did you mean --socket\?/],
 ];

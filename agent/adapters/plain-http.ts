@@ -1,0 +1,81 @@
+// One HTTP request to a service of the cluster's own (discovery, etcd's peers): directly, without proxies and redirects,
+// bounded in time and size. What the answer means is for the caller.
+import { type IncomingHttpHeaders, type IncomingMessage, request as requestPlain } from "node:http";
+import { request as requestSecure } from "node:https";
+
+export interface TlsTexts {
+  /** PEM texts. Without `ca` Node's own roots count. */
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+export interface PlainRequest {
+  /** http: or https:. */
+  readonly url: string;
+  readonly method?: "GET" | "PUT" | "POST" | "DELETE";
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly tls?: TlsTexts | undefined;
+  /** From the first byte sent to the last one received. */
+  readonly timeoutMs: number;
+  /** Of the answer's body. */
+  readonly maxBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PlainAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+}
+
+/** Any status is an answer. Rejects with what the network said, "no answer within", "more than", or the signal's reason. */
+export async function plainRequest(options: PlainRequest): Promise<PlainAnswer> {
+  const { timeoutMs, maxBytes } = options;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+  try {
+    const response = await send(options, signal);
+    return { status: response.statusCode ?? 0, headers: response.headers, text: await readText(response, maxBytes) };
+  } catch (error) {
+    if (options.signal?.aborted === true) throw options.signal.reason;
+    throw deadline.aborted ? new Error(`no answer within ${timeoutMs / 1000} s`) : error;
+  }
+}
+
+function send(
+  { url, method = "GET", headers, body, tls }: PlainRequest,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const isSecure = url.startsWith("https:");
+    const given = Object.entries(tls ?? {}).filter(([, text]) => text !== undefined);
+    const request = (isSecure ? requestSecure : requestPlain)(url, {
+      method,
+      // not the shared agent: it would keep connections open
+      agent: false,
+      signal,
+      headers: { accept: "application/json, text/plain", ...headers, "content-length": Buffer.byteLength(body ?? "") },
+      ...(isSecure ? Object.fromEntries(given) : {}),
+    });
+    request.once("response", resolve);
+    request.once("error", reject);
+    request.end(body);
+  });
+}
+
+async function readText(response: IncomingMessage, maxBytes: number): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const part of response as AsyncIterable<Buffer>) {
+      bytes += part.length;
+      if (bytes > maxBytes) throw new Error(`the answer has more than ${maxBytes} bytes`);
+      parts.push(part);
+    }
+  } finally {
+    response.destroy();
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
