@@ -41,6 +41,8 @@ const pureRooms: readonly string[] = [
 const sideDoors: Readonly<Record<string, string>> = {
   "schedule/manifests.ts": "what is written to machines follows from decisions, but is asked for at another moment",
   "discovery/service.ts": "the service that machines ask; joining, behind the front door, is their half",
+  "text/discovery-store.ts": "the tokens of a discovery service are kept on disk by the API that serves them",
+  "text/suggest.ts": "what was typed is compared with what there is, where commands are read",
   "text/values.ts": "registry values are written and read by the loops that carry them",
 };
 
@@ -53,6 +55,7 @@ const packages: Readonly<Record<string, { readonly importer: string; readonly wh
   cron: { importer: "adapters/cron.ts", why: "when a cron expression is next due" },
   "dbus-next": { importer: "adapters/systemd/peer.ts", why: "D-Bus messages and their marshalling" },
   etcd3: { importer: "adapters/registry/etcd-channel.ts", why: "etcd's v3 API" },
+  "fast-xml-parser": { importer: "adapters/sources/xml.ts", why: "documents that hypervisors hand over" },
   hono: { importer: "api/api.ts", why: "routes of the API" },
   ini: { importer: "settings/fleet-conf.ts", why: "the text of a fleet.conf" },
   "isomorphic-git": { importer: "adapters/git/store.ts", why: "git objects and packs, without git" },
