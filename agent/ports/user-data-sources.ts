@@ -37,11 +37,14 @@ export interface Probe {
   readonly tookMs: number;
 }
 
+/** A source while the search goes on: also one that is still waited for, with why there is no answer yet. */
+export type Standing = Probe | (Omit<Probe, "outcome"> & { readonly outcome: "waiting" });
+
 export interface SourceRequest {
   /** `--from-file`, `--from-url`: only this one is asked. */
   readonly file?: string | undefined;
   readonly url?: string | undefined;
-  /** Only these; undefined: all but file and url. */
+  /** Only these; undefined: all but file and url. One alone is asked whatever the machine looks like, and waited for. */
   readonly only?: readonly SourceName[] | undefined;
   /** The whole search. */
   readonly timeoutMs: number;
@@ -60,6 +63,6 @@ export interface UserDataSources {
    */
   search(
     request: SourceRequest,
-    options: { readonly signal: AbortSignal; readonly progress?: (probe: Probe) => void },
+    options: { readonly signal: AbortSignal; readonly progress?: (standing: Standing) => void },
   ): Promise<SourceSearch>;
 }
