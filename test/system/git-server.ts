@@ -42,6 +42,8 @@ export interface GitServerOptions {
   readonly directory: string;
   readonly login?: { readonly username: string; readonly password: string };
   readonly tls?: { readonly key: string; readonly cert: string };
+  /** Has the server listen somewhere and says where; a free port of loopback unless set. */
+  readonly listen?: (server: Server) => Promise<{ readonly host: string; readonly port: number }>;
 }
 
 export interface GitServer {
@@ -89,10 +91,10 @@ export async function startGitServer(options: GitServerOptions): Promise<GitServ
     serve({ directory, incoming, response, children, entry, cutAfter });
   };
   const http: Server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
-  const port = await listen(http);
+  const { host, port } = await (options.listen ?? listen)(http);
   const server: GitServer = {
     repository,
-    url: `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}/units.git`,
+    url: `${tls === undefined ? "http" : "https"}://${host}:${port}/units.git`,
     port,
     seen,
     fault: undefined,
@@ -236,7 +238,7 @@ export async function startProxy({ login }: { login?: string } = {}): Promise<Pr
     onward.on("error", () => client.destroy());
     client.on("close", () => onward.destroy());
   });
-  const port = await listen(http);
+  const { port } = await listen(http);
   return {
     url: `http://${login === undefined ? "" : `${login}@`}127.0.0.1:${port}`,
     seen,
@@ -265,12 +267,12 @@ export async function makeCertificates(directory: string): Promise<{ caFile: str
   };
 }
 
-async function listen(server: Server): Promise<number> {
+async function listen(server: Server): Promise<{ host: string; port: number }> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(0, "127.0.0.1", resolve);
   });
-  return (server.address() as AddressInfo).port;
+  return { host: "127.0.0.1", port: (server.address() as AddressInfo).port };
 }
 
 async function stop(server: Server): Promise<void> {

@@ -107,11 +107,12 @@ export class BootedMachine {
     this.#group = join(options.network.group, options.name);
   }
 
+  /** False also for the moment between the end of one boot and the start of the next. */
   get running(): boolean {
     return this.#container !== undefined;
   }
 
-  /** Process 1 of the machine, as seen from here. */
+  /** Process 1 of the machine, as seen from here; another one after each boot. */
   get pid(): number {
     assert.ok(this.#container?.init, `${this.name} is switched off`);
     return this.#container.init;
@@ -163,7 +164,7 @@ export class BootedMachine {
     process.stdout.setEncoding("utf8").on("data", hear);
     process.stderr.setEncoding("utf8").on("data", hear);
     const exited = once(process, "exit").then(([code]) => this.#ended(code as number | null));
-    exited.catch(() => undefined); // whoever waits for it gets to know
+    this.#network.attend(exited);
     const container: Container = { process, init: undefined, exited };
     this.#container = container;
     container.init = await this.#findInit(container);
@@ -195,7 +196,10 @@ export class BootedMachine {
     await this.waitForUnit(until, { timeoutMs });
   }
 
-  /** A command within the machine, as root, with a plain environment. Its status is 137 when it took too long. */
+  /**
+   * A command within the machine, as root, with a plain environment. Its status is 137 when it took too long. One that runs
+   * while the machine goes down delays that by 10 s, for systemd does not hear of its end: wait for a new `pid` first.
+   */
   async run(command: readonly string[], { input, timeoutMs = runTimeoutMs }: RunOptions = {}): Promise<Ran> {
     const { pid } = this;
     const own = /^0::(.*)$/m.exec(await readFile(`/proc/${pid}/cgroup`, "utf8"))?.[1];

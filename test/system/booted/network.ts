@@ -15,6 +15,8 @@ const run = promisify(execFile);
 const defaultAddress = "10.77.0.1/24";
 /** Where metadata services are, on every cloud. */
 export const metadataAddress = "169.254.169.254";
+/** PATH may lack the folders of administrators' programs. */
+const paths = `${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin`;
 const worldTimeoutMs = 10_000;
 const commandTimeoutMs = 20_000;
 const requestTimeoutMs = 10_000;
@@ -56,6 +58,7 @@ export class Network {
   readonly #prefix: string;
   readonly #keeper: Keeper;
   readonly #exited: Promise<unknown>;
+  readonly #attended: Promise<unknown>[] = [];
   #ports = 0;
   #sockets: SocketMaker | undefined;
 
@@ -80,7 +83,7 @@ export class Network {
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,
       cwd: "/",
-      env: { ...process.env, KEEPER: keeperScript, WORLD: worldScript },
+      env: { ...process.env, KEEPER: keeperScript, WORLD: worldScript, PATH: paths },
     });
     keeper.stdin.on("error", () => undefined); // the world ended first, which shows soon enough
     try {
@@ -92,13 +95,23 @@ export class Network {
     }
   }
 
-  /** Runs a script in the world, where its mounts and interfaces are. Rejects when it fails. */
+  /** Runs a script in the world, where its mounts and interfaces are. Rejects with what it complained of when it fails. */
   async inWorld(script: string, args: readonly string[], { input }: { input?: string | Buffer } = {}): Promise<string> {
     const enter = ["--target", String(this.pid), "--mount", "--net", "--pid", "--", "setpriv", "--pdeathsig", "KILL"];
-    const child = run("nsenter", [...enter, "--", "sh", "-c", script, "sh", ...args], { timeout: commandTimeoutMs });
-    child.child.stdin?.on("error", () => undefined); // it may end without reading all
-    child.child.stdin?.end(input);
-    return (await child).stdout;
+    const child = spawn("nsenter", [...enter, "--", "sh", "-c", script, "sh", ...args], {
+      stdio: "pipe",
+      env: { ...process.env, PATH: paths },
+      timeout: commandTimeoutMs,
+      killSignal: "SIGKILL",
+    });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.stdin.on("error", () => undefined); // it may end without reading all
+    child.stdin.end(input);
+    const [status] = (await once(child, "close")) as [number | null];
+    if (status === 0) return stdout;
+    throw new Error(`A script for ${args.join(" ")} ends with ${status ?? `${commandTimeoutMs} ms`}: ${stderr.trim()}`);
   }
 
   /** Gives a machine its end of the network, with a fixed address; resolves with what to call that end. */
@@ -174,11 +187,18 @@ export class Network {
     return this.#sockets;
   }
 
+  /** Something that comes to its end with the network, and that `close` waits for; how it ends is for others to see. */
+  attend(end: Promise<unknown>): void {
+    end.catch(() => undefined);
+    this.#attended.push(end);
+  }
+
   /** Ends everything in it: machines, processes, interfaces, mounts, control groups. */
   async close(): Promise<void> {
     this.#sockets?.close();
     this.#keeper.stdin.end();
     await this.#exited;
+    await Promise.allSettled(this.#attended);
   }
 }
 
@@ -197,7 +217,7 @@ async function hear(keeper: Keeper): Promise<{ pid: number; group: string }> {
     keeper.once("error", (error) => refuse(error.message));
     keeper.once("close", () => {
       const missing = /^missing (.*)$/m.exec(said)?.[1];
-      refuse(missing === undefined ? "the keeper ended early" : `there is not ${missing}`);
+      refuse(missing === undefined ? "the keeper ended early" : `this host lacks ${missing}`);
     });
     keeper.stdout.setEncoding("utf8").on("data", (text: string) => {
       said += text;

@@ -142,7 +142,8 @@ chmod "$2" "$1"
 export const bindScript = String.raw`
 set -eu
 to=$(chroot "$1/root" readlink -m "$3")
-if [ -d "$2" ]; then mkdir -p "$1/root$to"; else mkdir -p "$(dirname "$1/root$to")"; : >>"$1/root$to"; fi
+if [ ! -e "$1/root$to" ] && [ -d "$2" ]; then mkdir -p "$1/root$to"; fi
+if [ ! -e "$1/root$to" ]; then mkdir -p "$(dirname "$1/root$to")"; : >"$1/root$to"; fi
 mount -n --bind "$2" "$1/root$to"
 mount -n -o remount,bind,ro "$1/root$to"
 `;
