@@ -18,12 +18,22 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** How a flotilla is called: its words, and all of its environment. */
+export interface Called {
+  readonly words: readonly [string, ...string[]];
+  readonly env: NodeJS.ProcessEnv;
+}
+
+const built: Called = { words: [process.execPath, program], env: { PATH: process.env["PATH"] } };
+
 /** Runs the built program to its end. */
 export function flotilla(...args: readonly string[]): Promise<Ended> {
+  return runCalled(built, args);
+}
+
+export function runCalled({ words: [command, ...first], env }: Called, args: readonly string[]): Promise<Ended> {
   return new Promise((resolve) => {
-    const env = { PATH: process.env["PATH"] };
-    const options = { env, timeout: 20_000 };
-    const child = execFile(process.execPath, [program, ...args], options, (_, stdout, stderr) =>
+    const child = execFile(command, [...first, ...args], { env, timeout: 20_000 }, (_, stdout, stderr) =>
       resolve({ code: child.exitCode, stdout, stderr }),
     );
   });
@@ -38,6 +48,8 @@ export class LoneAgent {
   machine: PrivateMachine | undefined;
   /** Put before the agent's command line: a namespace, another user. */
   prefix: readonly string[] = [];
+  /** Which flotilla it is: dist/main.js unless set. */
+  called: Called = built;
   #agent: { readonly process: ChildProcess; readonly exited: Promise<number | null> } | undefined;
 
   private constructor(directory: string) {
@@ -100,8 +112,7 @@ export class LoneAgent {
     assert.equal(this.#agent, undefined, "an agent runs already");
     const [command, ...args] = [
       ...this.prefix,
-      process.execPath,
-      program,
+      ...this.called.words,
       "agent",
       "--config",
       this.conf,
@@ -109,7 +120,7 @@ export class LoneAgent {
     ] as const;
     const agent = spawn(command ?? process.execPath, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { PATH: process.env["PATH"] },
+      env: this.called.env,
     });
     const add = (text: string): void => void (this.output += text);
     agent.stdout.setEncoding("utf8").on("data", add);
@@ -151,7 +162,7 @@ export class LoneAgent {
 
   /** What `flotilla ... --socket` prints of it, complaints included. */
   async ask(...args: readonly string[]): Promise<string> {
-    const { stdout, stderr } = await flotilla(...args, "--socket", this.socket);
+    const { stdout, stderr } = await runCalled(this.called, [...args, "--socket", this.socket]);
     return stdout + stderr;
   }
 

@@ -1,0 +1,160 @@
+// The Debian package: what it holds, and what it does to a machine that boots: it starts nothing by itself, an upgrade
+// leaves units alone, and only a purge takes what the machine knows. Left out where it has not been built.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { type BootedMachine, bootMachine } from "./booted/machine.ts";
+import { Network } from "./booted/network.ts";
+import { whyNoMachines } from "./booted/why.ts";
+
+const run = promisify(execFile);
+const top = fileURLToPath(new URL("../..", import.meta.url));
+const { version } = JSON.parse(readFileSync(join(top, "package.json"), "utf8")) as { readonly version: string };
+const name = process.arch === "arm64" ? "arm64" : "amd64";
+const file = join(top, "dist", `flotilla_${version}_${name}.deb`);
+const units = ["flotilla.service", "flotilla-bootstrap.service", "flotilla-discovery.service"];
+
+const notBuilt = existsSync(file) ? undefined : "the package has not been built: npm run build";
+const noDpkg = existsSync("/usr/bin/dpkg-deb") ? undefined : "dpkg is not installed";
+
+describe("the package", { skip: notBuilt ?? noDpkg ?? false }, () => {
+  const control = async (field: string): Promise<string> => (await run("dpkg-deb", ["-f", file, field])).stdout.trim();
+
+  test("its fields", async () => {
+    assert.equal(await control("Package"), "flotilla");
+    assert.equal(await control("Version"), version);
+    assert.equal(await control("Architecture"), name);
+    assert.match(await control("Depends"), /^systemd \(>= 247\), libc6 /);
+    assert.match(await control("Recommends"), /^etcd-server, /);
+    assert.match(await control("Maintainer"), /^.+ <\S+@\S+>$/);
+    const size = Number(await control("Installed-Size"));
+    assert.ok(size > 50_000 && size < 200_000, `${size} KiB`);
+    const lines = (await control("Description")).split("\n");
+    assert.ok((lines[0] ?? "").length < 80, lines[0]);
+    assert.ok(lines.length > 3);
+  });
+
+  test("its files, their modes and their owner", async () => {
+    const { stdout } = await run("dpkg-deb", ["-c", file]);
+    const entries = new Map(
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => {
+          const [mode = "", owner = "", , , , ...path] = line.split(/ +/);
+          return [path.join(" ").replace(/^\.\//, ""), { mode, owner }] as const;
+        }),
+    );
+    const wanted = [
+      ...units.map((unit) => `usr/lib/systemd/system/${unit}`),
+      "usr/share/flotilla/schemas/settings.json",
+      "usr/share/flotilla/units/example/static/hello.service",
+      "usr/share/flotilla/cloud-config/machine.yaml",
+      "usr/share/man/man1/flotilla.1.gz",
+      "usr/share/bash-completion/completions/flotilla",
+      "usr/share/zsh/vendor-completions/_flotilla",
+      "usr/share/fish/vendor_completions.d/flotilla.fish",
+      "usr/share/doc/flotilla/copyright",
+      "usr/share/doc/flotilla/changelog.gz",
+    ];
+    for (const path of wanted) assert.equal(entries.get(path)?.mode, "-rw-r--r--", path);
+    assert.equal(entries.get("usr/bin/flotilla")?.mode, "-rwxr-xr-x");
+    const link = "usr/share/flotilla/units/example/instances/web@1.service -> ../templates/web@.service";
+    assert.equal(entries.get(link)?.mode, "lrwxrwxrwx");
+    for (const [path, { mode, owner }] of entries) {
+      assert.equal(owner, "root/root", path);
+      assert.match(mode, /^(drwxr-xr-x|-rw-r--r--|-rwxr-xr-x|lrwxrwxrwx)$/, path);
+      assert.match(path, /^(usr\/.*)?$/, "all of it stands below /usr");
+    }
+  });
+});
+
+const noMachines = notBuilt ?? noDpkg ?? (await whyNoMachines());
+
+describe("the package on a machine", { skip: noMachines ?? false }, () => {
+  let network: Network;
+  let machine: BootedMachine;
+  const value = async (unit: string, property: string): Promise<string> =>
+    (await machine.output(["systemctl", "show", "--value", `--property=${property}`, unit])).trim();
+  const status = async (command: readonly string[]): Promise<number> => (await machine.run(command)).status;
+  const dpkg = (...args: readonly string[]) => machine.output(["dpkg", ...args], { timeoutMs: 120_000 });
+
+  before(async () => {
+    network = await Network.open();
+    machine = await bootMachine({
+      network,
+      name: "debian",
+      address: "10.77.0.21",
+      binds: { "/opt/flotilla.deb": file },
+      enable: ["ssh.service"],
+      files: {
+        // What the first boot does has tests of its own
+        "/etc/flotilla/no-bootstrap": "",
+        "/usr/sbin/policy-rc.d": { text: "#!/bin/sh\nexit 101\n", mode: 0o755 },
+      },
+    });
+  });
+  after(() => network.close());
+
+  test("installed, it runs without Node and has started nothing", async () => {
+    await dpkg("--install", "/opt/flotilla.deb");
+    assert.equal(await machine.output(["env", "-i", "/usr/bin/flotilla", "version"]), `flotilla version ${version}\n`);
+    assert.equal(await status(["dpkg", "--verify", "flotilla"]), 0);
+    assert.equal((await machine.output(["dpkg", "--verify", "flotilla"])).trim(), "");
+    for (const unit of units) assert.equal(await value(unit, "ActiveState"), "inactive", unit);
+    const enabled = await Promise.all(units.map((unit) => value(unit, "UnitFileState")));
+    assert.deepEqual(enabled, ["disabled", "enabled", "enabled"]);
+    const found = await machine.run(["systemd-analyze", "verify", "--man=no", ...units]);
+    assert.deepEqual([found.status, found.stderr], [0, ""]);
+  });
+
+  test("the agent works within its hardened unit: a repository over ssh, a unit that runs", async () => {
+    const script = String.raw`
+      set -e
+      export HOME=/root GIT_CONFIG_NOSYSTEM=1
+      ssh-keygen -q -t ed25519 -N '' -f /etc/flotilla/key
+      mkdir -p -m 700 /root/.ssh
+      cp /etc/flotilla/key.pub /root/.ssh/authorized_keys
+      ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null >/etc/flotilla/known_hosts
+      git init -q --initial-branch=main /srv/units
+      cp -R /usr/share/flotilla/units/example/. /srv/units
+      cd /srv/units
+      git add -A
+      git -c user.name=Test -c user.email=test@localhost commit -qm units
+      printf '[Git]\nURL=ssh://root@127.0.0.1/srv/units\nSSHKeyFile=/etc/flotilla/key\nKnownHostsFile=/etc/flotilla/known_hosts\nSchedule=* * * * * *\nJitter=0\n' >/etc/flotilla/flotilla.conf
+      chmod 600 /etc/flotilla/flotilla.conf
+      systemctl enable -q --now flotilla.service`;
+    await machine.output(["sh", "-c", script]);
+    await machine.waitForUnit("hello.service");
+    assert.match(await machine.output(["flotilla", "list-units"]), /^web@3\.service\t.*running$/m);
+    assert.match(await machine.output(["flotilla", "status"]), /Machines: 1 alive\n/);
+    assert.equal(await value("flotilla.service", "NRestarts"), "0");
+  });
+
+  test("an upgrade restarts the agent and leaves the units alone", async () => {
+    const [unit, agent] = await Promise.all([value("hello.service", "MainPID"), value("flotilla.service", "MainPID")]);
+    await dpkg("--install", "/opt/flotilla.deb");
+    await machine.waitFor("another agent", async () => {
+      const pid = await value("flotilla.service", "MainPID");
+      return pid !== agent && pid !== "0" && (await status(["flotilla", "status"])) === 0;
+    });
+    assert.equal(await value("hello.service", "MainPID"), unit);
+  });
+
+  test("removed, it leaves units, settings and state; purged, only the units", async () => {
+    const unit = await value("hello.service", "MainPID");
+    await dpkg("--remove", "flotilla");
+    assert.equal(await value("flotilla.service", "ActiveState"), "inactive");
+    assert.equal(await value("hello.service", "MainPID"), unit);
+    assert.equal(await status(["test", "-s", "/etc/flotilla/flotilla.conf"]), 0);
+    assert.equal(await status(["test", "-d", "/var/lib/flotilla"]), 0);
+    await dpkg("--purge", "flotilla");
+    assert.equal(await status(["test", "-e", "/etc/flotilla", "-o", "-e", "/var/lib/flotilla"]), 1);
+    assert.equal(await value("hello.service", "MainPID"), unit);
+    assert.equal(await machine.output(["find", "/etc/systemd", "/var/lib/systemd", "-name", "*flotilla*"]), "");
+  });
+});
