@@ -84,10 +84,14 @@ export function addressOf(value: unknown): string | undefined {
   return address !== undefined && (isIPv4(address) || isIPv6(address)) ? address : undefined;
 }
 
-/** The name that an address of an interface goes by: private for RFC 1918 and unique-local ones. */
+/**
+ * The name that an address of an interface goes by: private for RFC 1918 and unique-local ones. Undefined for those that
+ * are neither: loopback, link-local, multicast, and what a carrier shares among its customers (RFC 6598).
+ */
 export function nameOf(address: string): AddressName | undefined {
   if (isIPv4(address)) {
-    if (/^(0|127|22[4-9]|2[345]\d)\.|^169\.254\./.test(address)) return undefined;
+    if (/^(0|127|22[4-9]|2[345]\d)\.|^169\.254\.|^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./.test(address))
+      return undefined;
     return /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(address) ? "private_ipv4" : "public_ipv4";
   }
   if (/^f[cd]/i.test(address)) return "private_ipv6";
