@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type BootedMachine, bootMachine, createMachine } from "./booted/machine.ts";
+import { flotillaParts } from "./booted/flotilla.ts";
 import { noCloudSeed, startMetadataServer } from "./booted/metadata.ts";
 import { Network } from "./booted/network.ts";
 import { whyNoMachines } from "./booted/why.ts";
@@ -287,6 +288,18 @@ describe("booted machines", { skip: missing ?? false }, () => {
     await broken.destroy();
     const again = await bootMachine({ network, name: "broken", address: "10.77.0.13" });
     await again.destroy();
+  });
+
+  test("flotilla can be put on a machine, with its units, none of them enabled", async () => {
+    const machine = await bootMachine({ network, name: "third", address: "10.77.0.14", ...(await flotillaParts()) });
+    assert.match(await machine.output(["flotilla", "--version"]), /^flotilla version \d/);
+    assert.deepEqual(await machine.unit("flotilla.service"), {
+      load: "loaded",
+      active: "inactive",
+      sub: "dead",
+      result: "success",
+    });
+    await machine.destroy();
   });
 
   test("nothing is left of a network that is closed", async () => {
