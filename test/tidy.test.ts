@@ -59,7 +59,9 @@ const packages: Readonly<Record<string, { readonly importer: string; readonly wh
   hono: { importer: "api/api.ts", why: "routes of the API" },
   ini: { importer: "settings/fleet-conf.ts", why: "the text of a fleet.conf" },
   "isomorphic-git": { importer: "adapters/git/store.ts", why: "git objects and packs, without git" },
+  "js-yaml": { importer: "text/yaml.ts", why: "YAML with the place of everything in it" },
   pino: { importer: "adapters/log.ts", why: "log lines" },
+  "postal-mime": { importer: "text/mime.ts", why: "MIME multipart user-data" },
   undici: { importer: "adapters/git/http.ts", why: "HTTP with proxies and certificates of one's own" },
 };
 

@@ -1,0 +1,164 @@
+// write_files: paths, modes and packed contents.
+import { gunzipSync } from "node:zlib";
+import type { CloudConfig, FileEntry } from "../domain/user-data.ts";
+import { shown } from "./notes.ts";
+import { type Reader, lineWithin } from "./reader.ts";
+import { secretIn } from "./secrets.ts";
+import { tellTemplate } from "./shape.ts";
+import { findMark } from "./templates.ts";
+import type { MapValue, TextValue } from "./values.ts";
+
+/** One file's content, unpacked. */
+export const maxFileBytes = 16 * 1024 * 1024;
+
+/** Modes that people mean when they write them in decimal, as other programs do: 420 is 0644. */
+const decimalModes: ReadonlyMap<string, string> = new Map(
+  ["0400", "0440", "0444", "0600", "0640", "0644", "0660", "0664", "0666", "0700", "0750", "0755", "0775", "0777"].map(
+    (octal) => [String(Number.parseInt(octal, 8)), octal],
+  ),
+);
+
+export function readFiles(reader: Reader, root: MapValue): CloudConfig["writeFiles"] {
+  const files = reader.maps(root, "write_files").flatMap((map) => readFile(reader, map) ?? []);
+  const seen = new Map<string, FileEntry>();
+  for (const file of files) {
+    const before = seen.get(file.path);
+    if (before !== undefined && !file.append)
+      reader.notes.warning("file-twice", `Cannot keep "${shown(file.path)}" of line ${before.at.line ?? 0}`, {
+        hint: "This later one replaces it; keep one of them, or say append: true",
+        at: file.at,
+      });
+    seen.set(file.path, file);
+  }
+  return files;
+}
+
+function readFile(reader: Reader, map: MapValue): FileEntry | undefined {
+  const { notes } = reader;
+  const written = reader.text(map, "path");
+  if (written === undefined) return undefined;
+  const path = cleanPath(reader, { value: written.value, at: written.at });
+  const mode = readMode(reader, map);
+  const [owner, group] = reader.text(map, "owner")?.value.split(":") ?? [];
+  const content = readContent(reader, map);
+  if (path === undefined || content === undefined) return undefined;
+  // its content is fetched by cloud-init: an empty file in its place would be worse than none
+  if (map.entries.has("source") && !map.entries.has("content")) return undefined;
+  if (mode === undefined || (mode & 0o004) !== 0) {
+    const text = Buffer.from(content).toString("latin1");
+    const secret = secretIn(text);
+    const value = reader.raw(map, "content");
+    if (secret !== undefined)
+      notes.warning("secret-readable", `Cannot keep ${secret.what} in "${shown(path)}" secret: everybody may read it`, {
+        hint: 'Add permissions: "0600"',
+        at: value === undefined || isPacked(reader, map) ? written.at : lineWithin(value, secret.line),
+      });
+  }
+  return {
+    path,
+    content,
+    mode,
+    owner: owner === "" ? undefined : owner,
+    group: group === "" ? undefined : group,
+    append: reader.flag(map, "append") === true,
+    defer: reader.flag(map, "defer") === true,
+    at: written.at,
+  };
+}
+
+function cleanPath({ notes }: Reader, { value, at }: { value: string; at: FileEntry["at"] }): string | undefined {
+  const fault = (what: string, hint: string): undefined => {
+    notes.error("path", `Cannot write a file at "${shown(value)}": ${what}`, { hint, at });
+    return undefined;
+  };
+  if (/[\p{Cc}]/u.test(value)) return fault("it holds a control character", "Write the path on one line");
+  if (value.length > 4095) return fault("it is too long", "Linux takes 4095 bytes");
+  const parts = value.split("/").filter((part) => part !== "" && part !== ".");
+  if (parts.includes("..")) return fault('it holds ".."', "Write the path that is meant");
+  if (value.endsWith("/") || parts.length === 0) return fault("it is a directory", "Name the file in it");
+  if (!value.startsWith("/"))
+    notes.warning("path-relative", `Cannot take "${shown(value)}" as it is: it is not absolute`, {
+      hint: `It is written to /${shown(value)}; put the slash there`,
+      at,
+    });
+  const [top = ""] = parts;
+  if (["proc", "sys", "dev"].includes(top))
+    return fault(
+      `/${top} is the kernel's`,
+      top === "proc" || top === "sys" ? "Use a file in /etc/sysctl.d or /etc/tmpfiles.d" : "Name another path",
+    );
+  if (top === "usr")
+    notes.warning(
+      "path-usr",
+      `Cannot be sure that "${shown(value)}" can be written: /usr is read-only on some systems`,
+      {
+        hint: "It is on CoreOS and Flatcar; take /etc or /opt there",
+        at,
+      },
+    );
+  return `/${parts.join("/")}`;
+}
+
+function readMode(reader: Reader, map: MapValue): number | undefined {
+  const text = reader.text(map, "permissions");
+  if (text === undefined) return undefined;
+  const meant = decimalModes.get(text.value);
+  if (meant !== undefined && meant.slice(1) !== text.value)
+    reader.notes.warning("mode", `Cannot take ${text.value} for ${meant}: it is read as octal`, {
+      hint: `It gives ${text.value.padStart(4, "0")}; write "${meant}" if that is meant`,
+      at: text.at,
+    });
+  return Number.parseInt(text.value, 8);
+}
+
+function isPacked(reader: Reader, map: MapValue): boolean {
+  const encoding = reader.text(map, "encoding")?.value;
+  return reader.raw(map, "content")?.isBinary === true || (encoding !== undefined && encoding !== "text/plain");
+}
+
+/** Undefined when it cannot be unpacked. */
+function readContent(reader: Reader, map: MapValue): Uint8Array | undefined {
+  const value = reader.raw(map, "content");
+  const encoding = reader.text(map, "encoding")?.value ?? "text/plain";
+  if (value === undefined) return new Uint8Array();
+  const hasBase64 = /64/.test(encoding);
+  const hasGzip = /^gz/.test(encoding);
+  if (!value.isBinary && !hasBase64 && !hasGzip)
+    return new TextEncoder().encode(reader.tokens.fill(value.text, value.at));
+  const first = value.isBinary ? fromBase64(value.text) : new TextEncoder().encode(value.text);
+  const second = first !== undefined && hasBase64 ? fromBase64(Buffer.from(first).toString("latin1")) : first;
+  const last = second !== undefined && hasGzip ? fromGzip(second) : second;
+  if (last === undefined) tellUndecodable(reader, value, encoding);
+  return last;
+}
+
+function tellUndecodable({ notes }: Reader, value: TextValue, encoding: string): void {
+  const mark = findMark(value.text, false);
+  if (mark !== undefined) {
+    tellTemplate(notes, { text: mark.text, of: mark.of, at: value.at, isSure: true });
+    return;
+  }
+  notes.error("content", `Cannot decode the content as "${value.isBinary ? "!!binary" : encoding}"`, {
+    hint:
+      /^gz/.test(encoding) && !/64/.test(encoding)
+        ? "Gzip alone needs a !!binary value; use gz+b64"
+        : "Encode it anew: base64 -w0 FILE",
+    at: value.at,
+  });
+}
+
+/** Strict base64 with white space between; undefined when it is none. */
+export function fromBase64(text: string): Uint8Array | undefined {
+  const bare = text.replace(/\s+/g, "");
+  return bare.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(bare) ? Buffer.from(bare, "base64") : undefined;
+}
+
+/** Undefined when it is none, is cut, or would be larger than `most`. */
+export function fromGzip(bytes: Uint8Array, most: number = maxFileBytes): Uint8Array | undefined {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: most });
+  } catch {
+    // zlib has an error for each way to be damaged; what to do is the same for all
+    return undefined;
+  }
+}
