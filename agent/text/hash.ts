@@ -27,6 +27,11 @@ export function parsedUnitHash(
   );
 }
 
+/** SHA-1 of bytes, or of a text in UTF-8: the ids of etcd's members and clusters are made of it. 20 bytes. */
+export function sha1(data: string | Uint8Array): Uint8Array {
+  return createHash("sha1").update(data).digest();
+}
+
 function digest(form: string, dropIns: readonly { readonly name: string; readonly form: string }[]): UnitHash {
   const hash = createHash("sha1").update(form);
   // A NUL stands in neither texts nor names, so no two different lists of drop-ins give the same bytes.
