@@ -11,10 +11,10 @@ const wanted = digest(["agent", "schemas", ".ci/build.mjs", ".ci/stamp.mjs", "pa
 if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) process.exit(0);
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));
-// Only what was made here before: the release has its own
 const old = existsSync("dist") ? readdirSync("dist").filter((name) => /\.js(\.map)?$/.test(name)) : [];
-for (const name of old) rmSync(join("dist", name));
-await build({
+const { metafile } = await build({
+  // Where we are now, not where we were called
+  absWorkingDir: process.cwd(),
   entryPoints: { main: "agent/main.ts", "git-worker": "agent/adapters/git/worker.ts" },
   outdir: "dist",
   bundle: true,
@@ -26,6 +26,9 @@ await build({
   sourcemap: "linked",
   define: { FLOTILLA_VERSION: JSON.stringify(version) },
   logLevel: "warning",
+  metafile: true,
 });
+// Only what was made here before and is not any more: the release has its own files there
+for (const path of old.map((name) => join("dist", name))) if (!Object.hasOwn(metafile.outputs, path)) rmSync(path);
 chmodSync("dist/main.js", 0o755);
 writeFileSync(stamp, wanted);

@@ -61,11 +61,12 @@ writeFileSync(stamp, wanted);
 async function madeTexts() {
   const outfile = join(folder, "texts.mjs");
   await build({
+    absWorkingDir: process.cwd(),
     stdin: {
       contents: `export { describeProgram } from "./agent/cli/args.ts";
         export { manualPage } from "./agent/cli/manual.ts";
         export { completionScript } from "./agent/cli/shells.ts";`,
-      resolveDir: ".",
+      resolveDir: process.cwd(),
     },
     outfile,
     bundle: true,

@@ -10,6 +10,7 @@ import { build } from "esbuild";
  */
 export async function bundle(folder, version) {
   const common = {
+    absWorkingDir: process.cwd(),
     bundle: true,
     platform: "node",
     target: "node20",
