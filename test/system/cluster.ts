@@ -1,19 +1,18 @@
 // A whole cluster for system tests and the bench, all real: etcd, private machines with systemd, one agent process each
 // from the built program, a git repository over HTTP or by path.
 import assert from "node:assert/strict";
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
-import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { createApiClient } from "../../agent/adapters/api-client.ts";
 import { machineHost } from "../../agent/adapters/machine-host.ts";
 import type { ClusterReport, UnitFileReport, UnitReport } from "../../agent/domain/report.ts";
 import type { PrivateMachine } from "../../agent/ports/machine-host.ts";
 import { type EtcdServer, startEtcd } from "./etcd-server.ts";
 import { type GitServer, startGitServer } from "./git-server.ts";
+import { UnitsRepository } from "./units-repository.ts";
 
-const run = promisify(execFile);
 const program = new URL("../../dist/main.js", import.meta.url).pathname;
 
 export interface ClusterOptions {
@@ -42,22 +41,22 @@ export class Cluster {
   readonly machines: TestMachine[] = [];
   readonly etcd: EtcdServer;
   readonly git: GitServer;
-  readonly #work: string;
+  readonly #units: UnitsRepository;
 
-  private constructor(directory: string, parts: { etcd: EtcdServer; git: GitServer }) {
+  private constructor(directory: string, parts: { etcd: EtcdServer; git: GitServer; units: UnitsRepository }) {
     this.directory = directory;
     this.etcd = parts.etcd;
     this.git = parts.git;
-    this.#work = join(directory, "work");
+    this.#units = parts.units;
   }
 
   static async start(options: ClusterOptions): Promise<Cluster> {
     const directory = await mkdtemp("/var/tmp/flotilla-test-");
     const etcd = await startEtcd({ directory: join(directory, "etcd") });
     const git = await startGitServer({ directory: join(directory, "git") });
-    const cluster = new Cluster(directory, { etcd, git });
+    const units = await UnitsRepository.make({ directory: join(directory, "work"), origin: git.repository });
+    const cluster = new Cluster(directory, { etcd, git, units });
     try {
-      await cluster.#initialise();
       await cluster.commit(options.units);
       for (let index = 0; index < (options.machines ?? 3); index++) {
         cluster.machines.push(
@@ -76,32 +75,9 @@ export class Cluster {
     }
   }
 
-  async #initialise(): Promise<void> {
-    await mkdir(this.#work, { recursive: true });
-    await this.#run("init", "--quiet", "--initial-branch=main");
-    await this.#run("config", "user.name", "Test");
-    await this.#run("config", "user.email", "test@localhost");
-    await this.#run("remote", "add", "origin", this.git.repository);
-  }
-
-  /** Writes files (`"-> TARGET"` is a link, `null` removes), commits and pushes them; resolves with the commit's id. */
-  async commit(files: Readonly<Record<string, string | null>>): Promise<string> {
-    for (const [path, content] of Object.entries(files)) {
-      const file = join(this.#work, path);
-      await mkdir(dirname(file), { recursive: true });
-      if (await lstat(file).catch(() => undefined)) await rm(file);
-      if (content?.startsWith("-> ") === true) await symlink(content.slice(3), file);
-      else if (content !== null) await writeFile(file, content);
-    }
-    await this.#run("add", "--all");
-    await this.#run("commit", "--quiet", "--allow-empty", "--message", Object.keys(files).join(" ").slice(0, 60));
-    await this.#run("push", "--quiet", "--force", "origin", "HEAD:refs/heads/main");
-    return (await this.#run("rev-parse", "HEAD")).trim();
-  }
-
-  async #run(...args: string[]): Promise<string> {
-    const env = { PATH: process.env["PATH"], HOME: this.directory, GIT_CONFIG_NOSYSTEM: "1", LC_ALL: "C" };
-    return (await run("git", ["-C", this.#work, ...args], { env, timeout: 60_000 })).stdout;
+  /** As the repository's. */
+  commit(files: Readonly<Record<string, string | null>>): Promise<string> {
+    return this.#units.commit(files);
   }
 
   machine(name: string): TestMachine {
