@@ -43,6 +43,8 @@ const sideDoors: Readonly<Record<string, string>> = {
   "discovery/service.ts": "the service that machines ask; joining, behind the front door, is their half",
   "text/discovery-store.ts": "the tokens of a discovery service are kept on disk by the API that serves them",
   "text/suggest.ts": "what was typed is compared with what there is, where commands are read",
+  "firstboot/record.ts": "what a boot remembers is made when the plan has been carried out, step by step",
+  "firstboot/show.ts": "a plan is printed by commands that make none",
   "text/values.ts": "registry values are written and read by the loops that carry them",
 };
 
@@ -184,9 +186,9 @@ function packageOf(specifier: string): string {
 /** Why a file of agent/ may not import another one; undefined when it may. */
 function wrongImport(from: string, to: string): string | undefined {
   if (to.startsWith("schemas/"))
-    return ["text", "settings", "userdata"].includes(roomOf(from))
+    return ["text", "settings", "userdata", "firstboot"].includes(roomOf(from))
       ? undefined
-      : "only text/, settings/ and userdata/ read schemas";
+      : "only text/, settings/, userdata/ and firstboot/ read schemas";
   if (!to.startsWith("agent/")) return `agent/ imports nothing of ${to}`;
   const [here, there] = [roomOf(from), roomOf(to)];
   if (here === there) return undefined;
@@ -398,7 +400,7 @@ suite("tidy: the rules find what they are for", () => {
     [
       "agent/loops/a.ts",
       'import s from "../../schemas/leader.json";',
-      "1: only text/, settings/ and userdata/ read schemas",
+      "1: only text/, settings/, userdata/ and firstboot/ read schemas",
     ],
     ["agent/loops/a.ts", 'import { readFile } from "node:fs/promises";', "1: loops may not import node:fs/promises"],
     ["agent/desired/a.ts", 'import { createHash } from "node:crypto";', "1: desired may not import node:crypto"],

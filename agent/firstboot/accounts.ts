@@ -1,0 +1,152 @@
+// Groups, accounts, passwords, keys and sudo: what lets people reach the machine. Every step stands on its own.
+import type { Place } from "../domain/problem.ts";
+import type { CloudConfig, InstanceMetadata, UserEntry } from "../domain/user-data.ts";
+import type { SetupFacts } from "../domain/first-boot.ts";
+import { type Draft, base, tell, textFile } from "./draft.ts";
+
+/** Whose lines in an authorized_keys file are ours. */
+export const keySet = "flotilla";
+
+export type AccountKeys = Pick<CloudConfig, "users" | "sshAuthorizedKeys"> &
+  Partial<Pick<CloudConfig, "groups" | "disableRoot">>;
+
+export interface AccountsGiven {
+  readonly config: AccountKeys;
+  readonly metadata: InstanceMetadata;
+  readonly facts: SetupFacts;
+}
+
+export function planAccounts({ config, metadata, facts }: AccountsGiven, draft: Draft): void {
+  const users = config.users?.entries ?? [];
+  planGroups({ config, users }, draft);
+  for (const user of users) planUser(user, draft);
+  for (const user of users) planPassword(user, draft);
+  planKeys({ config, metadata, facts }, draft);
+  for (const user of users) planSudo(user, draft);
+}
+
+/** Those of the document first, then those that accounts want to be in: whoever is missing is made. */
+function planGroups({ config, users }: { config: AccountKeys; users: readonly UserEntry[] }, draft: Draft): void {
+  const groups = new Map<string, { members: string[]; at: Place }>();
+  for (const { name, members, at } of config.groups ?? []) {
+    const known = groups.get(name);
+    if (known === undefined) groups.set(name, { members: [...new Set(members)], at });
+    else known.members.push(...members.filter((member) => !known.members.includes(member)));
+  }
+  const accounts = new Set(users.map(({ name }) => name));
+  for (const { groups: wanted, primaryGroup, at, name } of users)
+    for (const group of [...(primaryGroup === undefined ? [] : [primaryGroup]), ...wanted])
+      if (group !== name && !groups.has(group) && !accounts.has(group)) groups.set(group, { members: [], at });
+  for (const [name, { members, at }] of groups) {
+    const isNumber = /^\d+$/.test(name);
+    if (isNumber) continue; // a primary group by its number has to be there
+    // members that are accounts of this document join when these are made
+    const others = members.filter((member) => !accounts.has(member));
+    draft.steps.push({ ...base(`group ${name}`, { stage: "reach", at }), kind: "group", name, members: others });
+  }
+}
+
+function planUser(user: UserEntry, draft: Draft): void {
+  const { name, at } = user;
+  draft.steps.push({
+    ...base(`user ${name}`, { stage: "reach", at }),
+    kind: "user",
+    user: {
+      name,
+      gecos: user.gecos,
+      homedir: user.homedir,
+      createHome: user.createHome,
+      primaryGroup: user.primaryGroup,
+      groups: user.groups.filter((group) => group !== name),
+      userGroup: user.userGroup,
+      system: user.system,
+      logInit: user.logInit,
+      shell: user.shell,
+      uid: user.uid,
+      expireDate: user.expireDate,
+    },
+  });
+}
+
+/**
+ * A password is set once for an instance, and again when the document says another one: what its owner changed it to in
+ * the meantime stays.
+ */
+function planPassword(user: UserEntry, draft: Draft): void {
+  const { name, at, passwordHash, password, lockPassword } = user;
+  const secret = passwordHash ?? password;
+  if (secret !== undefined)
+    draft.steps.push({
+      ...base(`password ${name}`, { stage: "reach", at, frequency: "once-per-instance" }),
+      kind: "password",
+      user: name,
+      password: secret,
+      isHash: passwordHash !== undefined,
+      expire: false,
+    });
+  if (lockPassword === true || (lockPassword === false && secret !== undefined))
+    draft.steps.push({
+      ...base(`lock ${name}`, { stage: "reach", at }),
+      kind: "lock",
+      user: name,
+      locked: lockPassword,
+    });
+  else if (lockPassword === false)
+    tell(draft, "warning", {
+      code: "boot-password",
+      message: `Leaving the password of "${name}" as it is: lock_passwd is false and no password is given`,
+      hint: "An account without a password would let anybody in; give hashed_passwd, or ssh_authorized_keys alone",
+      at,
+    });
+}
+
+/** Who the keys at the top of the document and those of the provider are for. */
+function keyOwner({ config, facts }: AccountsGiven): string {
+  const users = config.users;
+  if (users === undefined || users.withDefault || facts.defaultUser === "core") return facts.defaultUser;
+  // cloud-init: without "default" in the list, the first one of it takes its place
+  return users.entries.find(({ system }) => !system)?.name ?? facts.defaultUser;
+}
+
+function planKeys(given: AccountsGiven, draft: Draft): void {
+  const { config, metadata } = given;
+  const owner = keyOwner(given);
+  const keys = new Map<string, { keys: string[]; at: Place | undefined }>();
+  const add = (user: string, key: string, at: Place | undefined): void => {
+    const line = key.trim();
+    if (line === "") return;
+    const known = keys.get(user);
+    if (known === undefined) keys.set(user, { keys: [line], at });
+    else if (!known.keys.includes(line)) known.keys.push(line);
+  };
+  for (const { value, at } of config.sshAuthorizedKeys) add(owner, value, at);
+  for (const key of metadata.sshKeys) add(owner, key, undefined);
+  for (const user of config.users?.entries ?? [])
+    for (const { value, at } of user.sshAuthorizedKeys) add(user.name, value, at);
+  for (const [user, { keys: lines, at }] of keys)
+    draft.steps.push({
+      ...base(`keys ${user}`, { stage: "reach", at }),
+      kind: "authorized-keys",
+      user,
+      set: keySet,
+      keys: lines,
+    });
+}
+
+/** sudo passes over names with a dot in them. */
+export function sudoersPath(user: string): string {
+  return `/etc/sudoers.d/90-flotilla-${user.replace(/[^A-Za-z0-9_-]/g, "_")}`;
+}
+
+function planSudo({ name, sudo, at }: UserEntry, draft: Draft): void {
+  if (sudo === undefined) return;
+  const path = sudoersPath(name);
+  const first = base(`sudoers ${name}`, { stage: "reach", at });
+  if (sudo === false) draft.steps.push({ ...first, kind: "remove", path });
+  else if (sudo.length > 0)
+    draft.steps.push({
+      ...first,
+      kind: "file",
+      file: textFile(path, { lines: sudo.map((line) => `${name} ${line}`), mode: 0o440 }),
+    });
+}
