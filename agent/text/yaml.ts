@@ -160,7 +160,9 @@ class Composer {
         if (node === undefined) throw new Fault(`unknown alias "${name.slice(0, 64)}"`, event.anchorStart);
         return node;
       }
-      default:
+      case EVENT_ID.DOCUMENT:
+      case EVENT_ID.POP:
+      case undefined:
         return undefined;
     }
   }

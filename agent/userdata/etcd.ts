@@ -74,6 +74,9 @@ function check(reader: Reader, entries: ReadonlyMap<string, Entry>): void {
   if (discovery !== undefined) checkDiscovery(reader, discovery);
   const members = checkInitialCluster(reader, entries);
   const between = discovery !== undefined || entries.has("discovery_srv") || members > 1;
+  // a client runs no etcd: what it would listen at and advertise has no effect
+  const proxy = entries.get("proxy")?.value;
+  if (entries.get("role")?.value === "client" || (proxy !== undefined && proxy !== "off")) return;
   for (const key of ["advertise_client_urls", "initial_advertise_peer_urls"])
     checkUrls(reader, entries.get(key), { advertised: true, between });
   for (const key of ["listen_client_urls", "listen_peer_urls"])
@@ -181,8 +184,8 @@ function checkUrls(
     if ("must" in parsed)
       notes.error("etcd-url", `Cannot take "${shown(url)}" for "${key}"`, { hint: `It must be ${parsed.must}`, at });
     else if (advertised && parsed.reach === "unspecified")
-      notes.error("etcd-url", `Cannot advertise "${shown(url)}": nobody can reach this address`, {
-        hint: "Write $private_ipv4",
+      notes[between ? "error" : "warning"]("etcd-url", `Cannot reach this machine at "${shown(url)}"`, {
+        hint: "0.0.0.0 is good for listening only; write $private_ipv4",
         at,
       });
     else if (advertised && parsed.reach === "loopback" && between)

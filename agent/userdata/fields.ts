@@ -104,9 +104,10 @@ function afterWord(text: string, word: string): string {
   return (at < 0 ? text : text.slice(at + word.length)).replace(/\.$/, "");
 }
 
-/** `SSHKeyFile` -> `ssh_key_file`, `PublicIP` -> `public_ip`. */
+/** `SSHKeyFile` -> `ssh_key_file`, `PublicIP` -> `public_ip`, `PeerURLs` -> `peer_urls`. */
 function snake(name: string): string {
   return name
+    .replace(/URLs/g, "Urls")
     .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
     .replace(/([A-Z])([A-Z][a-z])/g, "$1_$2")
     .toLowerCase();
@@ -130,7 +131,8 @@ export const settingNames: ReadonlyMap<string, SettingName> = new Map(
 /** The forms that a setting may have in YAML: lists and mappings become the text of flotilla.conf. */
 function settingForms(schema: JsonSchema): JsonSchema {
   const { description = "" } = schema;
-  switch (schema.type) {
+  const [type = ""] = [schema.type ?? []].flat();
+  switch (type) {
     case "array":
       return { type: ["array", "string"], items: { type: "string" }, description };
     case "object":
@@ -148,9 +150,9 @@ function settingForms(schema: JsonSchema): JsonSchema {
         description,
       };
     case "string": {
-      const { type, pattern, maxLength, minLength, enum: words, writeOnly } = schema;
+      const { pattern, maxLength, minLength, enum: words, writeOnly } = schema;
       return {
-        type: type === "string" && pattern === undefined ? ["string", "number"] : "string",
+        type: pattern === undefined && words === undefined ? ["string", "number"] : "string",
         ...(pattern === undefined ? {} : { pattern }),
         ...(maxLength === undefined ? {} : { maxLength }),
         ...(minLength === undefined ? {} : { minLength }),
@@ -159,10 +161,8 @@ function settingForms(schema: JsonSchema): JsonSchema {
         description,
       };
     }
-    default: {
-      const { default: _, ...rest } = schema as JsonSchema & { readonly default?: unknown };
-      return rest;
-    }
+    default:
+      return schema;
   }
 }
 

@@ -67,36 +67,36 @@ function readFile(reader: Reader, map: MapValue): FileEntry | undefined {
 }
 
 function cleanPath({ notes }: Reader, { value, at }: { value: string; at: FileEntry["at"] }): string | undefined {
-  const fault = (what: string, hint: string): undefined => {
+  const parts = value.split("/").filter((part) => part !== "" && part !== ".");
+  const fault = pathFault(value, parts);
+  if (fault !== undefined) {
+    const [what, hint] = fault;
     notes.error("path", `Cannot write a file at "${shown(value)}": ${what}`, { hint, at });
     return undefined;
-  };
-  if (/[\p{Cc}]/u.test(value)) return fault("it holds a control character", "Write the path on one line");
-  if (value.length > 4095) return fault("it is too long", "Linux takes 4095 bytes");
-  const parts = value.split("/").filter((part) => part !== "" && part !== ".");
-  if (parts.includes("..")) return fault('it holds ".."', "Write the path that is meant");
-  if (value.endsWith("/") || parts.length === 0) return fault("it is a directory", "Name the file in it");
+  }
   if (!value.startsWith("/"))
     notes.warning("path-relative", `Cannot take "${shown(value)}" as it is: it is not absolute`, {
       hint: `It is written to /${shown(value)}; put the slash there`,
       at,
     });
-  const [top = ""] = parts;
-  if (["proc", "sys", "dev"].includes(top))
-    return fault(
-      `/${top} is the kernel's`,
-      top === "proc" || top === "sys" ? "Use a file in /etc/sysctl.d or /etc/tmpfiles.d" : "Name another path",
-    );
-  if (top === "usr")
-    notes.warning(
-      "path-usr",
-      `Cannot be sure that "${shown(value)}" can be written: /usr is read-only on some systems`,
-      {
-        hint: "It is on CoreOS and Flatcar; take /etc or /opt there",
-        at,
-      },
-    );
+  if (parts[0] === "usr")
+    notes.warning("path-usr", `Cannot write "${shown(value)}" on a system whose /usr is read-only`, {
+      hint: "It is on CoreOS and Flatcar; take /etc or /opt there",
+      at,
+    });
   return `/${parts.join("/")}`;
+}
+
+/** What is wrong with a path, and what to do. */
+function pathFault(path: string, parts: readonly string[]): readonly [what: string, hint: string] | undefined {
+  const [top = ""] = parts;
+  if (/\p{Cc}/u.test(path)) return ["it holds a control character", "Write the path on one line"];
+  if (Buffer.byteLength(path) > 4095) return ["it is too long", "Linux takes 4095 bytes"];
+  if (parts.includes("..")) return ['it holds ".."', "Write the path that is meant"];
+  if (path.endsWith("/") || parts.length === 0) return ["it is a directory", "Name the file in it"];
+  if (top === "proc" || top === "sys")
+    return [`/${top} is the kernel's`, "Use a file in /etc/sysctl.d or /etc/tmpfiles.d"];
+  return top === "dev" ? ["/dev is the kernel's", "Name another path"] : undefined;
 }
 
 function readMode(reader: Reader, map: MapValue): number | undefined {
@@ -135,7 +135,7 @@ function readContent(reader: Reader, map: MapValue): Uint8Array | undefined {
 function tellUndecodable({ notes }: Reader, value: TextValue, encoding: string): void {
   const mark = findMark(value.text, false);
   if (mark !== undefined) {
-    tellTemplate(notes, { text: mark.text, of: mark.of, at: value.at, isSure: true });
+    tellTemplate(notes, { ...mark, at: value.at, isSure: true });
     return;
   }
   notes.error("content", `Cannot decode the content as "${value.isBinary ? "!!binary" : encoding}"`, {

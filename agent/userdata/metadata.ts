@@ -10,9 +10,9 @@ import type { Value } from "./values.ts";
 /** Undefined when nothing is in it, or an error was said. */
 export function readMetadata(reader: Reader, value: Value): string | undefined {
   const pairs = new Map<string, string>();
-  let isGood = true;
+  let faults = 0;
   const fault = (message: string, hint: string, at: Place): void => {
-    isGood = false;
+    faults++;
     reader.notes.error("metadata", message, { hint, at });
   };
   for (const { value: item, at } of itemsOf(reader, value)) {
@@ -36,7 +36,7 @@ export function readMetadata(reader: Reader, value: Value): string | undefined {
   }
   if (pairs.size > metadataRules.most)
     fault(`Cannot take ${pairs.size} keys of metadata`, `It must be at most ${metadataRules.most}`, value.at);
-  return isGood && pairs.size > 0 ? Array.from(pairs, ([key, text]) => `${key}=${text}`).join(",") : undefined;
+  return faults === 0 && pairs.size > 0 ? Array.from(pairs, ([key, text]) => `${key}=${text}`).join(",") : undefined;
 }
 
 function itemsOf(reader: Reader, value: Value): readonly Placed<string>[] {
@@ -45,7 +45,7 @@ function itemsOf(reader: Reader, value: Value): readonly Placed<string>[] {
       value: `${key}=${reader.filled(entry.value)?.value ?? ""}`,
       at: entry.at,
     }));
-  const texts = value.kind === "list" ? value.items : [value];
+  const texts: readonly Value[] = value.kind === "list" ? value.items : [value];
   return texts.flatMap((text) => {
     const filled = reader.filled(text);
     return splitCommas(filled?.value ?? "").map((item) => ({ value: item, at: text.at }));

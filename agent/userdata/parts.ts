@@ -84,23 +84,11 @@ class Unpacker {
   }
 
   #decode(bytes: Uint8Array, { file, shift }: Piece): string | undefined {
-    const wide = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
-    const fault = (message: string, hint: string, offset: number): undefined => {
-      const line = Buffer.from(bytes.subarray(0, offset)).toString("latin1").split("\n").length + shift.lines;
-      this.#notes.error("encoding", message, { hint, at: { file, line } });
-      return undefined;
-    };
-    if (wide) return fault("Cannot read UTF-16", "Save the file as UTF-8", 0);
-    const nul = bytes.indexOf(0);
-    if (nul >= 0) return fault("Cannot take a NUL byte in user-data", "It is plain text", nul);
-    try {
-      return utf8.decode(bytes);
-    } catch {
-      // where it goes wrong is found by reading again, leniently
-      const read = Buffer.from(bytes).toString("utf8");
-      const bad = Buffer.byteLength(read.slice(0, Math.max(0, read.indexOf("\ufffd"))));
-      return fault("Cannot read the text as UTF-8", "Save the file as UTF-8", bad);
-    }
+    const fault = encodingFault(bytes);
+    if (fault === undefined) return utf8.decode(bytes);
+    const line = Buffer.from(bytes.subarray(0, fault.offset)).toString("latin1").split("\n").length + shift.lines;
+    this.#notes.error("encoding", fault.message, { hint: fault.hint, at: { file, line } });
+    return undefined;
   }
 
   async #text(text: string, bytes: Uint8Array, piece: Piece): Promise<UserData["kind"]> {
@@ -108,7 +96,7 @@ class Unpacker {
     const header = readHeader(text);
     // a part that its sender calls cloud-config or script needs no first line
     const isTold = (piece.said === "cloud-config" || piece.said === "script") && header.kind !== "empty";
-    const kind = isTold ? (header.kind === "script" ? "script" : (piece.said ?? header.kind)) : header.kind;
+    const kind = piece.said !== undefined && isTold && header.kind !== "script" ? piece.said : header.kind;
     const isTemplate = header.mistake?.message.includes("Jinja") === true;
     if (header.mistake !== undefined && (!isTold || isTemplate))
       this.#notes.error("header", header.mistake.message, { hint: header.mistake.hint, at: source.at(0) });
@@ -229,6 +217,23 @@ class Unpacker {
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Why bytes are no text, and from where on; undefined when they are UTF-8. */
+function encodingFault(bytes: Uint8Array): { message: string; hint: string; offset: number } | undefined {
+  const isWide = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
+  if (isWide) return { message: "Cannot read UTF-16", hint: "Save the file as UTF-8", offset: 0 };
+  const nul = bytes.indexOf(0);
+  if (nul >= 0) return { message: "Cannot take a NUL byte in user-data", hint: "It is plain text", offset: nul };
+  try {
+    utf8.decode(bytes);
+    return undefined;
+  } catch {
+    // where it goes wrong is found by reading again, leniently
+    const read = Buffer.from(bytes).toString("utf8");
+    const offset = Buffer.byteLength(read.slice(0, Math.max(0, read.indexOf("\ufffd"))));
+    return { message: "Cannot read the text as UTF-8", hint: "Save the file as UTF-8", offset };
+  }
+}
 
 function member(node: Extract<YamlNode, { kind: "mapping" }>, name: string): YamlNode | undefined {
   return node.pairs.find(({ key }) => key.kind === "scalar" && key.text === name)?.value;

@@ -134,16 +134,14 @@ class Shaper {
     if (field.isSecret) return false;
     const mark = findMark(node.text, field.isFree);
     if (mark === undefined) return false;
-    const marks = field.isFree ? findMarks(node.text, true).slice(0, 20) : [mark];
-    for (const each of marks) {
-      const line = node.text.slice(0, each.offset).split("\n").length - 1;
-      const inLine = node.linesOffset === undefined ? undefined : this.#source.at(node.linesOffset, path);
-      const at =
-        inLine?.line === undefined
-          ? this.#source.at(node.offset, path)
-          : { file: inLine.file, line: inLine.line + line, key: path };
-      tellTemplate(this.#notes, { text: each.text, of: each.of, at, isSure: !field.isFree });
-    }
+    const line = node.text.slice(0, mark.offset).split("\n").length - 1;
+    const inLine = node.linesOffset === undefined ? undefined : this.#source.at(node.linesOffset, path);
+    const at =
+      inLine?.line === undefined
+        ? this.#source.at(node.offset, path)
+        : { file: inLine.file, line: inLine.line + line, key: path };
+    const more = findMarks(node.text, field.isFree).length - 1;
+    tellTemplate(this.#notes, { ...mark, more, at, isSure: !field.isFree });
     return !field.isFree;
   }
 
@@ -176,7 +174,7 @@ class Shaper {
     if (first !== undefined && node.pairs.length === 1 && first.key.kind !== "scalar") {
       const written = this.#source.text.slice(node.offset).split("\n", 1)[0] ?? "";
       const mark = findMark(written, false);
-      if (mark?.offset === 0) tellTemplate(this.#notes, { text: mark.text, of: mark.of, at, isSure: true });
+      if (mark?.offset === 0) tellTemplate(this.#notes, { ...mark, at, isSure: true });
       else this.#strangeKey(first, path);
       return undefined;
     }
@@ -273,7 +271,7 @@ class Shaper {
     const at = this.#source.at(key.offset, pathOf(path, shown(name)));
     const mark = findMark(key.text, false);
     if (mark !== undefined) {
-      tellTemplate(this.#notes, { text: mark.text, of: mark.of, at, isSure: true });
+      tellTemplate(this.#notes, { ...mark, at, isSure: true });
       return;
     }
     const near = suggest(name, [...field.fields.keys()]);
@@ -308,15 +306,20 @@ class Shaper {
 /** A template's mark that nobody filled in. `isSure`: it spoils a value; else it may belong to the text. */
 export function tellTemplate(
   notes: Notes,
-  mark: { readonly text: string; readonly of: string; readonly at: Place; readonly isSure: boolean },
+  mark: {
+    readonly text: string;
+    readonly of: string;
+    readonly at: Place;
+    readonly isSure: boolean;
+    /** Further marks in the same text. */
+    readonly more?: number;
+  },
 ): void {
-  const message = `Cannot use "${shown(mark.text)}": it looks like a template of ${mark.of} that was not filled in`;
-  const note = {
-    hint: "Give the file to the program that fills it in first; flotilla itself knows $private_ipv4 and its like only",
-    at: mark.at,
-  };
-  if (mark.isSure) notes.error("template", message, note);
-  else notes.warning("template", message, note);
+  const more = (mark.more ?? 0) > 0 ? `, as do ${mark.more ?? 0} more in this text` : "";
+  const message = `Cannot use "${shown(mark.text)}": it looks like a template that nobody filled in${more}`;
+  const hint = `Fill it in first (it could be ${mark.of}); flotilla itself knows only $private_ipv4 and its like`;
+  if (mark.isSure) notes.error("template", message, { hint, at: mark.at });
+  else notes.warning("template", message, { hint, at: mark.at });
 }
 
 function named(path: string): string {
@@ -324,7 +327,9 @@ function named(path: string): string {
 }
 
 function sentence(text: string): string {
-  return text === "" ? text : `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;
+  return text === "" || /^(etcd|fleet|flotilla)\b/.test(text)
+    ? text
+    : `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;
 }
 
 /** Plain decimal numbers; anything else that YAML may call a number is no count of anybody's. */

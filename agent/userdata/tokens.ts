@@ -77,8 +77,8 @@ export class Tokens {
 /** The text with a sample address for each token, to check its shape. */
 export function withSamples(text: string): string {
   if (!text.includes("$")) return text;
-  return text.replace(token, (whole, slashes: string, braced?: string, otherwise?: string, bare?: string) =>
-    slashes === "" ? (samples[nameOf(braced ?? bare)] ?? otherwise ?? whole) : whole.slice(1),
+  return text.replace(token, (whole, slashes: string, braced?: string, _otherwise?: string, bare?: string) =>
+    slashes === "" ? samples[nameOf(braced ?? bare)] : whole.slice(1),
   );
 }
 

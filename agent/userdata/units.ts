@@ -29,11 +29,11 @@ export function readUnits(reader: Reader, coreos: MapValue): CloudConfig["units"
   const seen = new Map<string, UnitEntry>();
   for (const unit of units) {
     const before = seen.get(unit.name);
-    if (before !== undefined)
-      reader.notes.error("unit-twice", `Cannot take unit "${shown(unit.name)}" twice`, {
-        hint: `It stands on line ${before.at.line ?? 0} as well; join the two`,
-        at: unit.at,
-      });
+    const twice = { hint: `It stands on line ${before?.at.line ?? 0} as well; join the two`, at: unit.at };
+    if (before?.content !== undefined && unit.content !== undefined)
+      reader.notes.error("unit-twice", `Cannot take two texts for unit "${shown(unit.name)}"`, twice);
+    else if (before !== undefined)
+      reader.notes.warning("unit-twice", `Cannot recommend to name unit "${shown(unit.name)}" twice`, twice);
     seen.set(unit.name, unit);
   }
   return units;

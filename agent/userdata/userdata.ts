@@ -63,6 +63,6 @@ function readScript({ name, source }: Part, { notes, tokens }: Reader): Script {
       at,
     });
   for (const mark of findMarks(source.text, true).slice(0, maxMarksShown))
-    tellTemplate(notes, { text: mark.text, of: mark.of, at: source.at(mark.offset), isSure: false });
+    tellTemplate(notes, { ...mark, at: source.at(mark.offset), isSure: false });
   return { name, text: tokens.fill(text, at), at };
 }
