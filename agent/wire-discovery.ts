@@ -11,8 +11,10 @@ import type { Clock } from "./ports/clock.ts";
 /** A token that nobody completes is of no use after a month. */
 const openTokenMs = 30 * 86_400_000;
 
-export function createDiscoveryTools({ clock }: Pick<Tools, "clock">): DiscoveryTools {
+export function createDiscoveryTools({ clock, env }: Pick<Tools, "clock" | "env">): DiscoveryTools {
   return {
+    join: async (request, signal) =>
+      (await import("./wire-join.ts")).joinByRequest(request, { environment: env, clock }, signal),
     serve: (request, listening, signal) => serve({ request, listening, clock }, signal),
     newToken: async ({ url, size, caFile }, signal) =>
       askForToken({ url, size, ca: await optionalText(caFile) }, signal),

@@ -42,7 +42,8 @@ export interface AgentOptions {
 }
 
 /** A whole agent until `signal`; resolves when everything is closed. Rejects with a Problem when it cannot start. */
-export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+export async function runAgent(given: AgentOptions, signal: AbortSignal): Promise<void> {
+  const options = given.settings.etcd === undefined ? given : await withFoundEtcd(given);
   const { settings, log, clock } = options;
   const [
     { startAgent },
@@ -126,6 +127,12 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     await server.close();
     await Promise.allSettled(closers.map((close) => close()));
   }
+}
+
+/** With the endpoints that were found when the machine joined. */
+async function withFoundEtcd(options: AgentOptions): Promise<AgentOptions> {
+  const { withFoundEndpoints } = await import("./wire-join.ts");
+  return { ...options, settings: await withFoundEndpoints(options.settings) };
 }
 
 /** Where the API will be: requests wait until the agent stands, which takes milliseconds. */

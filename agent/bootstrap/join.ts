@@ -1,6 +1,6 @@
 // How a machine becomes a member of etcd, or a client of it: finds the first members as its settings say, once, and keeps
 // the answer. Run before etcd and the agent start; after the first time it reads its own disk and nothing else.
-import { memberWithData, otherPeerUrls, shownUrl } from "../discovery/discovery.ts";
+import { joinWords, memberWithData, otherPeerUrls, shownUrl } from "../discovery/discovery.ts";
 import type { JoinRecord } from "../domain/discovery.ts";
 import { Problem, explainError } from "../domain/problem.ts";
 import type { EtcdDiscovery } from "../domain/settings.ts";
@@ -29,7 +29,7 @@ export async function joinEtcd(world: JoinWorld, signal: AbortSignal): Promise<J
   try {
     const record = await decide(joining);
     await joining.files.keep(record);
-    await wait.tell("done", doneWords(record));
+    await wait.tell("done", joinWords(record));
     return record;
   } catch (error) {
     if (!signal.aborted) await wait.tell("failed", explainError(error));
@@ -121,11 +121,4 @@ function warnOfOtherWay({ token, settings, log }: Joining, record: JoinRecord): 
     message: "The settings name another way to the members than the one this machine has joined by; it has no effect",
     hint: `To join anew, remove etcd-*.json from the agent's state directory and etcd's data`,
   });
-}
-
-function doneWords({ role, name, size, member, members, endpoints }: JoinRecord): string {
-  if (role === "client") return `client of etcd at ${endpoints.join(", ")}`;
-  return member?.state === "existing"
-    ? `member ${name} of a cluster of ${Math.max(size, members.length)} that stands`
-    : `member ${name} of ${size}: ${members.map((each) => each.name).join(", ")}`;
 }

@@ -7,6 +7,7 @@ import { cat } from "./cat.ts";
 import { usageProblem } from "./checked.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { completionCommand } from "./completion.ts";
+import { discoveryJoin } from "./discovery-join.ts";
 import { discoveryNew } from "./discovery-new.ts";
 import { discoveryServe } from "./discovery-serve.ts";
 import { exitCodes, exitMeanings } from "./exit-codes.ts";
@@ -75,7 +76,7 @@ function commandsWith(agent: Command): readonly Command[] {
   const completion = completionCommand(describeProgram);
   return [
     ...[listMachines, listUnits, listUnitFiles, status, cat, sync, verify, agent],
-    ...[discoveryServe, discoveryNew],
+    ...[discoveryServe, discoveryNew, discoveryJoin],
     ...[playground, completion, version],
   ];
 }

@@ -1,5 +1,6 @@
 // What the commands are given to work with. Implemented by wire.ts, which loads the heavy parts only when they are
 // asked for; commands know no adapter and no process.
+import type { JoinRecord } from "../domain/discovery.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { WorkingCopy } from "../ports/working-copy.ts";
@@ -52,7 +53,19 @@ export interface ServeRequest {
   readonly keepFormedMs: number;
 }
 
+/** What `flotilla discovery join` was asked to do. */
+export interface JoinRequest {
+  /** Settings file named on the command line; undefined: the usual one, if it is there. */
+  readonly config: string | undefined;
+  /** ADDRESS or ADDRESS:PORT; undefined: the machine's own. */
+  readonly nameServer: string | undefined;
+  /** Wait for nobody. */
+  readonly once: boolean;
+}
+
 export interface DiscoveryTools {
+  /** What was decided, now or before; undefined: the settings ask for no etcd. Rejects with what a person has to do. */
+  join(request: JoinRequest, signal: AbortSignal): Promise<JoinRecord | undefined>;
   /** Serves until the signal; `listening` is called with the port when machines can come. Rejects when it cannot start. */
   serve(request: ServeRequest, listening: (port: number) => Promise<void>, signal: AbortSignal): Promise<void>;
   /** The URL of a new token from the service at this URL. */

@@ -229,3 +229,11 @@ export function registeredWords(names: readonly string[]): string {
   if (names.length === 0) return "nobody is registered";
   return `${names.join(", ")} ${names.length === 1 ? "is" : "are"} registered`;
 }
+
+/** A decision for people: "member m1 of 3: m1, m2, m3". */
+export function joinWords({ role, name, size, member, members, endpoints }: JoinRecord): string {
+  if (role === "client") return `client of etcd at ${endpoints.join(", ")}`;
+  return member?.state === "existing"
+    ? `member ${name} of a cluster of ${Math.max(size, members.length)} that stands`
+    : `member ${name} of ${size}: ${members.map((each) => each.name).join(", ")}`;
+}
