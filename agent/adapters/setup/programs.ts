@@ -133,7 +133,8 @@ function runToEnd(path: string, args: readonly string[], options: RunOptions): P
       timeoutMs,
     );
     const stop = (): void => end(new Problem("aborted", `Cannot go on waiting for ${path}`, { cause: signal.reason }));
-    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
     const over = (): void => {
       clearTimeout(late);
       clearTimeout(grace);
