@@ -1,7 +1,11 @@
-// The etcd adapter as tests use it: settings for a test server, the real clock, a log that keeps quiet.
+// The etcd adapters as tests use them: settings for a test server, the real clock, a log that keeps quiet.
 import { createClock } from "../../agent/adapters/clock.ts";
 import { createEtcdRegistry } from "../../agent/adapters/registry/etcd.ts";
+import type { Keeping } from "../../agent/adapters/registry/etcd-membership.ts";
+import { createEtcdCluster } from "../../agent/adapters/registry/etcd-members.ts";
 import type { RegistrySettings } from "../../agent/domain/settings.ts";
+import type { Clock } from "../../agent/ports/clock.ts";
+import type { EtcdCluster } from "../../agent/ports/etcd-cluster.ts";
 import type { Log } from "../../agent/ports/log.ts";
 import type { Registry } from "../../agent/ports/registry.ts";
 
@@ -15,20 +19,34 @@ export const quietLog: Log = {
   with: () => quietLog,
 };
 
-export function connect(endpoints: readonly string[], settings: Partial<RegistrySettings> = {}): Registry {
-  return createEtcdRegistry({
-    settings: {
-      endpoints,
-      prefix: "/flotilla/",
-      username: undefined,
-      password: undefined,
-      caFile: undefined,
-      certFile: undefined,
-      keyFile: undefined,
-      requestTimeoutMs: 2_000,
-      ...settings,
-    },
-    clock,
-    log: quietLog,
-  });
+export interface World {
+  readonly clock?: Clock;
+  readonly log?: Log;
+  readonly keeping?: Keeping;
+}
+
+export function connect(
+  endpoints: readonly string[],
+  settings: Partial<RegistrySettings> = {},
+  world: World = {},
+): Registry {
+  return createEtcdRegistry({ settings: settingsFor(endpoints, settings), clock, log: quietLog, ...world });
+}
+
+export function connectCluster(endpoints: readonly string[], settings: Partial<RegistrySettings> = {}): EtcdCluster {
+  return createEtcdCluster({ settings: settingsFor(endpoints, settings), clock, log: quietLog });
+}
+
+function settingsFor(endpoints: readonly string[], settings: Partial<RegistrySettings>): RegistrySettings {
+  return {
+    endpoints,
+    prefix: "/flotilla/",
+    username: undefined,
+    password: undefined,
+    caFile: undefined,
+    certFile: undefined,
+    keyFile: undefined,
+    requestTimeoutMs: 2_000,
+    ...settings,
+  };
 }

@@ -58,13 +58,16 @@ interface Member {
   readonly name: string;
   readonly clientPort: number;
   readonly peerPort: number;
+  /** Came after the first start: it is told that the cluster exists. */
+  readonly isLate: boolean;
+  isGone: boolean;
   process: ChildProcess | undefined;
 }
 
 export class EtcdServer {
   readonly directory: string;
   readonly tls: TlsFiles | undefined;
-  readonly #members: readonly Member[];
+  readonly #members: Member[];
   readonly #isOwnDirectory: boolean;
   readonly #isHidden: boolean;
 
@@ -78,6 +81,8 @@ export class EtcdServer {
       name: `m${index}`,
       clientPort: ports[index * 2]!,
       peerPort: ports[index * 2 + 1]!,
+      isLate: false,
+      isGone: false,
       process: undefined,
     }));
     process.once("exit", this.#onExit);
@@ -86,7 +91,7 @@ export class EtcdServer {
 
   /** Starts every member that does not run, on the data that is there; resolves when all answer. */
   async start(): Promise<void> {
-    const stopped = this.#members.flatMap((each, member) => (isRunning(each.process) ? [] : [member]));
+    const stopped = this.#members.flatMap((each, member) => (each.isGone || isRunning(each.process) ? [] : [member]));
     for (const member of stopped) this.#spawn(member);
     for (const member of stopped) await this.#ready(member);
   }
@@ -120,7 +125,34 @@ export class EtcdServer {
   }
 
   get endpoints(): readonly string[] {
-    return this.#members.map((_, member) => this.endpoint(member));
+    return this.#members.flatMap(({ isGone }, member) => (isGone ? [] : [this.endpoint(member)]));
+  }
+
+  peerUrl(member = 0): string {
+    return `http://127.0.0.1:${this.#members[member]!.peerPort}`;
+  }
+
+  /** Kills a member and takes its data away, as if its machine were lost. The cluster has yet to be told. */
+  async lose(member: number): Promise<void> {
+    await this.kill(member);
+    const lost = this.#members[member]!;
+    lost.isGone = true;
+    rmSync(join(this.directory, lost.name), { recursive: true, force: true });
+  }
+
+  /** A place for one more member, at ports of its own; resolves to its number. It starts with `start`. */
+  async prepareMember(): Promise<number> {
+    const [clientPort, peerPort] = await freePorts(2);
+    const name = `m${this.#members.length}`;
+    const place = {
+      name,
+      clientPort: clientPort!,
+      peerPort: peerPort!,
+      isLate: true,
+      isGone: false,
+      process: undefined,
+    };
+    return this.#members.push(place) - 1;
   }
 
   endpoint(member = 0): string {
@@ -199,8 +231,9 @@ export class EtcdServer {
   readonly #onSignal = (): void => process.exit(143);
 
   #spawn(index: number): void {
-    const { name, peerPort } = this.#members[index]!;
-    const peers = this.#members.map((each) => `${each.name}=http://127.0.0.1:${each.peerPort}`).join(",");
+    const { name, peerPort, isLate } = this.#members[index]!;
+    const present = this.#members.filter(({ isGone }) => !isGone);
+    const peers = present.map((each) => `${each.name}=http://127.0.0.1:${each.peerPort}`).join(",");
     const tls = this.tls;
     const secure =
       tls === undefined
@@ -215,7 +248,8 @@ export class EtcdServer {
       ],
       ...["--listen-peer-urls", `http://127.0.0.1:${peerPort}`],
       ...["--initial-advertise-peer-urls", `http://127.0.0.1:${peerPort}`],
-      ...["--initial-cluster", peers, "--log-level", "warn", "--logger", "zap"],
+      ...["--initial-cluster", peers, "--initial-cluster-state", isLate ? "existing" : "new"],
+      ...["--log-level", "warn", "--logger", "zap"],
       ...secure,
     ];
     const child = spawn("etcd", args, { stdio: ["ignore", "pipe", "pipe"] });

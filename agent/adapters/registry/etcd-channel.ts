@@ -31,8 +31,8 @@ export interface Sent {
 
 export interface EtcdStream {
   /** The next message; rejects with CallFailed when there is none. */
-  next(): Promise<unknown>;
-  cancel(): void;
+  readonly next: () => Promise<unknown>;
+  readonly cancel: () => void;
 }
 
 export interface Channel {

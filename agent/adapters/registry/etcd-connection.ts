@@ -193,14 +193,13 @@ export class EtcdConnection {
     const { clock } = this.#options;
     const stream = await endpoint.open(sent);
     const over = new AbortController();
-    let isLate = false;
     const late = clock.sleep(timeoutMs, over.signal).then(
       () => {
-        isLate = true;
         endpoint.fail();
         stream.cancel();
+        return true;
       },
-      () => undefined, // answered in time
+      () => false, // answered in time
     );
     try {
       const first = await stream.next();
@@ -208,10 +207,10 @@ export class EtcdConnection {
       return { first, next: () => stream.next(), cancel: () => stream.cancel() };
     } catch (error) {
       stream.cancel();
-      throw isLate ? new CallFailed(grpc.deadlineExceeded, `No answer within ${timeoutMs} ms`) : error;
+      over.abort();
+      throw (await late) ? new CallFailed(grpc.deadlineExceeded, `No answer within ${timeoutMs} ms`) : error;
     } finally {
       over.abort();
-      await late;
     }
   }
 

@@ -137,8 +137,11 @@ export class Endpoint {
     }
   }
 
+  /** A check at once tells a short trouble from a lasting one, and frees the streams of an endpoint that went silent. */
   #note(error: unknown): void {
-    if (isEndpointFault(error) && this.#isGood) this.fail();
+    if (!isEndpointFault(error) || !this.#isGood) return;
+    this.fail();
+    this.check().catch(() => undefined); // noted: it rests
   }
 
   #open(): Promise<Channel> {
