@@ -70,6 +70,8 @@ export function createMetadataHttp(options: HttpOptions): MetadataHttp {
     async ask(ask) {
       const { mostTries = usualTries } = ask;
       const targets = (typeof ask.url === "string" ? [ask.url] : ask.url).map((url) => readTarget(url, ask));
+      // what is told of a round: that some place answered, else how it is with the first one
+      let told: unknown;
       for (let tries = 0; ; tries++) {
         const target = targets[tries % targets.length];
         if (target === undefined) throw new Error("Nothing to ask");
@@ -77,8 +79,10 @@ export function createMetadataHttp(options: HttpOptions): MetadataHttp {
           return await askOnce(target, { ask, options });
         } catch (error) {
           signal.throwIfAborted();
-          if (!(error instanceof Problem) || error.code !== "source-later" || tries + 1 >= mostTries) throw error;
-          options.onRetry?.(explainError(error));
+          if (!(error instanceof Problem) || error.code !== "source-later") throw error;
+          if (target === targets[0] || error.cause === undefined) told = error;
+          if (tries + 1 >= mostTries) throw told;
+          options.onRetry?.(explainError(told));
           const pauseMs = Math.min(lastPauseMs, firstPauseMs * 2 ** Math.floor(tries / targets.length));
           await clock.sleep(pauseMs * (0.75 + clock.random() / 2), signal);
         }

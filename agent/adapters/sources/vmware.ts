@@ -96,7 +96,7 @@ async function readUserData(
 async function readEncoded(name: string, variable: Variables): Promise<Uint8Array | undefined> {
   const text = await variable(name);
   if (text === undefined) return undefined;
-  const encoding = (await variable(`${name}.encoding`)) ?? "";
+  const encoding = (await variable(`${name}.encoding`))?.trim() ?? "";
   if (encoding === "") return Buffer.from(text);
   if (!/^((gz|gzip)\+)?(b64|base64)$/.test(encoding))
     throw unfit(
@@ -116,9 +116,10 @@ async function openGuestInfo({ run, signal }: Asking): Promise<Variables | undef
       const ran = await run(tool(`info-get guestinfo.${name}`), { signal, mostBytes: maxValueBytes });
       if (ran === undefined) return false;
       if (ran.code === 0) {
-        const text = ran.stdout.toString("utf8").trim();
+        // both tools end what they print with a line end of their own
+        const text = ran.stdout.toString("utf8").replace(/\n$/, "");
         // "---" is what cloud-init leaves where it took a value away
-        return text === "" || text === "---" ? undefined : text;
+        return ["", "---"].includes(text.trim()) ? undefined : text;
       }
       if (/no value found/i.test(ran.stderr)) return undefined;
       complaint = ran.stderr;
