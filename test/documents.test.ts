@@ -6,6 +6,7 @@ import { suite, test } from "node:test";
 import { exitCodes } from "../agent/cli/exit-codes.ts";
 import { describeProblem, toRecord, valid } from "../agent/domain/problem.ts";
 import { completeSettings, draftSettings } from "../agent/settings/settings.ts";
+import { readUserData } from "../agent/userdata/userdata.ts";
 
 const top = new URL("../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, top), "utf8");
@@ -31,19 +32,6 @@ function settingsBlocks(markdown: string): readonly string[] {
   );
 }
 
-/** The `content: |` of a file in user-data. */
-function writtenFile(userData: string, path: string): string {
-  const [, rest = ""] = userData.split(`- path: ${path}\n`);
-  const lines = rest.split("\n");
-  const from = lines.findIndex((line) => line.trim() === "content: |") + 1;
-  const indent = /^ */.exec(lines[from] ?? "")?.[0] ?? "";
-  const after = lines.slice(from).findIndex((line) => line.trim() !== "" && !line.startsWith(indent));
-  return lines
-    .slice(from, after < 0 ? undefined : from + after)
-    .map((line) => line.slice(indent.length))
-    .join("\n");
-}
-
 suite("documents", () => {
   for (const document of ["README.md", "docs/settings.md"])
     test(`the settings in ${document} are right`, () => {
@@ -52,12 +40,17 @@ suite("documents", () => {
       for (const block of blocks) assert.deepEqual(complaints(block), []);
     });
 
-  test("the settings that the example user-data writes are right", () => {
-    const conf = writtenFile(read("cloud-config/machine.yaml"), "/etc/flotilla/flotilla.conf");
-    assert.match(conf, /^\[Machine\]$/m);
-    assert.match(conf, /^URL=/m);
-    assert.deepEqual(complaints(conf), []);
-  });
+  for (const name of readdirSync(new URL("cloud-config/", top)))
+    test(`the user-data in cloud-config/${name} is right`, async () => {
+      const bytes = new TextEncoder().encode(read(`cloud-config/${name}`));
+      const { userData, findings } = await readUserData(bytes, { file: name });
+      assert.deepEqual(
+        findings.filter(({ severity }) => severity !== "info").map(({ problem }) => describeProblem(toRecord(problem))),
+        [],
+      );
+      assert.equal(userData?.kind, "cloud-config");
+      assert.ok(userData.config.settings.some(({ section, key }) => section === "Git" && key === "URL"));
+    });
 
   test("README lists every exit code", () => {
     const listed = Array.from(read("README.md").matchAll(/^\| +(\d+) +\|/gm), ([, code]) => Number(code));
