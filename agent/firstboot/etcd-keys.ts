@@ -37,7 +37,6 @@ export const agentKeys: Readonly<Record<string, string>> = {
 
 /** Keys that are read on their own (etcd.ts). */
 export const translatedKeys: ReadonlySet<string> = new Set([
-  ...["addr", "bind_addr", "peer_addr", "peer_bind_addr", "ca_file", "peer_ca_file"],
   ...["proxy", "debug", "force_new_cluster", "verbose", "very_verbose", "very_very_verbose"],
 ]);
 
@@ -66,8 +65,6 @@ export const goneKeys: Readonly<Record<string, string>> = {
   max_result_buffer: oldEtcd,
   max_retry_attempts: oldEtcd,
   retry_interval: oldEtcd,
-  peer_election_timeout: "Set election_timeout:, in milliseconds",
-  peer_heartbeat_interval: "Set heartbeat_interval:, in milliseconds",
   peers: "Set initial_cluster: to NAME=URL,NAME=URL, or discovery:",
   peers_file: "Set initial_cluster: to NAME=URL,NAME=URL, or discovery:",
   trace: oldEtcd,

@@ -1,5 +1,5 @@
-// Where an etcd member listens and what it tells others: the document's URLs, the older host:port keys, or what follows
-// from the machine's own address.
+// Where an etcd member listens and what it tells others: the document's URLs, or what follows from the machine's own
+// address.
 import type { Entry } from "../domain/user-data.ts";
 import type { Given } from "./draft.ts";
 
@@ -11,8 +11,6 @@ export interface Urls {
 const ports = { client: 2379, peer: 2380 } as const;
 const advertised = { client: "advertise_client_urls", peer: "initial_advertise_peer_urls" } as const;
 const listened = { client: "listen_client_urls", peer: "listen_peer_urls" } as const;
-const oldAddress = { client: "addr", peer: "peer_addr" } as const;
-const oldBind = { client: "bind_addr", peer: "peer_bind_addr" } as const;
 type Side = keyof typeof ports;
 
 const hostOf = (url: string): string => /^https?:\/\/(\[[^\]]*\]|[^:/]*)/.exec(url)?.[1] ?? "";
@@ -33,17 +31,9 @@ function schemeOf({ keys }: Urls, side: Side): string {
   return certificate !== "" || automatic === "true" ? "https" : "http";
 }
 
-/** `host:port` of etcd 0.4 as a URL. */
-function oldUrl(urls: Urls, side: Side, text: string): string {
-  const full = /:\d+$/.test(text) ? text : `${text}:${ports[side]}`;
-  return `${schemeOf(urls, side)}://${full.startsWith(":") ? `0.0.0.0${full}` : full}`;
-}
-
 function advertisedUrls(urls: Urls, side: Side): readonly string[] {
   const own = listOf(urls, advertised[side]);
   if (own.length > 0) return own;
-  const old = listOf(urls, oldAddress[side]);
-  if (old.length > 0) return old.map((text) => oldUrl(urls, side, text));
   const reachable = listOf(urls, listened[side]).filter((url) => !isAny(hostOf(url)) && !isLoopback(hostOf(url)));
   if (reachable.length > 0) return reachable;
   const { private_ipv4: four, private_ipv6: six } = urls.given.addresses.values;
@@ -69,8 +59,6 @@ export function clientUrls(urls: Urls): readonly string[] {
 export function listenUrls(urls: Urls, side: Side): readonly string[] {
   const own = listOf(urls, listened[side]);
   if (own.length > 0) return own;
-  const old = listOf(urls, oldBind[side]);
-  if (old.length > 0) return old.map((text) => oldUrl(urls, side, text));
   const { private_ipv4: four, private_ipv6: six } = urls.given.addresses.values;
   const mine = new Set([...(four === undefined ? [] : [four]), ...(six === undefined ? [] : [`[${six}]`])]);
   const listen = advertisedUrls(urls, side).map((url) => {

@@ -5,7 +5,7 @@ import type { Place } from "../domain/problem.ts";
 import type { CloudConfig, Entry } from "../domain/user-data.ts";
 import { type Draft, type Given, base, madeLines, shorten, tell, textFile } from "./draft.ts";
 import { agentKeys, goneKeys, passedKeys, tlsKeys, translatedKeys } from "./etcd-keys.ts";
-import { environmentFileLine, isOneLine } from "./escape.ts";
+import { environmentFileLine, expandSpecifiers, isOneLine } from "./escape.ts";
 import { isFlatcar } from "./host-words.ts";
 import { type Urls, clientUrls, listenUrls, ownAddress, peerUrls } from "./etcd-urls.ts";
 import type { SettingLine } from "./settings-file.ts";
@@ -45,7 +45,13 @@ export function planEtcd(given: Given, draft: Draft): EtcdPlan | undefined {
   const { config, facts } = given;
   const section = etcdSection(config);
   if (section === undefined) return undefined;
-  const keys = new Map(section.map((entry) => [entry.key, entry]));
+  // they stood in Environment= lines of its unit, where systemd puts %H and the like in
+  const filled = section.map((entry) =>
+    entry.isSecret
+      ? entry
+      : { ...entry, value: expandSpecifiers(entry.value, { hostname: given.names.hostname, facts }).value },
+  );
+  const keys = new Map(filled.map((entry) => [entry.key, entry]));
   const at = section[0]?.at;
   refuseForce(keys, draft);
   for (const entry of section) tellGone(entry, draft);
@@ -141,12 +147,6 @@ function tellGone({ key, value, at }: Entry, draft: Draft): void {
 }
 
 const translated: Readonly<Record<string, string>> = {
-  addr: "Write advertise_client_urls: http://HOST:2379",
-  bind_addr: "Write listen_client_urls: http://HOST:2379",
-  peer_addr: "Write initial_advertise_peer_urls: http://HOST:2380",
-  peer_bind_addr: "Write listen_peer_urls: http://HOST:2380",
-  ca_file: "Write trusted_ca_file: and client_cert_auth: true",
-  peer_ca_file: "Write peer_trusted_ca_file: and peer_client_cert_auth: true",
   debug: "Write log_level: debug",
   verbose: "Write log_level: debug",
   very_verbose: "Write log_level: debug",
@@ -162,12 +162,6 @@ function environmentOf(urls: Urls): ReadonlyMap<string, { readonly value: string
   set("listen_peer_urls", listenUrls(urls, "peer").join(","));
   set("listen_client_urls", listenUrls(urls, "client").join(","));
   set("advertise_client_urls", clientUrls(urls).join(","));
-  for (const which of ["", "peer_"]) {
-    const ca = keys.get(`${which}ca_file`);
-    if (ca === undefined || ca.value === "") continue;
-    set(`${which}trusted_ca_file`, ca.value, ca.at);
-    set(`${which}client_cert_auth`, "true", ca.at);
-  }
   if (["debug", "verbose", "very_verbose", "very_very_verbose"].some((key) => keys.get(key)?.value === "true"))
     set("log_level", "debug");
   for (const { key, value, at } of keys.values()) {
@@ -367,16 +361,15 @@ function settingLines({
     add(option, found.value, found.at, found.isSecret || option === "DiscoveryToken" || option === "DiscoveryPassword");
   }
   const value = (key: string): string | undefined => keys.get(key)?.value;
-  add("PeerCAFile", value("peer_trusted_ca_file") ?? value("peer_ca_file"));
+  add("PeerCAFile", value("peer_trusted_ca_file"));
   add("PeerCertFile", value("peer_cert_file"));
   add("PeerKeyFile", value("peer_key_file"));
-  const ca = value("trusted_ca_file") ?? value("ca_file");
-  const isAsked = value("client_cert_auth") === "true" || value("ca_file") !== undefined;
+  const isAsked = value("client_cert_auth") === "true";
   const registry = (key: string, path: string | undefined): void => {
     if (path !== undefined && path !== "")
       lines.push({ section: "Registry", key, value: path, isSecret: false, at, isDefault: true });
   };
-  registry("CAFile", ca);
+  registry("CAFile", value("trusted_ca_file"));
   if (isAsked && value("cert_file") !== undefined && value("key_file") !== undefined) {
     registry("CertFile", value("cert_file"));
     registry("KeyFile", value("key_file"));

@@ -43,7 +43,11 @@ export function planSettings(
 ): PlannedSettings | undefined {
   const { config, facts } = given;
   const fleet = fleetLines(given, { hasEtcd: etcd.length > 0, draft });
-  const own = config.settings.map((entry) => withSpecifiers(entry, given, draft));
+  const own = config.settings.map((entry) =>
+    ["Machine.Metadata", "Etcd.Name"].includes(`${entry.section}.${entry.key}`)
+      ? withSpecifiers(entry, given, draft)
+      : entry,
+  );
   const lines = merge([...etcd, ...fleet], own).filter((line) => fits(line, draft));
   const first = lines.find(({ at }) => at !== undefined);
   if (lines.length === 0) return undefined;
@@ -89,7 +93,7 @@ function fleetLines(
       const value = formed(entry.value, option);
       if (value === "") return [];
       const line = { section, key, value, isSecret, at: entry.at };
-      return [option.form === "metadata" ? withSpecifiers(line, given, draft) : line];
+      return [isSecret ? line : withSpecifiers(line, given, draft)];
     }
     tell(draft, "warning", {
       code: "boot-fleet-key",
@@ -155,14 +159,14 @@ function lastOfEachKey(value: string): string {
   return items.filter((item, at) => !items.slice(at + 1).some((later) => key(later) === key(item))).join(",");
 }
 
-/** fleet's metadata stood in a unit's Environment= line, where systemd puts %H and the like in. */
+/** fleet's values stood in Environment= lines of its unit, where systemd puts %H and the like in. */
 function withSpecifiers(line: SettingLine, { names, facts }: Given, draft: Draft): SettingLine {
-  if (line.section !== "Machine" || line.key !== "Metadata" || !line.value.includes("%")) return line;
+  if (!line.value.includes("%")) return line;
   const { value, unknown } = expandSpecifiers(line.value, { hostname: names.hostname, facts });
   for (const specifier of new Set(unknown))
     tell(draft, "warning", {
       code: "boot-specifier",
-      message: `Leaving "${specifier}" in metadata as it is`,
+      message: `Leaving "${specifier}" as it is`,
       hint: "Known are %H, %l, %m, %b, %v, and %% for a percent sign",
       at: line.at,
     });
