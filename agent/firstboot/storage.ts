@@ -49,7 +49,7 @@ export function planStorage({ config }: Given, draft: Draft): void {
       });
 }
 
-/** fstab(5): blanks and backslashes as octal. */
+/** fstab(5): a blank within a field is written in octal, as the document may have done already. */
 function fstabField(field: string): string {
-  return field.replace(/[\s\\#]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, "0")}`);
+  return field.replace(/\s/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, "0")}`);
 }
