@@ -42,6 +42,8 @@ const sideDoors: Readonly<Record<string, string>> = {
   "schedule/manifests.ts": "what is written to machines follows from decisions, but is asked for at another moment",
   "discovery/service.ts": "the service that machines ask; joining, behind the front door, is their half",
   "text/discovery-store.ts": "the tokens of a discovery service are kept on disk by the API that serves them",
+  "text/boot-result.ts": "the result of a boot is written by the run and read by whoever asks how it stands",
+  "report/boot.ts": "a boot is reported where there is no cluster, and without loading what reports one",
   "text/suggest.ts": "what was typed is compared with what there is, where commands are read",
   "firstboot/record.ts": "what a boot remembers is made when the plan has been carried out, step by step",
   "firstboot/show.ts": "a plan is printed by commands that make none",

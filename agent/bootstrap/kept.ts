@@ -1,0 +1,47 @@
+// What a boot found, kept whole for the next one: a machine whose metadata service is away comes up all the same. The
+// user-data in it may hold secrets; the disk keeps it to its owner.
+import { Problem, type Checked, invalid, valid } from "../domain/problem.ts";
+import { type FoundUserData, sourceNames } from "../ports/user-data-sources.ts";
+
+export interface Kept {
+  readonly found: FoundUserData;
+  /** Of the machine that found it: a copied disk is another machine, and its user-data may be another one. */
+  readonly machineId: string;
+}
+
+export function encodeKept({ found, machineId }: Kept): string {
+  const { userData, ...rest } = found;
+  return `${JSON.stringify({ machineId, ...rest, userData: base64(userData) })}\n`;
+}
+
+/** Problem "boot-kept"; it says nothing of the text, which may be secret. */
+export function parseKept(text: string): Checked<Kept> {
+  try {
+    const { machineId, source, where, metadata, userData } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    const name = sourceNames.find((each) => each === source);
+    if (name === undefined || typeof machineId !== "string" || typeof where !== "string") return damaged();
+    if (typeof userData !== "string" || typeof metadata !== "object" || metadata === null) return damaged();
+    // Written by ourselves, to a folder of root's
+    const said = metadata as FoundUserData["metadata"];
+    if (!Array.isArray(said.sshKeys) || typeof said.addresses !== "object") return damaged();
+    return valid({ machineId, found: { source: name, where, metadata: said, userData: bytes(userData) } });
+  } catch {
+    return damaged();
+  }
+}
+
+function damaged(): Checked<Kept> {
+  return invalid(
+    new Problem("boot-kept", "Cannot read what the last boot found: the file is damaged", {
+      hint: "It is written anew as soon as a source answers",
+    }),
+  );
+}
+
+function base64(content: Uint8Array): string {
+  return Buffer.from(content).toString("base64");
+}
+
+function bytes(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, "base64"));
+}

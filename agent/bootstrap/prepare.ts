@@ -1,0 +1,145 @@
+// From a machine to the plan of its boot: finds the user-data, reads it, asks what has to be known, plans, and checks the
+// settings that would be written. Changes nothing; bootstrap.ts and dry-run.ts do the rest with it.
+import type { BootRecord, SetupFacts } from "../domain/first-boot.ts";
+import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
+import type { Addresses, Finding, UserDataReading } from "../domain/user-data.ts";
+import { type Mode, type Plan, factsNeeded, planFirstBoot, planReach } from "../firstboot/firstboot.ts";
+import { parseRecord } from "../firstboot/record.ts";
+import type { HostSetup } from "../ports/host-setup.ts";
+import type { FoundUserData, Probe, Standing } from "../ports/user-data-sources.ts";
+import { completeSettings, draftSettings } from "../settings/settings.ts";
+import { readUserData } from "../userdata/userdata.ts";
+import { type BootRequest, type BootWorld, bootFiles } from "./boot-world.ts";
+import { parseKept } from "./kept.ts";
+
+/** What was found, and by whom. */
+export interface Search {
+  readonly found: FoundUserData;
+  readonly probes: readonly Probe[];
+  /** No source answered, and this is what the last boot found. */
+  readonly isKept: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/** No source: `probes` says of each why. */
+export interface NoSearch {
+  readonly found: undefined;
+  readonly probes: readonly Probe[];
+  readonly problem: Problem;
+}
+
+export async function searchUserData(
+  world: BootWorld,
+  request: BootRequest,
+  { signal, progress }: { readonly signal: AbortSignal; readonly progress: (standing: Standing) => void },
+): Promise<Search | NoSearch> {
+  const { found, probes } = await world.sources.search(request.sources, { signal, progress });
+  if (found !== undefined) return { found, probes, isKept: false, findings: [] };
+  const asked = request.sources.file ?? request.sources.url;
+  const kept = asked === undefined ? await lastFound(world) : undefined;
+  if (kept !== undefined) {
+    const problem = new Problem("boot-kept", `Using the user-data that the last boot found at ${kept.where}`, {
+      hint: "No source answers at this boot; what has changed there since is not known",
+    });
+    return { found: kept, probes, isKept: true, findings: [{ severity: "warning", problem }] };
+  }
+  const failed = probes.filter(({ outcome }) => outcome === "failed" || outcome === "given-up");
+  const told = failed.map(({ source, why }) => `${source}: ${why}`).join("; ");
+  return {
+    found: undefined,
+    probes,
+    problem: new Problem("boot-no-source", "Cannot find user-data: no source answers", {
+      hint: told === "" ? "Name one: --from-file FILE, or --from-url URL" : told,
+    }),
+  };
+}
+
+/** Of this very machine, and only where it can be read. */
+async function lastFound({ disk, log, openSetup }: BootWorld): Promise<FoundUserData | undefined> {
+  const text = await disk.read(bootFiles.found);
+  if (text === undefined) return undefined;
+  const kept = parseKept(text);
+  if (!kept.ok) {
+    for (const problem of kept.problems) log.error("bootstrap.kept", problem);
+    return undefined;
+  }
+  const setup = openSetup(undefined);
+  try {
+    const { machineId } = await setup.facts({ units: [], programs: [], paths: [] });
+    return machineId === kept.value.machineId ? kept.value.found : undefined;
+  } finally {
+    await setup.close();
+  }
+}
+
+export interface Prepared {
+  readonly found: FoundUserData;
+  readonly mode: Mode;
+  readonly setup: HostSetup;
+  readonly facts: SetupFacts;
+  readonly addresses: Addresses;
+  readonly reading: UserDataReading;
+  readonly record: BootRecord | undefined;
+  /** What lets somebody log in, also from a document that is refused. */
+  readonly reach: Plan;
+}
+
+/** `setup` is the caller's to close. */
+export async function prepare(
+  world: BootWorld,
+  { found, mode, setup }: { readonly found: FoundUserData; readonly mode: Mode; readonly setup: HostSetup },
+): Promise<Prepared> {
+  const addresses = await world.findAddresses(found);
+  const file = found.source === "file" ? found.where : "user-data";
+  const reading = await readUserData(found.userData, { file, addresses });
+  const needed = reading.userData === undefined ? nothingNeeded : factsNeeded(reading.userData);
+  const facts = await setup.facts(needed);
+  const record = await readRecord(world);
+  const { metadata } = found;
+  const reach = planReach({ reach: reading.reach, metadata, addresses, facts, record, mode });
+  return { found, mode, setup, facts, addresses, reading, record, reach };
+}
+
+const nothingNeeded = { units: [], programs: [], paths: [] };
+
+/** A record that cannot be read is as good as none: everything is looked at anew, and what acts once acts once more. */
+async function readRecord({ disk, log }: BootWorld): Promise<BootRecord | undefined> {
+  const text = await disk.read(bootFiles.record);
+  if (text === undefined) return undefined;
+  const record = parseRecord(text);
+  if (record.ok) return record.value;
+  for (const problem of record.problems) log.error("bootstrap.record", problem);
+  return undefined;
+}
+
+/** The plan of everything, or every reason why the document is refused. */
+export async function planAll(world: BootWorld, prepared: Prepared): Promise<Checked<Plan>> {
+  const { reading, found, addresses, facts, record, mode } = prepared;
+  const errors = reading.findings.filter(({ severity }) => severity === "error").map(({ problem }) => problem);
+  if (reading.userData === undefined) return invalid(...errors);
+  const { metadata } = found;
+  const plan = planFirstBoot({ userData: reading.userData, metadata, addresses, facts, record, mode });
+  if (!plan.ok) return plan;
+  const wrong = await checkSettings(world, plan.value);
+  return wrong.length === 0 ? valid(plan.value) : invalid(...wrong);
+}
+
+/** What the agent would say of the settings file that the plan writes, at the place in the document. */
+async function checkSettings({ settingsFiles }: BootWorld, { settings, steps }: Plan): Promise<readonly Problem[]> {
+  if (settings === undefined) return [];
+  const { file, text, places, secrets } = settings;
+  const draft = draftSettings({ conf: { file, text, mode: 0o644 }, fleetConf: undefined, environment: {}, flags: {} });
+  const written = new Map(secrets);
+  for (const step of steps)
+    if (step.kind === "file" && draft.secretFiles.includes(step.file.path))
+      written.set(step.file.path, new TextDecoder().decode(step.file.content));
+  const read = new Map(await settingsFiles.secrets(draft.secretFiles.filter((path) => !written.has(path))));
+  for (const [path, secret] of written) read.set(path, valid({ file: path, text: secret, mode: 0o600 }));
+  const complete = completeSettings(draft, read);
+  if (complete.settings.ok) return [];
+  return complete.settings.problems.map((problem) => {
+    const at = problem.at?.line === undefined ? undefined : places.get(problem.at.line);
+    if (at === undefined) return problem;
+    return new Problem(problem.code, problem.message, { hint: problem.hint, cause: problem.cause, at });
+  });
+}

@@ -1,0 +1,174 @@
+// Carries out the steps of a plan, in its order: looks at each when its turn comes, does what differs, and remembers. For
+// bootstrap.ts. A run may be cut short anywhere: the next one begins from what is really there.
+import type { StepRecord } from "../domain/boot-result.ts";
+import type { BootRecord, SetupFacts, Stage, Step, StepResult } from "../domain/first-boot.ts";
+import { Problem, asProblem, toRecord } from "../domain/problem.ts";
+import type { Plan } from "../firstboot/firstboot.ts";
+import { encodeRecord, isDue, nextRecord, planDigests } from "../firstboot/record.ts";
+import { describeStep, redacted } from "../firstboot/show.ts";
+import { type BootWorld, bootFiles } from "./boot-world.ts";
+import type { HostSetup } from "../ports/host-setup.ts";
+
+/** What all phases of one run share. */
+export interface RunState {
+  readonly setup: HostSetup;
+  readonly facts: SetupFacts;
+  /** As it was before the run. */
+  readonly record: BootRecord | undefined;
+  readonly results: Map<string, StepResult>;
+  readonly records: Map<string, StepRecord>;
+  /** Ids of the steps that changed something. */
+  readonly changed: Set<string>;
+  /** Digest with which a step was carried out in this run: two plans of one run may have the same step. */
+  readonly ran: Map<string, string>;
+}
+
+/** Kinds whose failure leaves a text half as the document has it: nothing is started on it. */
+const essential: ReadonlySet<Step["kind"]> = new Set(["file", "block", "variables", "link", "unmask", "reload"]);
+
+export interface Phase {
+  readonly plan: Plan;
+  readonly steps: readonly Step[];
+  /** Called before each step that is carried out. */
+  readonly onStep: (step: Step) => Promise<void>;
+}
+
+/**
+ * Resolves with the problem after which the rest was left out, or with undefined: each step then has a result, and some may
+ * have failed. Rejects with "aborted" when the signal came; what was not done yet is `skipped` in both cases.
+ */
+export async function runSteps(
+  world: BootWorld,
+  state: RunState,
+  { plan, steps, onStep, signal }: Phase & { readonly signal: AbortSignal },
+): Promise<Problem | undefined> {
+  const digests = planDigests(plan);
+  for (const [index, step] of steps.entries()) {
+    if (signal.aborted) return abandon(state, steps.slice(index));
+    const digest = digests.get(step.id) ?? "";
+    if (state.ran.get(step.id) === digest) continue;
+    const { record, changed, facts } = state;
+    const result = isDue(step, { digests, record, changed, bootId: facts.bootId })
+      ? await runStep(world, state, { step, onStep, signal })
+      : { kind: "same" as const };
+    note(state, step, result);
+    if (result.kind === "failed" && result.problem.code === "aborted") return abandon(state, steps.slice(index));
+    state.ran.set(step.id, digest);
+    if (result.kind === "done" && step.frequency !== "converge") await remember(world, state, { plan, isOver: false });
+    if (result.kind === "failed" && isEssential(step)) {
+      leaveOut(state, steps.slice(index + 1));
+      return result.problem;
+    }
+  }
+  return undefined;
+}
+
+function isEssential({ kind, stage }: Step): boolean {
+  return essential.has(kind) && ["early", "files", "units"].includes(stage);
+}
+
+type Ran = { readonly kind: "same" | "done" } | { readonly kind: "failed"; readonly problem: Problem };
+
+async function runStep(
+  { log }: BootWorld,
+  { setup }: RunState,
+  { step, onStep, signal }: Pick<Phase, "onStep"> & { readonly step: Step; readonly signal: AbortSignal },
+): Promise<Ran> {
+  try {
+    if ((await setup.look(step)).same) return { kind: "same" };
+    await onStep(step);
+    await setup.apply(step, signal);
+    log.info("bootstrap.done", { step: step.id, does: describeStep(step) });
+    return { kind: "done" };
+  } catch (error) {
+    const problem = asProblem(error, "setup-apply", `Cannot carry out "${step.id}"`);
+    if (problem.code !== "aborted") log.error("bootstrap.failed", problem, { step: step.id });
+    return { kind: "failed", problem };
+  }
+}
+
+function note(state: RunState, step: Step, ran: Ran): void {
+  if (ran.kind === "done") state.changed.add(step.id);
+  const { id, stage } = step;
+  const does = describeStep(step);
+  if (ran.kind !== "failed") {
+    state.results.set(id, { kind: ran.kind });
+    state.records.set(id, { id, stage, does, result: ran.kind });
+    return;
+  }
+  const { code, message, hint } = ran.problem;
+  state.results.set(id, { kind: "failed", code, message, ...(hint === undefined ? {} : { hint }) });
+  state.records.set(id, { id, stage, does, result: "failed", problem: harmless(step, ran.problem) });
+}
+
+/** With its place in the document, and without what looks like a secret: a program may have said anything. */
+export function harmless(step: Step | undefined, problem: Problem): ReturnType<typeof toRecord> {
+  const at = problem.at ?? step?.at;
+  const { code, hint, cause } = problem;
+  const said = toRecord(new Problem(code, problem.message, { hint, cause, at }));
+  return { ...said, message: redacted(said.message) };
+}
+
+function leaveOut(state: RunState, steps: readonly Step[]): void {
+  for (const step of steps) {
+    const { id, stage } = step;
+    if (!state.ran.has(id)) state.records.set(id, { id, stage, does: describeStep(step), result: "skipped" });
+  }
+}
+
+function abandon(state: RunState, steps: readonly Step[]): never {
+  for (const { id } of steps) state.results.delete(id);
+  leaveOut(state, steps);
+  throw new Problem("aborted", "Cannot go on with the boot: it was told to end", {
+    hint: "What was done stays; the next run goes on from there",
+  });
+}
+
+/**
+ * Puts what was done on the disk. Until the run is over the record goes on being that of the earlier machine or instance,
+ * where there was one: what is due once on a copied disk stays due.
+ */
+export async function remember(
+  { disk, clock }: BootWorld,
+  { record, results, facts }: RunState,
+  { plan, isOver }: { readonly plan: Plan; readonly isOver: boolean },
+): Promise<void> {
+  const next = nextRecord(plan, { record, results, facts, nowMs: clock.wallMs() });
+  const whose = isOver || record === undefined ? next : { ...record, steps: next.steps };
+  await disk.write(bootFiles.record, encodeRecord(whose));
+}
+
+/** The steps of one stage. */
+export function ofStage({ steps }: Plan, stage: Stage): readonly Step[] {
+  return steps.filter((step) => step.stage === stage);
+}
+
+/**
+ * What would fail, of all steps that would be carried out: looked for before the first of them begins. `reach` is over by
+ * then, and what failed of it makes nothing for the others.
+ */
+export async function checkSteps({ setup, results, record, facts }: RunState, plan: Plan): Promise<readonly Problem[]> {
+  const digests = planDigests(plan);
+  const changed = new Set<string>();
+  const problems: Problem[] = [];
+  const before: Step[] = [];
+  for (const step of plan.steps) {
+    const isPlanned = step.stage !== "reach" && isDue(step, { digests, record, changed, bootId: facts.bootId });
+    if (isPlanned && !(await isSame(setup, step))) {
+      changed.add(step.id);
+      problems.push(...(await setup.check(step, before)));
+    } else if (results.get(step.id)?.kind === "done") changed.add(step.id);
+    if (results.get(step.id)?.kind !== "failed") before.push(step);
+  }
+  return problems;
+}
+
+/** What cannot be looked at is checked, and says there why. */
+async function isSame(setup: HostSetup, step: Step): Promise<boolean> {
+  try {
+    return (await setup.look(step)).same;
+  } catch (error) {
+    if (error instanceof Problem) return false;
+    throw error;
+  }
+}
