@@ -126,9 +126,10 @@ const rows: Readonly<Record<SectionName, readonly Row[]>> = {
   ],
 };
 
-/** `SSHKeyFile` -> `ssh-key-file`, `PublicIP` -> `public-ip`. */
+/** `SSHKeyFile` -> `ssh-key-file`, `PublicIP` -> `public-ip`, `PeerURLs` -> `peer-urls`. */
 function kebab(name: string): string {
   return name
+    .replace(/URLs/g, "Urls")
     .replace(/([a-z0-9])([A-Z])/g, "$1-$2")
     .replace(/([A-Z])([A-Z][a-z])/g, "$1-$2")
     .toLowerCase();

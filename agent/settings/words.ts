@@ -1,17 +1,22 @@
 // The environment and the flags as layers: names that the table knows, each with its value.
 import { Problem } from "../domain/problem.ts";
+import { addressNames } from "../domain/user-data.ts";
 import { suggest } from "../text/suggest.ts";
 import type { Assignment, Layer } from "./layers.ts";
 import { options } from "./options.ts";
 import { shorten } from "./values.ts";
 
 const variablePrefix = "FLOTILLA_";
+/** Addresses for user-data, which whole machines have in /etc/environment: nothing to do with settings. */
+const addressVariables: ReadonlySet<string> = new Set(
+  addressNames.map((name) => `${variablePrefix}${name.toUpperCase()}`),
+);
 
 /** Everything in the environment that begins with FLOTILLA_; a name that the table does not know is refused. */
 export function environmentLayer(environment: Readonly<Record<string, string | undefined>>): Layer {
   const known = new Map(options.map((option) => [option.variable, option]));
   return namedLayer(
-    Object.entries(environment).filter(([name]) => name.startsWith(variablePrefix)),
+    Object.entries(environment).filter(([name]) => name.startsWith(variablePrefix) && !addressVariables.has(name)),
     known,
     "environment",
   );

@@ -64,6 +64,7 @@ suite("settings: table, schema and document", () => {
     }
     const named = new Map(options.map((option) => [option.name, option.flag]));
     assert.equal(named.get("Git.SSHKeyFile"), "--git-ssh-key-file");
+    assert.equal(named.get("Etcd.PeerURLs"), "--etcd-peer-urls");
     assert.equal(named.get("Machine.PublicIP"), "--machine-public-ip");
     assert.equal(named.get("Agent.LogLevel"), "--log-level");
   });

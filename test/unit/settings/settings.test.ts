@@ -144,6 +144,11 @@ suite("settings", () => {
     assert.deepEqual(settings({ ...given, environment }).registry.endpoints, ["http://c:1"]);
   });
 
+  test("addresses of the machine in the environment are no settings", () => {
+    const environment = { FLOTILLA_PRIVATE_IPV4: "10.0.0.1", FLOTILLA_PUBLIC_IPV6: "2001:db8::1" };
+    assert.equal(settings({ conf: "[Machine]\nHostname=a\n", environment }).machine.hostname, "a");
+  });
+
   test("an empty line takes a list back", () => {
     const conf = "[Machine]\nMetadata=a=1\nMetadata=\nMetadata=b=2\n";
     assert.deepEqual(settings({ conf }).machine.metadata, { b: "2" });
