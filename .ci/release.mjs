@@ -1,6 +1,6 @@
 // The release: dist/flotilla, one executable that needs no Node, and a Debian package of it; for arm64 as well where that
 // can be made. Does nothing when all is up to date.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -23,10 +23,12 @@ const sources = [
   "package-lock.json",
 ];
 const wanted = digest(sources);
-if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) process.exit(0);
+if (existsSync("dist/flotilla") && existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) process.exit(0);
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 const folder = "dist/.release";
+mkdirSync("dist", { recursive: true });
+for (const name of readdirSync("dist")) if (name.endsWith(".deb")) rmSync(join("dist", name));
 rmSync(stamp, { force: true });
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
@@ -55,7 +57,8 @@ for (const [arch, runtime] of runtimes) {
 rmSync(folder, { recursive: true, force: true });
 if (made.length === 0) process.exit(1);
 console.error(`Made ${made.join(", ")}`);
-writeFileSync(stamp, wanted);
+// With something left out, the next build tries it again
+if ([...runtimes.values()].every((each) => each?.isPinned)) writeFileSync(stamp, wanted);
 
 /** The manual and the completions, from the table of commands in the source. */
 async function madeTexts() {

@@ -13,6 +13,8 @@ const wanted = [
   { program: "ssh", package: "openssh-client", without: "tests of git over ssh" },
   { program: "openssl", package: "openssl", without: "tests of TLS" },
   { program: "systemd-nspawn", package: "systemd-container", without: "tests on machines that boot" },
+  { program: "genisoimage", package: "genisoimage", without: "a test of volumes of iso9660" },
+  { program: "mcopy", package: "mtools", without: "a test of volumes of vfat" },
   { program: "ip", package: "iproute2", without: "tests on machines that boot" },
 ];
 

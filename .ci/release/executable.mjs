@@ -25,6 +25,8 @@ export async function makeExecutable({ folder, node, maker, output }) {
     useCodeCache: node === maker,
     // NODE_OPTIONS of somebody's shell must not run code in an agent that is root (from Node 24.8; else the units say so)
     execArgvExtension: "none",
+    // 12 MB less for an agent that has little to do; placing 150,000 units takes no longer than with V8's own 16
+    execArgv: ["--max-semi-space-size=2"],
     assets: {
       "git-worker.js": join(folder, "git-worker.js"),
       "example-units.json": join(folder, "example-units.json"),

@@ -18,7 +18,7 @@ const fetchMs = 300_000;
 export const architectures = Object.keys(digests);
 
 /**
- * The node program and its licence for `arch`: { node, licence, version, runsHere }. Undefined, with the reason on
+ * The node program and its licence for `arch`: { node, licence, version, runsHere, isPinned }. Undefined, with the reason on
  * stderr, when there is none to be had.
  */
 export function runtimeFor(arch) {
@@ -26,13 +26,19 @@ export function runtimeFor(arch) {
   const reason = existsSync(join(folder, "node")) ? undefined : bring(arch, folder);
   const runsHere = process.platform === "linux" && process.arch === arch;
   if (reason === undefined)
-    return { node: join(folder, "node"), licence: join(folder, "LICENSE"), version: `v${version}`, runsHere };
+    return {
+      node: join(folder, "node"),
+      licence: join(folder, "LICENSE"),
+      version: `v${version}`,
+      runsHere,
+      isPinned: true,
+    };
   if (!runsHere) {
     console.error(`Left out: the executable for ${arch}. ${reason}`);
     return undefined;
   }
   console.error(`${reason}\nThe executable is made of the Node that runs this, ${process.version}, instead`);
-  return { node: process.execPath, licence: undefined, version: process.version, runsHere };
+  return { node: process.execPath, licence: undefined, version: process.version, runsHere, isPinned: false };
 }
 
 /** Why it could not be brought; undefined when it was. */
@@ -42,7 +48,7 @@ function bring(arch, folder) {
   const scratch = `${folder}.${process.pid}`;
   mkdirSync(scratch, { recursive: true });
   try {
-    const packed = spawnSync("npm", ["pack", `${name}@${version}`, "--silent", "--pack-destination", scratch], {
+    const packed = spawnSync("npm", ["pack", `${name}@${version}`, "--loglevel=error", "--pack-destination", scratch], {
       encoding: "utf8",
       timeout: fetchMs,
     });
@@ -64,6 +70,10 @@ function bring(arch, folder) {
   }
 }
 
+/** What npm and tar say that is not about themselves. */
 function lastWords({ error, stderr, signal }) {
-  return error?.message ?? (stderr?.trim().split("\n").at(-1) || `ended by ${signal ?? "itself"}`);
+  const lines = (stderr ?? "")
+    .split("\n")
+    .filter((line) => line.trim() !== "" && !/complete log|^npm notice/.test(line));
+  return error?.message ?? (lines.slice(0, 2).join("; ") || `ended by ${signal ?? "itself"}`);
 }

@@ -2,7 +2,7 @@
 // leaves units alone, and only a purge takes what the machine knows. Left out where it has not been built.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -53,7 +53,7 @@ describe("the package", { skip: notBuilt ?? noDpkg ?? false }, () => {
       ...units.map((unit) => `usr/lib/systemd/system/${unit}`),
       "usr/share/flotilla/schemas/settings.json",
       "usr/share/flotilla/units/example/static/hello.service",
-      "usr/share/flotilla/cloud-config/machine.yaml",
+      ...readdirSync(join(top, "cloud-config")).map((each) => `usr/share/flotilla/cloud-config/${each}`),
       "usr/share/man/man1/flotilla.1.gz",
       "usr/share/bash-completion/completions/flotilla",
       "usr/share/zsh/vendor-completions/_flotilla",
