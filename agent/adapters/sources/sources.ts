@@ -43,6 +43,8 @@ export interface SourcesOptions {
   readonly connect?: Readonly<Record<string, string>>;
   /** How programs of the host are run; as children of this process unless set. */
   readonly run?: Run;
+  /** File systems of volumes that may be mounted; those that providers use unless set. */
+  readonly volumeTypes?: readonly string[];
 }
 
 const all: Readonly<Record<SourceName, Source>> = {
@@ -190,7 +192,7 @@ class Pursuit {
   }
 
   async #ask(): Promise<Answer> {
-    const { request, identity, root = "/", clock, signal, connect } = this.#options;
+    const { request, identity, root = "/", clock, signal, connect, volumeTypes: types } = this.#options;
     signal.throwIfAborted();
     if (identity.words.includes("flotilla.bootstrap=off") && request.file === undefined && request.url === undefined)
       return absent("the kernel command line says flotilla.bootstrap=off");
@@ -200,7 +202,7 @@ class Pursuit {
         root,
         identity,
         http: createMetadataHttp({ clock, signal, connect, onRetry: (why) => this.#retry(why) }),
-        volumes: createVolumes({ root, identity, run, signal }),
+        volumes: createVolumes({ root, identity, run, signal, types }),
         run,
         isInsisted: isInsisted(this.#source.name, { request, identity }),
         file: request.file,

@@ -28,7 +28,7 @@ export interface VolumesOptions {
   readonly run: Run;
   readonly signal: AbortSignal;
   /** File systems that may be mounted; those that providers use unless set. */
-  readonly types?: readonly string[];
+  readonly types?: readonly string[] | undefined;
 }
 
 export function createVolumes(options: VolumesOptions): Volumes {
