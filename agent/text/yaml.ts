@@ -23,7 +23,7 @@ export interface YamlScalar {
   readonly text: string;
   /** `block`: literal or folded. */
   readonly style: "plain" | "quoted" | "block";
-  /** Offset of the first character; of the `|` or `>` of a block. Nothing written at all: where it would stand. */
+  /** Offset of the first character, the quote of a quoted one, the `|` or `>` of a block. Nothing written at all: where it would stand. */
   readonly offset: number;
   /** Literal blocks: offset of their first line, so that line N of the text stands N lines below. */
   readonly linesOffset: number | undefined;
@@ -182,12 +182,13 @@ class Composer {
       return { kind: "scalar", text: "", style: "plain", offset: this.#offset, linesOffset: undefined, tag };
     const text = getScalarValue(this.#text, event);
     const block = event.style === SCALAR_STYLE.LITERAL_BLOCK || event.style === SCALAR_STYLE.FOLDED_BLOCK;
-    const offset = block ? this.#indicator(event.valueStart) : event.valueStart;
+    const isPlain = event.style === SCALAR_STYLE.PLAIN;
+    const offset = block ? this.#indicator(event.valueStart) : event.valueStart - (isPlain ? 0 : 1);
     this.#offset = offset;
     return {
       kind: "scalar",
       text,
-      style: block ? "block" : event.style === SCALAR_STYLE.PLAIN ? "plain" : "quoted",
+      style: block ? "block" : isPlain ? "plain" : "quoted",
       offset,
       linesOffset: event.style === SCALAR_STYLE.LITERAL_BLOCK ? event.valueStart : undefined,
       tag,

@@ -88,8 +88,8 @@ function check(reader: Reader, entries: ReadonlyMap<string, Entry>): void {
     checkPair(reader, entries, [cert, key]);
   const force = entries.get("force_new_cluster");
   if (force?.value === "true")
-    reader.notes.warning("etcd-force", `Cannot recommend "${force.key}": it makes a cluster of one at every boot`, {
-      hint: "Use it by hand, once, when a quorum is lost for good",
+    reader.notes.error("etcd-force", `Cannot take "${force.key}": it would break the cluster up at every boot`, {
+      hint: "Take it out; when a quorum is lost for good, start one member by hand, once, with --force-new-cluster",
       at: force.at,
     });
   const heartbeat = Number(entries.get("heartbeat_interval")?.value ?? 100);

@@ -113,16 +113,20 @@ const mistakes: readonly Mistake[] = [
   },
 ];
 
+/** Of a text that is not recognised so much is looked at: patterns that look further may take their time. */
+const headChars = 4096;
+
 /** What a text is, by how it begins. */
 export function readHeader(text: string): Header {
+  const head = text.slice(0, headChars);
   const good = (kind: HeaderKind): Header => ({ kind, mistake: undefined });
   if (text.trim() === "") return good("empty");
   if (text.startsWith("#!")) return good("script");
   if (/^#cloud-config[^\S\n]*(\n|$)/.test(text)) return good("cloud-config");
   if (/^#cloud-config-archive[^\S\n]*(\n|$)/.test(text)) return good("archive");
-  if (/^(?:[\w-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?(?:content-type|mime-version):/i.test(text)) return good("multipart");
+  if (/^(?:[\w-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?(?:content-type|mime-version):/i.test(head)) return good("multipart");
   if (/^\s*\{/.test(text)) return readJson(text);
-  const found = mistakes.find(({ pattern }) => pattern.test(text));
+  const found = mistakes.find(({ pattern }) => pattern.test(head));
   if (found !== undefined) return { kind: found.kind, mistake: { message: found.message, hint: found.hint } };
   const packed = /^[A-Za-z0-9+/\s]{24,}={0,2}\s*$/.test(text.slice(0, 65_536))
     ? Buffer.from(text.slice(0, 64), "base64")

@@ -2,7 +2,7 @@
 import { type Place, Problem } from "../domain/problem.ts";
 import type { Finding, Severity } from "../domain/user-data.ts";
 
-/** No more findings than this are kept for one payload; the first error of all is never lost to warnings. */
+/** No more findings than this are kept for one payload; an error among those left out refuses it all the same. */
 export const maxFindings = 500;
 const maxShownChars = 60;
 
@@ -30,6 +30,11 @@ export class Notes {
     this.#add("info", new Problem(`user-data-${code}`, message, note));
   }
 
+  /** Further findings are only counted: no use in finding out what to do about them. */
+  get isFull(): boolean {
+    return this.#findings.length >= maxFindings;
+  }
+
   get hasErrors(): boolean {
     return this.#errors > 0;
   }
@@ -51,13 +56,15 @@ export class Notes {
   }
 
   #add(severity: Severity, problem: Problem): void {
-    const { file, line, column } = problem.at ?? {};
-    const said = JSON.stringify([severity, file, line, column, problem.message]);
-    if (this.#said.has(said)) return;
-    if (this.#findings.length >= maxFindings) {
+    if (this.isFull) {
       this.#left++;
       return;
     }
+    const { file, line, column } = problem.at ?? {};
+    // what an anchor leads to is read at each of its uses, and is wrong once
+    const message = problem.message.replace(/\[\d+\]/g, "[]");
+    const said = JSON.stringify([severity, file, line, column, message]);
+    if (this.#said.has(said)) return;
     this.#said.add(said);
     this.#findings.push({ severity, problem });
   }

@@ -274,7 +274,7 @@ class Shaper {
       tellTemplate(this.#notes, { ...mark, at, isSure: true });
       return;
     }
-    const near = suggest(name, [...field.fields.keys()]);
+    const near = this.#notes.isFull ? undefined : suggest(name, [...field.fields.keys()]);
     const elsewhere = placesOfKey(name).filter((place) => place !== path)[0];
     const hint =
       near !== undefined
