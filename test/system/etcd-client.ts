@@ -37,7 +37,7 @@ export function connectCluster(endpoints: readonly string[], settings: Partial<R
   return createEtcdCluster({ settings: settingsFor(endpoints, settings), clock, log: quietLog });
 }
 
-function settingsFor(endpoints: readonly string[], settings: Partial<RegistrySettings>): RegistrySettings {
+export function settingsFor(endpoints: readonly string[], settings: Partial<RegistrySettings> = {}): RegistrySettings {
   return {
     endpoints,
     prefix: "/flotilla/",

@@ -7,6 +7,7 @@ import { createServer as createPlain } from "node:http";
 import { createServer as createSecure } from "node:https";
 import { type AddressInfo, type Server, type Socket, createServer as createSilent } from "node:net";
 import { type TestContext, describe, test } from "node:test";
+import { EtcdConnection } from "../../agent/adapters/registry/etcd-connection.ts";
 import { parseKept } from "../../agent/adapters/registry/etcd-endpoints.ts";
 import { keptFile } from "../../agent/adapters/registry/etcd-membership.ts";
 import { membersOverPeer } from "../../agent/adapters/registry/etcd-peers.ts";
@@ -19,7 +20,7 @@ import type { Registry } from "../../agent/ports/registry.ts";
 import { rejectsWith } from "../contract/registry.ts";
 import { MemoryDisk } from "../fakes/memory-disk.ts";
 import { MemoryLog } from "../fakes/memory-log.ts";
-import { type World, clock, connect, connectCluster, quietLog } from "./etcd-client.ts";
+import { type World, clock, connect, connectCluster, quietLog, settingsFor } from "./etcd-client.ts";
 import { type EtcdOptions, type EtcdServer, startEtcd, withoutEtcd } from "./etcd-server.ts";
 
 const directory = "/var/lib/flotilla";
@@ -97,6 +98,21 @@ describe("etcd's members", { skip: withoutEtcd, timeout: 240_000 }, () => {
     assert.ok(moved.length > 0, "a third of them stood there");
     server.thaw(2);
     await eventually(async () => (await put(client, "a", "2")).applied);
+  });
+
+  test("when the endpoints change, a watch on one that is no longer among them goes on", async (t) => {
+    const server = await etcd(t);
+    const url = server.endpoint();
+    const connection = new EtcdConnection({ settings: settingsFor([url]), clock, log: quietLog });
+    t.after(() => connection.close());
+    const key = Buffer.from("/flotilla/a");
+    const request = { create_request: { key } };
+    const stream = await connection.stream("watch", { service: "Watch", method: "watch", request });
+    t.after(stream.cancel);
+    connection.use([url.replace("localhost", "127.0.0.1")]);
+    await connection.call("put", { service: "KV", method: "put", request: { key, value: Buffer.from("1") } });
+    const response = (await stream.next()) as { readonly events: readonly unknown[] };
+    assert.equal(response.events.length, 1);
   });
 
   test("endpoints that are dead or silent at the start cost no call", async (t) => {

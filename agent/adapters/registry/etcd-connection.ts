@@ -151,7 +151,7 @@ export class EtcdConnection {
     if (this.#closed.signal.aborted) return;
     this.#closed.abort(new Error("The registry was closed"));
     await this.#beginning;
-    for (const endpoint of this.#endpoints) endpoint.retire();
+    for (const endpoint of this.#endpoints) endpoint.end();
     this.#endpoints = [];
   }
 

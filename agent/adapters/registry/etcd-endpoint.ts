@@ -109,6 +109,13 @@ export class Endpoint {
     if (this.#callsUnderWay === 0) this.#close();
   }
 
+  /** The same at once: what is under way is no longer heard. */
+  end(): void {
+    this.#isRetired = true;
+    this.#isGood = false;
+    this.#close();
+  }
+
   async #check(): Promise<void> {
     try {
       await this.#parts.ask(this);
