@@ -3,13 +3,11 @@
 import type { SetupFacts } from "../domain/first-boot.ts";
 
 /** Characters that no reader of NAME=value lines takes for anything but themselves. */
-const plain = /^[A-Za-z0-9_.,:;@%+=/-]*$/;
+const plain = /^[A-Za-z0-9_.,:@%+=/[\]-]*$/;
 
 /** One line of an environment file (systemd.exec(5), EnvironmentFile=; a shell reads the same out of it). */
 export function environmentFileLine(name: string, value: string): string {
-  return plain.test(value) && !value.includes(";")
-    ? `${name}=${value}`
-    : `${name}="${value.replace(/[\\"`$]/g, "\\$&")}"`;
+  return plain.test(value) ? `${name}=${value}` : `${name}="${value.replace(/[\\"`$]/g, "\\$&")}"`;
 }
 
 /** One Environment= line of a unit: quotes and backslashes escaped, and no specifier in it. */

@@ -4,7 +4,7 @@ import type { SetupFacts } from "../domain/first-boot.ts";
 import type { Place } from "../domain/problem.ts";
 import type { CloudConfig, Entry } from "../domain/user-data.ts";
 import { type Draft, type Given, base, madeLines, shorten, tell, textFile } from "./draft.ts";
-import { agentKeys, goneKeys, passedKeys, tlsKeys, translatedKeys } from "./etcd-keys.ts";
+import { agentKeys, ownKeys, tlsKeys } from "./etcd-keys.ts";
 import { environmentFileLine, expandSpecifiers, isOneLine } from "./escape.ts";
 import { isFlatcar } from "./host-words.ts";
 import { type Urls, clientUrls, listenUrls, ownAddress, peerUrls } from "./etcd-urls.ts";
@@ -53,18 +53,9 @@ export function planEtcd(given: Given, draft: Draft): EtcdPlan | undefined {
   );
   const keys = new Map(filled.map((entry) => [entry.key, entry]));
   const at = section[0]?.at;
-  refuseForce(keys, draft);
-  for (const entry of section) tellGone(entry, draft);
-  const proxy = keys.get("proxy");
-  const isMember = !isOn(proxy?.value) && keys.get("role")?.value !== "client";
+  const isMember =
+    !["on", "readonly", "true"].includes(keys.get("proxy")?.value ?? "") && keys.get("role")?.value !== "client";
   const unit = etcdUnitOf({ config, facts });
-  if (proxy !== undefined && isOn(proxy.value))
-    tell(draft, "warning", {
-      code: "boot-etcd-key",
-      message: `Making this machine a client of etcd: "proxy" is "${shorten(proxy.value)}"`,
-      hint: "etcd's old proxy is gone; the agent talks to the members itself",
-      at: proxy.at,
-    });
   if (isMember && unit === undefined)
     tell(draft, "error", {
       code: "boot-etcd-missing",
@@ -103,56 +94,6 @@ function etcdSection(config: CloudConfig): readonly Entry[] | undefined {
   });
 }
 
-const isOn = (value: string | undefined): boolean => value === "on" || value === "readonly" || value === "true";
-
-/** It makes a cluster of one out of whatever data there is; at each boot it would tear the machine out of its cluster again. */
-function refuseForce(keys: Urls["keys"], draft: Draft): void {
-  const force = keys.get("force_new_cluster");
-  if (force?.value !== "true") return;
-  tell(draft, "error", {
-    code: "boot-etcd-force",
-    message: "Cannot take force_new_cluster: it would break the cluster up at each boot",
-    hint: "Take it out. To save a lost cluster, stop etcd on one member and start it once by hand with --force-new-cluster",
-    at: force.at,
-  });
-}
-
-function tellGone({ key, value, at }: Entry, draft: Draft): void {
-  if (passedKeys.has(key) || Object.hasOwn(agentKeys, key) || key === "role") return;
-  if (translatedKeys.has(key)) {
-    const hint = translated[key];
-    if (hint !== undefined && value !== "false" && value !== "")
-      tell(draft, "warning", {
-        code: "boot-etcd-key",
-        message: `Translating "${key}", which etcd has no more`,
-        hint,
-        at,
-      });
-    return;
-  }
-  const why = Object.hasOwn(goneKeys, key) ? goneKeys[key] : undefined;
-  if (why !== undefined)
-    tell(draft, "warning", {
-      code: "boot-etcd-key",
-      message: `Leaving out "${key}": it no longer means anything to etcd`,
-      hint: why,
-      at,
-    });
-  else
-    tell(draft, "info", {
-      code: "boot-etcd-key",
-      message: `Handing "${shorten(key)}" to etcd as it is: this program does not know it`,
-      at,
-    });
-}
-
-const translated: Readonly<Record<string, string>> = {
-  debug: "Write log_level: debug",
-  verbose: "Write log_level: debug",
-  very_verbose: "Write log_level: debug",
-  very_very_verbose: "Write log_level: debug",
-};
-
 /** What etcd is told, by key. */
 function environmentOf(urls: Urls): ReadonlyMap<string, { readonly value: string; readonly at: Place | undefined }> {
   const { keys } = urls;
@@ -162,11 +103,11 @@ function environmentOf(urls: Urls): ReadonlyMap<string, { readonly value: string
   set("listen_peer_urls", listenUrls(urls, "peer").join(","));
   set("listen_client_urls", listenUrls(urls, "client").join(","));
   set("advertise_client_urls", clientUrls(urls).join(","));
+  // etcd 2's and 0.4's words for it
   if (["debug", "verbose", "very_verbose", "very_very_verbose"].some((key) => keys.get(key)?.value === "true"))
     set("log_level", "debug");
   for (const { key, value, at } of keys.values()) {
-    const isOurs = Object.hasOwn(agentKeys, key) || Object.hasOwn(goneKeys, key) || translatedKeys.has(key);
-    if (!isOurs && key !== "role" && value !== "") set(key, value, at);
+    if (!ownKeys.has(key) && value !== "") set(key, value, at);
   }
   return values;
 }

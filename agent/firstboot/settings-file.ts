@@ -1,6 +1,6 @@
 // /etc/flotilla/flotilla.conf out of a document: what `flotilla:` says, over coreos.fleet, over what follows from etcd. One
 // file; a secret stands in a file of its own beside it, and only its path in the settings.
-import { fleetEndpoints, fleetOptions, meaninglessFleetOptions, type FleetOption } from "../domain/fleet-options.ts";
+import { fleetEndpoints, fleetOptions, type FleetOption } from "../domain/fleet-options.ts";
 import type { Place } from "../domain/problem.ts";
 import type { CloudConfig, Entry } from "../domain/user-data.ts";
 import { type Draft, type Given, base, madeLines, shorten, tell, textFile } from "./draft.ts";
@@ -95,14 +95,6 @@ function fleetLines(
       const line = { section, key, value, isSecret, at: entry.at };
       return [isSecret ? line : withSpecifiers(line, given, draft)];
     }
-    tell(draft, "warning", {
-      code: "boot-fleet-key",
-      message: `Leaving out "${shorten(entry.key)}" of coreos.fleet`,
-      hint: Object.hasOwn(meaninglessFleetOptions, entry.key)
-        ? meaninglessFleetOptions[entry.key]
-        : "fleet had no option of this name",
-      at: entry.at,
-    });
     return [];
   });
   const first = config.fleet[0];
@@ -131,11 +123,9 @@ function localEtcd(config: CloudConfig, { at }: Entry, draft: Draft): readonly S
 function formed(value: string, { form }: FleetOption): string {
   switch (form) {
     case "text":
-      return value.trim();
     case "list":
-      return joined(value.replace(/[[\]"]/g, "").split(","));
     case "metadata":
-      return lastOfEachKey(value);
+      return value.trim();
     case "reversed":
       return value === "true" ? "no" : "yes";
     case "user-scope":
@@ -143,20 +133,6 @@ function formed(value: string, { form }: FleetOption): string {
     case "verbosity":
       return Number(value) > 0 ? "debug" : "info";
   }
-}
-
-function joined(items: readonly string[]): string {
-  return items
-    .map((item) => item.trim())
-    .filter((item) => item !== "")
-    .join(",");
-}
-
-/** In fleet a key's last value won. */
-function lastOfEachKey(value: string): string {
-  const items = joined(value.split(",")).split(",");
-  const key = (item: string): string => item.split("=")[0]?.trim() ?? "";
-  return items.filter((item, at) => !items.slice(at + 1).some((later) => key(later) === key(item))).join(",");
 }
 
 /** fleet's values stood in Environment= lines of its unit, where systemd puts %H and the like in. */

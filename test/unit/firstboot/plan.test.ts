@@ -381,7 +381,6 @@ suite("a plan: what refuses it", () => {
       "boot-ca-certs",
     ],
     ["etcd that is not there", "coreos: {etcd2: {name: a}}", { facts: { units: new Set() } }, "boot-etcd-missing"],
-    ["a cluster broken up at each boot", "coreos: {etcd2: {force_new_cluster: true}}", {}, "boot-etcd-force"],
     [
       "settings that somebody wrote",
       "coreos: {fleet: {metadata: a=b}}",
