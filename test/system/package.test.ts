@@ -110,6 +110,9 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
     assert.deepEqual(enabled, ["disabled", "enabled", "enabled"]);
     const found = await machine.run(["systemd-analyze", "verify", "--man=no", ...units]);
     assert.deepEqual([found.status, found.stderr], [0, ""]);
+    // In tenths. The first boot may do whatever user-data says: its unit is as open as that.
+    for (const unit of ["flotilla.service", "flotilla-discovery.service"])
+      assert.equal(await status(["systemd-analyze", "security", "--no-pager", "--threshold=25", unit]), 0, unit);
   });
 
   test("the agent works within its hardened unit: a repository over ssh, a unit that runs", async () => {
@@ -133,6 +136,22 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
     assert.match(await machine.output(["flotilla", "list-units"]), /^web@3\.service\t.*running$/m);
     assert.match(await machine.output(["flotilla", "status"]), /Machines: 1 alive\n/);
     assert.equal(await value("flotilla.service", "NRestarts"), "0");
+  });
+
+  test("discovery works within its hardened unit, and does nothing where nothing is set", async () => {
+    const [list, start] = [
+      `alone=http://${machine.address}:2380`,
+      ["systemctl", "restart", "flotilla-discovery.service"],
+    ];
+    await machine.output(start);
+    assert.equal(await status(["test", "-e", "/var/lib/flotilla/etcd-initial.env"]), 1, "nothing to join yet");
+    const conf = await machine.read("/etc/flotilla/flotilla.conf");
+    const etcd = `[Etcd]\nName=alone\nPeerURLs=http://${machine.address}:2380\nInitialCluster=${list}\n`;
+    await machine.write("/etc/flotilla/flotilla.conf", { text: `${conf}\n${etcd}`, mode: 0o600 });
+    await machine.output(start);
+    assert.match(await machine.read("/var/lib/flotilla/etcd-initial.env"), /^ETCD_INITIAL_CLUSTER=.*:2380"?$/m);
+    assert.equal(await value("flotilla-discovery.service", "ActiveState"), "active");
+    await machine.write("/etc/flotilla/flotilla.conf", { text: conf, mode: 0o600 });
   });
 
   test("an upgrade restarts the agent and leaves the units alone", async () => {
