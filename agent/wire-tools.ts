@@ -36,6 +36,8 @@ export function createTools(own: ProcessParts): Tools {
     apiClient: async (socket) => createApiClient(socket),
     workingCopy: async () => (await import("./adapters/working-copy.ts")).createWorkingCopy(),
     discovery: async () => (await import("./wire-discovery.ts")).createDiscoveryTools(tools),
+    firstBoot: async () =>
+      (await import("./wire-bootstrap.ts")).createFirstBoot({ ...tools, flotilla: installedAs(own) }),
     runAgent: async (request, signal) => runAgent(tools, request, signal),
     runPlayground: async (request, signal) => runPlayground({ tools, own }, request, signal),
   };
@@ -93,6 +95,11 @@ async function runPlayground({ tools, own }: Around, request: PlaygroundRequest,
     command: typed,
   };
   return playground(stage, request, signal);
+}
+
+/** Where units find it: a run from source is a try-out of what is installed. */
+function installedAs({ execPath }: ProcessParts): string {
+  return isPacked() ? execPath : "/usr/bin/flotilla";
 }
 
 /** How this flotilla is started once more, and what a reader types to call it in a shell. */

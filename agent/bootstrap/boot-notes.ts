@@ -1,6 +1,6 @@
 // The result file of a run, kept up as it goes on: whoever asks in between sees what it is at. For bootstrap.ts.
 import type { BootResult, FindingRecord } from "../domain/boot-result.ts";
-import { type Problem, toRecord } from "../domain/problem.ts";
+import { type Problem, type ProblemRecord, toRecord } from "../domain/problem.ts";
 import type { Finding } from "../domain/user-data.ts";
 import { redacted } from "../firstboot/show.ts";
 import { encodeBootResult } from "../text/boot-result.ts";
@@ -53,14 +53,13 @@ export class BootNotes {
   }
 
   findings(found: readonly Finding[]): void {
-    const records = found.map(({ severity, problem }): FindingRecord => ({ severity, ...toRecord(problem) }));
-    this.set({ findings: [...this.#result.findings, ...records].slice(0, maxFindings) });
+    this.set({ findings: [...this.#result.findings, ...found.map(findingRecord)].slice(0, maxFindings) });
   }
 
   async end(state: "done" | "failed", problems: readonly Problem[] = []): Promise<BootResult> {
     this.#closeStage();
     const { now: _over, ...rest } = this.#result;
-    const said = problems.map(toRecord).map((record) => ({ ...record, message: redacted(record.message) }));
+    const said = problems.map(harmlessRecord);
     this.#result = { ...rest, state, endedMs: this.#world.clock.wallMs(), problems: [...rest.problems, ...said] };
     await this.#write();
     return this.#result;
@@ -77,4 +76,14 @@ export class BootNotes {
   async #write(): Promise<void> {
     await this.#world.disk.write(bootFiles.result, encodeBootResult(this.#result));
   }
+}
+
+export function findingRecord({ severity, problem }: Finding): FindingRecord {
+  return { severity, ...harmlessRecord(problem) };
+}
+
+/** Without what looks like a secret: programs and servers may have said anything. */
+export function harmlessRecord(problem: Problem): ProblemRecord {
+  const record = toRecord(problem);
+  return { ...record, message: redacted(record.message) };
 }

@@ -67,7 +67,7 @@ export async function waitForBoot(
   }: {
     readonly timeoutMs: number | undefined;
     readonly signal: AbortSignal;
-    readonly progress: (status: BootStatus) => Promise<void>;
+    readonly progress: (status: BootStatus) => void;
   },
 ): Promise<BootStatus> {
   const { clock } = world;
@@ -76,7 +76,7 @@ export async function waitForBoot(
     signal.throwIfAborted();
     const status = await bootStatus(world);
     if (!status.isMoving || clock.monotonicMs() >= endMs) return status;
-    await progress(status);
+    progress(status);
     await clock.sleep(Math.min(lookAgainMs, Math.max(1, endMs - clock.monotonicMs())), signal);
   }
 }

@@ -1,5 +1,5 @@
 // What a first boot is given to work with, and asked for. Put together by wire; for the files of this room and their tests.
-import type { FoundUserData, SourceRequest, UserDataSources } from "../ports/user-data-sources.ts";
+import type { FoundUserData, UserDataSources } from "../ports/user-data-sources.ts";
 import type { Addresses } from "../domain/user-data.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Disk } from "../ports/disk.ts";
@@ -20,16 +20,10 @@ export interface BootWorld {
   /** The machine, told what its provider calls it. Closed by the run. */
   readonly openSetup: (instanceId: string | undefined) => HostSetup;
   readonly settingsFiles: SettingsFiles;
-  /** Whether cloud-init runs on this machine at this boot. */
+  /** Whether cloud-init got user-data at this boot. */
   readonly hasCloudInit: () => Promise<boolean>;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-export interface BootRequest {
-  readonly sources: SourceRequest;
-  /** Undefined: beside cloud-init where that runs at this boot, else alone. */
-  readonly mode: "alone" | "beside-cloud-init" | undefined;
 }
 
 /** Names on the disk. */

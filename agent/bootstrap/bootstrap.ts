@@ -9,9 +9,10 @@ import { describeStep } from "../firstboot/show.ts";
 import type { HostSetup } from "../ports/host-setup.ts";
 import type { FoundUserData } from "../ports/user-data-sources.ts";
 import { BootNotes } from "./boot-notes.ts";
-import { type BootRequest, type BootWorld, bootFiles } from "./boot-world.ts";
+import type { BootRequest } from "../ports/first-boot.ts";
+import { type BootWorld, bootFiles } from "./boot-world.ts";
 import { encodeKept } from "./kept.ts";
-import { type Prepared, planAll, prepare, searchUserData } from "./prepare.ts";
+import { type Prepared, modeOf, planAll, prepare, searchUserData } from "./prepare.ts";
 import { type RunState, checkSteps, ofStage, remember, runSteps } from "./run-steps.ts";
 
 /**
@@ -66,7 +67,7 @@ class Run {
   async all(): Promise<BootResult> {
     const { log, openSetup } = this.#world;
     const found = await this.#find();
-    const mode: Mode = this.#request.mode ?? ((await this.#world.hasCloudInit()) ? "beside-cloud-init" : "alone");
+    const mode = await modeOf(this.#world, this.#request);
     this.#notes.set({ mode });
     const setup = openSetup(found.metadata.instanceId);
     try {

@@ -1,34 +1,15 @@
 // What a first boot would do, without doing any of it: the plan against the machine as it is, as a diff.
+import type { DryRun } from "../domain/boot-result.ts";
 import type { Looked } from "../domain/first-boot.ts";
 import { type Problem, asProblem } from "../domain/problem.ts";
-import type { Finding } from "../domain/user-data.ts";
-import type { Mode, Plan } from "../firstboot/firstboot.ts";
+import type { Plan } from "../firstboot/firstboot.ts";
 import { isDue, planDigests } from "../firstboot/record.ts";
 import { type LookedStep, describeStep, planDiff } from "../firstboot/show.ts";
 import type { Standing } from "../ports/user-data-sources.ts";
-import type { BootRequest, BootWorld } from "./boot-world.ts";
-import { type Prepared, type Search, planAll, prepare, searchUserData } from "./prepare.ts";
-
-export interface DryRun {
-  readonly search: Search;
-  readonly mode: Mode;
-  /** The plan of everything; of a document that is refused only what lets somebody log in. */
-  readonly plan: Plan;
-  readonly isRefused: boolean;
-  readonly findings: readonly Finding[];
-  /** Why it would be refused. */
-  readonly problems: readonly Problem[];
-  /** Each step that would be looked at, in words. */
-  readonly steps: readonly {
-    readonly id: string;
-    readonly stage: string;
-    readonly does: string;
-    readonly same: boolean;
-  }[];
-  readonly diff: string;
-  /** What could not be looked at, for lack of rights. */
-  readonly unseen: readonly Problem[];
-}
+import type { BootRequest } from "../ports/first-boot.ts";
+import type { BootWorld } from "./boot-world.ts";
+import { findingRecord, harmlessRecord } from "./boot-notes.ts";
+import { type Prepared, modeOf, planAll, prepare, searchUserData } from "./prepare.ts";
 
 /** Rejects with Problem "boot-no-source" when nothing was found. */
 export async function dryRun(
@@ -38,8 +19,8 @@ export async function dryRun(
 ): Promise<DryRun> {
   const search = await searchUserData(world, request, { signal, progress });
   if (search.found === undefined) throw search.problem;
-  const { found } = search;
-  const mode: Mode = request.mode ?? ((await world.hasCloudInit()) ? "beside-cloud-init" : "alone");
+  const { found, isKept } = search;
+  const mode = await modeOf(world, request);
   const setup = world.openSetup(found.metadata.instanceId);
   try {
     const prepared = await prepare(world, { found, mode, setup });
@@ -47,22 +28,20 @@ export async function dryRun(
     const plan = planned.ok ? planned.value : prepared.reach;
     const looked = await lookAt(prepared, plan);
     const problems = planned.ok ? looked.problems : planned.problems;
-    const findings = [...search.findings, ...prepared.reading.findings, ...(planned.ok ? planned.value.notices : [])];
+    const findings = [...search.findings, ...prepared.reading.findings, ...plan.notices];
     return {
-      search,
+      source: { name: found.source, where: found.where, isKept },
       mode,
-      plan,
       isRefused: problems.length > 0,
-      findings,
-      problems: problems.filter((problem) => !findings.some((finding) => finding.problem === problem)),
-      steps: looked.steps.map(({ step, looked: { same } }) => ({
-        id: step.id,
-        stage: step.stage,
-        does: describeStep(step),
-        same,
-      })),
+      findings: findings.map(findingRecord),
+      problems: problems.filter((each) => !findings.some(({ problem }) => problem === each)).map(harmlessRecord),
+      steps: looked.steps.map(({ step, looked: { same } }) => {
+        return { id: step.id, stage: step.stage, does: describeStep(step), same };
+      }),
+      left: plan.left,
+      watch: plan.watch,
       diff: planDiff(looked.steps),
-      unseen: looked.unseen,
+      unseen: looked.unseen.map(harmlessRecord),
     };
   } finally {
     await setup.close();

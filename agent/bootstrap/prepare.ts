@@ -9,7 +9,8 @@ import type { HostSetup } from "../ports/host-setup.ts";
 import type { FoundUserData, Probe, Standing } from "../ports/user-data-sources.ts";
 import { completeSettings, draftSettings } from "../settings/settings.ts";
 import { readUserData } from "../userdata/userdata.ts";
-import { type BootRequest, type BootWorld, bootFiles } from "./boot-world.ts";
+import type { BootRequest } from "../ports/first-boot.ts";
+import { type BootWorld, bootFiles } from "./boot-world.ts";
 import { parseKept } from "./kept.ts";
 
 /** What was found, and by whom. */
@@ -52,6 +53,13 @@ export async function searchUserData(
       hint: told === "" ? "Name one: --from-file FILE, or --from-url URL" : told,
     }),
   };
+}
+
+/** A document that was named is not what cloud-init was given, whatever that did. */
+export async function modeOf({ hasCloudInit }: BootWorld, { mode, sources }: BootRequest): Promise<Mode> {
+  if (mode !== undefined) return mode;
+  if (sources.file !== undefined || sources.url !== undefined) return "alone";
+  return (await hasCloudInit()) ? "beside-cloud-init" : "alone";
 }
 
 /** Of this very machine, and only where it can be read. */

@@ -2,10 +2,11 @@
 // bootstrap.ts. A run may be cut short anywhere: the next one begins from what is really there.
 import type { StepRecord } from "../domain/boot-result.ts";
 import type { BootRecord, SetupFacts, Stage, Step, StepResult } from "../domain/first-boot.ts";
-import { Problem, asProblem, toRecord } from "../domain/problem.ts";
+import { Problem, asProblem } from "../domain/problem.ts";
 import type { Plan } from "../firstboot/firstboot.ts";
 import { encodeRecord, isDue, nextRecord, planDigests } from "../firstboot/record.ts";
-import { describeStep, redacted } from "../firstboot/show.ts";
+import { describeStep } from "../firstboot/show.ts";
+import { harmlessRecord } from "./boot-notes.ts";
 import { type BootWorld, bootFiles } from "./boot-world.ts";
 import type { HostSetup } from "../ports/host-setup.ts";
 
@@ -98,15 +99,13 @@ function note(state: RunState, step: Step, ran: Ran): void {
   }
   const { code, message, hint } = ran.problem;
   state.results.set(id, { kind: "failed", code, message, ...(hint === undefined ? {} : { hint }) });
-  state.records.set(id, { id, stage, does, result: "failed", problem: harmless(step, ran.problem) });
+  state.records.set(id, { id, stage, does, result: "failed", problem: harmlessRecord(placed(step, ran.problem)) });
 }
 
-/** With its place in the document, and without what looks like a secret: a program may have said anything. */
-export function harmless(step: Step | undefined, problem: Problem): ReturnType<typeof toRecord> {
-  const at = problem.at ?? step?.at;
-  const { code, hint, cause } = problem;
-  const said = toRecord(new Problem(code, problem.message, { hint, cause, at }));
-  return { ...said, message: redacted(said.message) };
+/** With its place in the document. */
+function placed({ at }: Step, problem: Problem): Problem {
+  if (problem.at !== undefined || at === undefined) return problem;
+  return new Problem(problem.code, problem.message, { hint: problem.hint, cause: problem.cause, at });
 }
 
 function leaveOut(state: RunState, steps: readonly Step[]): void {

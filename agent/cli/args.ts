@@ -3,6 +3,8 @@
 import { CommanderError, Command as Parser } from "commander";
 import { Problem } from "../domain/problem.ts";
 import { suggest } from "../text/suggest.ts";
+import { bootstrapStatus } from "./bootstrap-status.ts";
+import { bootstrap } from "./bootstrap.ts";
 import { cat } from "./cat.ts";
 import { usageProblem } from "./checked.ts";
 import type { Command, Given, Option } from "./command.ts";
@@ -76,6 +78,7 @@ function commandsWith(agent: Command): readonly Command[] {
   const completion = completionCommand(describeProgram);
   return [
     ...[listMachines, listUnits, listUnitFiles, status, cat, sync, verify, agent],
+    ...[bootstrap, bootstrapStatus],
     ...[discoveryServe, discoveryNew, discoveryJoin],
     ...[playground, completion, version],
   ];

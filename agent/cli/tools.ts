@@ -3,6 +3,7 @@
 import type { JoinRecord } from "../domain/discovery.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { FirstBoot } from "../ports/first-boot.ts";
 import type { WorkingCopy } from "../ports/working-copy.ts";
 
 /** One of the process's two ways to say something. */
@@ -87,6 +88,7 @@ export interface Tools {
   apiClient(socket: string): Promise<ApiClient>;
   workingCopy(): Promise<WorkingCopy>;
   discovery(): Promise<DiscoveryTools>;
+  firstBoot(): Promise<FirstBoot>;
   /** Runs until `signal`; resolves when everything is closed. Rejects with a Problem when it cannot start. */
   runAgent(request: AgentRequest, signal: AbortSignal): Promise<void>;
   /** Prints its own progress on the outputs. Resolves with the exit code; rejects with a Problem that says what is missing. */

@@ -88,3 +88,28 @@ export interface BootStatus {
   readonly units: readonly BootUnit[];
   readonly problems: readonly ProblemRecord[];
 }
+
+/** What a first boot would do, without anything being done. */
+export interface DryRun {
+  readonly source: NonNullable<BootResult["source"]>;
+  readonly mode: NonNullable<BootResult["mode"]>;
+  /** The document would be refused; then only what lets somebody log in is in the plan. */
+  readonly isRefused: boolean;
+  readonly findings: readonly FindingRecord[];
+  /** Why it would be refused, beside what the findings say. */
+  readonly problems: readonly ProblemRecord[];
+  /** Each step that would be looked at. */
+  readonly steps: readonly {
+    readonly id: string;
+    readonly stage: Stage;
+    readonly does: string;
+    /** It is so already. */
+    readonly same: boolean;
+  }[];
+  readonly left: BootResult["left"];
+  readonly watch: readonly string[];
+  /** Unified, without secrets; "" when nothing would change. */
+  readonly diff: string;
+  /** What could not be looked at, for lack of rights. */
+  readonly unseen: readonly ProblemRecord[];
+}

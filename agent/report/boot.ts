@@ -1,6 +1,6 @@
 // What `bootstrap status` and `bootstrap --dry-run` say, in lines: a label, a colon, the value, as `status` does. A door of
 // its own beside report.ts; pure.
-import type { BootResult, BootStatus, BootUnit, FindingRecord, StepRecord } from "../domain/boot-result.ts";
+import type { BootResult, BootStatus, BootUnit, DryRun, FindingRecord, StepRecord } from "../domain/boot-result.ts";
 import { type ProblemRecord, describeProblem } from "../domain/problem.ts";
 import { type Tone, paint } from "../text/columns.ts";
 import { formatMoment, formatSpan } from "../text/time.ts";
@@ -37,6 +37,36 @@ export function bootText(status: BootStatus, options: BootTextOptions): string {
     ),
   ];
   return print(entries);
+}
+
+/** What `bootstrap --dry-run` says beside the diff. */
+export function dryRunText(found: DryRun, options: BootTextOptions): string {
+  const { source, mode, steps, findings, problems, left, watch, unseen, isRefused } = found;
+  const due = steps.filter(({ same }) => !same).length;
+  const state = isRefused
+    ? paint("would be refused: only name, accounts and keys would be carried out", options.colour ? "bad" : undefined)
+    : due === 0
+      ? "nothing would change"
+      : `${due} of ${steps.length} steps would be carried out`;
+  const wrong = findings.filter(({ severity }) => options.full || severity !== "info");
+  return print([
+    { label: "Source", lines: [sourceText(source)] },
+    ...(mode === "beside-cloud-init" ? [{ label: "Mode", lines: ["beside cloud-init"] }] : []),
+    { label: "Plan", lines: [state] },
+    ...list("Starts", watch.map(visible), { full: true }),
+    ...list(
+      "Finding",
+      wrong.map((finding) => findingLine(finding, options)),
+      options,
+    ),
+    ...list("Left", left.map(leftLine), options),
+    ...list("Unseen", unseen.flatMap(hinted), options),
+    ...list(
+      "Problem",
+      problems.flatMap((problem) => problemLines(problem, options)),
+      { full: true },
+    ),
+  ]);
 }
 
 /** One line for somebody who waits, without its end: "waiting for flotilla.service: activating (start), 12s". */
@@ -104,11 +134,7 @@ function resultEntries(result: BootResult, options: BootTextOptions): readonly E
       wrong.map((finding) => findingLine(finding, options)),
       options,
     ),
-    ...list(
-      "Left",
-      left.map(({ id, path, isRemoved }) => leftLine({ id, path, isRemoved })),
-      options,
-    ),
+    ...list("Left", left.map(leftLine), options),
     ...(source === undefined || full
       ? list(
           "Asked",
@@ -146,15 +172,7 @@ function findingLine(finding: FindingRecord, { colour }: BootTextOptions): strin
   return `${paint(severity, colour ? tone : undefined)}: ${visible(describeProblem(finding))}`;
 }
 
-function leftLine({
-  id,
-  path,
-  isRemoved,
-}: {
-  readonly id: string;
-  readonly path: string | undefined;
-  readonly isRemoved: boolean;
-}): string {
+function leftLine({ id, path, isRemoved }: BootResult["left"][number]): string {
   const what = path === undefined || id.includes(path) ? id : `${id} (${path})`;
   return visible(`${what}: no longer in the user-data, ${isRemoved ? "taken away" : "stays as it is"}`);
 }

@@ -52,6 +52,7 @@ export function fakeTools(more: Partial<Tools> & { readonly stdout?: FakeOutput 
     apiClient: async (socket) => createApiClient(socket),
     workingCopy: () => Promise.reject(new Error("This test has no working copy")),
     discovery: () => Promise.reject(new Error("This test has no discovery")),
+    firstBoot: () => Promise.reject(new Error("This test has no first boot")),
     runAgent: async (request) => {
       agents.push(request);
     },

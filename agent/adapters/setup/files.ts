@@ -37,15 +37,13 @@ export const file: Doer<"file"> = {
       Buffer.compare(goal, found.content) === 0 &&
       (wish.append || (found.mode === wish.mode && found.uid === ids?.uid && found.gid === ids.gid));
     if (wish.isSecret) return { same, before: undefined, after: undefined };
-    if (found.kind !== "file") return { same, before: other(found), after: shown(goal, wish) };
+    if (found.kind !== "file") return { same, before: other(found), after: shown(goal) };
     const now = { mode: found.mode, ...(await ownersOf(around, found)) };
-    return {
-      same,
-      // What others may not read may be a secret, also where the new text is none
-      before: (found.mode & 0o004) === 0 ? headOf(now) : shown(found.content, now),
-      // An appended text leaves mode and owner of a file that is there
-      after: shown(goal, wish.append ? now : wish),
-    };
+    // An appended text leaves mode and owner of a file that is there
+    const [was, is] = wish.append || headOf(now) === headOf(wish) ? ["", ""] : [headOf(now), headOf(wish)];
+    // What others may not read may be a secret, also where the new text is none
+    const before = (found.mode & 0o004) === 0 ? "(not shown: not everybody may read it)\n" : shown(found.content);
+    return { same, before: was + before, after: is + shown(goal) };
   },
 
   async check({ file: wish, at: place }, around, before) {
@@ -331,17 +329,17 @@ async function ownersOf(
   return { owner: user?.name ?? String(uid), group: group?.name ?? String(gid) };
 }
 
-/** First line of what is shown of a file. */
+/** First line of what is shown of a file whose mode or owner changes. */
 function headOf({ mode, owner, group }: Owned): string {
   return `(mode ${mode.toString(8).padStart(4, "0")}, ${owner}:${group})\n`;
 }
 
-function shown(content: Uint8Array | undefined, owned: Owned): string {
-  if (content === undefined || content.length > shownBytes) return `${headOf(owned)}(too large to be shown)\n`;
+function shown(content: Uint8Array | undefined): string {
+  if (content === undefined || content.length > shownBytes) return "(too large to be shown)\n";
   try {
-    return headOf(owned) + new TextDecoder("utf-8", { fatal: true }).decode(content);
+    return new TextDecoder("utf-8", { fatal: true }).decode(content);
   } catch {
-    return `${headOf(owned)}(${content.length} bytes that are no text)\n`; // what they are is of no use to a reader
+    return `(${content.length} bytes that are no text)\n`; // what they are is of no use to a reader
   }
 }
 
