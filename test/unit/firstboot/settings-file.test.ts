@@ -85,7 +85,7 @@ flotilla:
     assert.deepEqual((await settingsOf(`coreos: {${fleet}}`)).registry.endpoints, []);
     const found = await settingsOf(`coreos: {${fleet}, etcd2: {discovery: "http://10.0.0.2:8087/0123456789"}}`);
     assert.deepEqual(found.registry.endpoints, []);
-    assert.equal(found.etcd?.discovery.kind, "v2");
+    assert.equal(found.etcd?.discovery.kind, "v2", "by a token");
     assert.deepEqual(found.etcd?.peerUrls, ["http://10.0.0.11:2380"]);
   });
 
