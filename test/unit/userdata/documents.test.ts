@@ -1,9 +1,11 @@
 // Holds schemas/cloud-config.json and docs/user-data.md together: every key is in the document, as the schema says it. The
 // tables are made from the schema: UPDATE_DOCS=1 writes them anew.
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { load } from "js-yaml";
+import { compileSchema } from "../../../agent/text/schema.ts";
 import { type JsonSchema, settingNames } from "../../../agent/userdata/fields.ts";
 import schemaFile from "../../../schemas/cloud-config.json" with { type: "json" };
 
@@ -67,7 +69,7 @@ function takes(value: JsonSchema): string {
     ...(value.minimum === undefined ? [] : [`from ${value.minimum}`]),
     ...(value.maximum === undefined ? [] : [`to ${value.maximum}`]),
   ];
-  return [types.map((type) => typeNames[type] ?? type).join(", "), ...bounds].join(" ");
+  return [types.map((type) => typeNames[type] ?? type).join(" or "), ...bounds].join(" ");
 }
 
 function meaning({ schema: value, isNeeded }: Row): string {
@@ -83,7 +85,8 @@ function meaning({ schema: value, isNeeded }: Row): string {
 }
 
 function table(rows: readonly Row[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   return [
     line(["key", "takes", "meaning"]),
     line(["---", "---", "---"]),
@@ -133,7 +136,20 @@ const begin =
   "<!-- keys: made by test/unit/userdata/documents.test.ts, UPDATE_DOCS=1 -->\n<!-- prettier-ignore-start -->\n";
 const end = "<!-- prettier-ignore-end -->\n";
 
+const examples = new URL("../../../cloud-config/", import.meta.url);
+
 suite("user-data: schema and document", () => {
+  for (const name of readdirSync(examples))
+    test(`an editor has nothing to say of cloud-config/${name}, and finds the schema`, () => {
+      const text = readFileSync(new URL(name, examples), "utf8");
+      const [header, modeline = ""] = text.split("\n");
+      assert.equal(header, "#cloud-config");
+      const at = /^# yaml-language-server: \$schema=(\S+)$/.exec(modeline)?.[1] ?? "";
+      assert.deepEqual(JSON.parse(readFileSync(new URL(at, examples), "utf8")), schemaFile);
+      const checked = compileSchema(schemaFile)(load(text));
+      assert.deepEqual(checked.ok ? [] : checked.problems.map(({ message }) => message), []);
+    });
+
   test("every key of the top level has its table", () => {
     const keys = Object.entries(schema.properties ?? {}).flatMap(([key, value]) => (isLeft(value) ? [] : [key]));
     assert.deepEqual([...Object.values(groups).flat(), ...sectioned].toSorted(), keys.toSorted());
