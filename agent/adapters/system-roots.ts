@@ -9,8 +9,12 @@ const systemBundles = [
   "/etc/ssl/cert.pem",
 ];
 
-/** The host's own bundle; Node's where there is none. Rejects with nothing. */
-export async function systemRoots(): Promise<readonly (string | Buffer)[]> {
+/**
+ * The bundle that was chosen (the variable SSL_CERT_FILE of OpenSSL), else the host's own, else Node's. Rejects only when
+ * the chosen one cannot be read.
+ */
+export async function systemRoots(chosen = ""): Promise<readonly (string | Buffer)[]> {
+  if (chosen !== "") return [await readFile(chosen)];
   for (const path of systemBundles) {
     try {
       return [await readFile(path)];

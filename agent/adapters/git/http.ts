@@ -1,9 +1,10 @@
 // http and https to a git server: proxies, own CA, redirects, time and size limits. One transport of transport.ts.
 // The only importer of undici. Credentials go to the configured host and to no other.
 import { readFile } from "node:fs/promises";
-import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
 import { type Dispatcher, EnvHttpProxyAgent, request } from "undici";
 import { Problem } from "../../domain/problem.ts";
+import { systemRoots } from "../system-roots.ts";
 import { abortedProblem, complaint, networkProblem, tooLarge } from "./failures.ts";
 import { type Location, withoutSecrets } from "./location.ts";
 import {
@@ -233,29 +234,12 @@ function isRedirect(answer: Dispatcher.ResponseData): boolean {
   return [301, 302, 303, 307, 308].includes(answer.statusCode);
 }
 
-const systemBundles = [
-  "/etc/ssl/certs/ca-certificates.crt",
-  "/etc/pki/tls/certs/ca-bundle.crt",
-  "/etc/ssl/ca-bundle.pem",
-  "/etc/ssl/cert.pem",
-];
-
 /** The host's own bundle (Node's where there is none), and the operator's CA besides. */
 async function trust({ caFile, environment }: Access): Promise<SecureContext> {
   const own = caFile === undefined ? [] : [await readCa(caFile)];
-  return createSecureContext({ ca: [...(await systemRoots(environment["SSL_CERT_FILE"])), ...own] });
-}
-
-async function systemRoots(chosen: string | undefined): Promise<readonly (string | Buffer)[]> {
-  if (chosen !== undefined && chosen !== "") return [await readCa(chosen)];
-  for (const path of systemBundles) {
-    try {
-      return [await readFile(path)];
-    } catch {
-      continue; // distributions differ; the next name may be this one's
-    }
-  }
-  return rootCertificates;
+  const chosen = environment["SSL_CERT_FILE"];
+  const roots = chosen === undefined || chosen === "" ? await systemRoots() : [await readCa(chosen)];
+  return createSecureContext({ ca: [...roots, ...own] });
 }
 
 async function readCa(path: string): Promise<Buffer> {

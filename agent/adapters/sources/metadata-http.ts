@@ -175,7 +175,7 @@ async function send(
   target: Target,
   { ask, options, signal }: Once & { readonly signal: AbortSignal },
 ): Promise<IncomingMessage> {
-  const ca = target.isSecure ? await systemRoots() : undefined;
+  const ca = target.isSecure ? await systemRoots(process.env["SSL_CERT_FILE"]) : undefined;
   const place = reach(target, options.connect);
   return new Promise((resolve, reject) => {
     const request = (target.isSecure ? requestSecure : requestPlain)({
