@@ -19,6 +19,8 @@ const isProblem = isRecord<ProblemRecord>({
   hint: isOptional(isText),
   file: isOptional(isText),
   line: isOptional(isNumber),
+  column: isOptional(isNumber),
+  key: isOptional(isText),
 });
 
 const isReference = isRecord<MachineReference>({ id: isText, ip: isText, hostname: isText, alive: isBoolean });
