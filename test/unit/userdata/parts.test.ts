@@ -46,15 +46,15 @@ test("parts in order: lists joined, mappings merged, a later single value wins a
   );
   const { userData } = reading;
   assert.equal(userData?.kind, "multipart");
-  assert.equal(userData?.config.hostname?.value, "b");
+  assert.equal(userData.config.hostname?.value, "b");
   assert.deepEqual(
-    userData?.config.runCommands.map((each) => each.kind === "shell" && each.text),
+    userData.config.runCommands.map((each) => each.kind === "shell" && each.text),
     ["one", "two", "three"],
   );
-  assert.equal(userData?.config.fleet[0]?.value, "a=b");
-  assert.equal(userData?.config.update[0]?.value, "beta");
+  assert.equal(userData.config.fleet[0]?.value, "a=b");
+  assert.equal(userData.config.update[0]?.value, "beta");
   assert.deepEqual(
-    userData?.scripts.map(({ name, text }) => [name, text.trim()]),
+    userData.scripts.map(({ name, text }) => [name, text.trim()]),
     [
       ["setup.sh", "#!/bin/sh\necho 1"],
       ["part-5", "#!/bin/sh\necho 10.0.0.7"],

@@ -32,7 +32,7 @@ for (const [of, yaml, place] of spoilt)
     assert.equal(reading.userData, undefined);
     const mark = reading.findings.find(({ problem }) => problem.code === "user-data-template");
     assert.equal(mark?.severity, "error");
-    const { line, column } = mark?.problem.at ?? {};
+    const { line, column } = mark.problem.at ?? {};
     if (of !== "two at signs") assert.equal(`${line ?? 0}:${column ?? 0}`, place);
     else assert.equal(line, 2);
   });
