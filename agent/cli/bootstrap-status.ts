@@ -41,16 +41,14 @@ failed. 2: not whole, as something is still at work, or single steps failed.`,
 /** Progress on one line of a terminal, written over as it changes. */
 async function wait(tools: Tools, firstBoot: FirstBoot, timeoutMs: number | undefined): Promise<BootStatus> {
   const { stderr, clock, signal } = tools;
-  let wasSaid = false;
   const progress = (status: BootStatus): void => {
     if (!stderr.isTerminal) return;
     const line = bootWaitLine(status, clock.wallMs()).slice(0, (stderr.size()?.columns ?? 80) - 1);
-    wasSaid = true;
     stderr.write(`\r\u001b[K${line}`).catch(() => undefined); // that it cannot be said holds up nothing
   };
   try {
     return await firstBoot.wait(timeoutMs, { signal, progress });
   } finally {
-    if (wasSaid) await stderr.write("\r\u001b[K");
+    if (stderr.isTerminal) await stderr.write("\r\u001b[K");
   }
 }

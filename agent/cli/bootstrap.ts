@@ -92,7 +92,7 @@ async function real(tools: Tools, { given, request, firstBoot }: Doing): Promise
 
 async function dry(tools: Tools, { given, request, firstBoot }: Doing): Promise<number> {
   const progress = ({ source, outcome, why }: Standing): void => {
-    if (outcome === "waiting" && tools.stderr.isTerminal) void say(tools, `asking ${source}: ${why}\n`);
+    if (outcome === "waiting" && tools.stderr.isTerminal) say(tools, `asking ${source}: ${why}\n`);
   };
   const found = await firstBoot.dryRun(request, { signal: tools.signal, progress });
   if (given.options["json"] === true) await tools.stdout.write(jsonText(found));
@@ -104,8 +104,8 @@ async function dry(tools: Tools, { given, request, firstBoot }: Doing): Promise<
 }
 
 /** A word on the way: that it cannot be said holds up nothing. */
-function say({ stderr }: Tools, text: string): Promise<void> {
-  return stderr.write(text).catch(() => undefined);
+function say({ stderr }: Tools, text: string): void {
+  stderr.write(text).catch(() => undefined);
 }
 
 function requestOf({ options }: Given): BootRequest {

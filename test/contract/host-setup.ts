@@ -19,7 +19,7 @@ export interface SetupHarness {
 type Rest<T> = T extends unknown ? Omit<T, "id" | "stage" | "frequency" | "at"> : never;
 
 export function step(rest: Rest<Step>, id = "a step"): Step {
-  return { id, stage: "files", frequency: "converge", at: { file: "user-data", line: 3 }, ...rest } as Step;
+  return { id, stage: "files", frequency: "converge", at: { file: "user-data", line: 3 }, ...rest };
 }
 
 export function wish(path: string, text: string, more: Partial<FileWish> = {}): FileWish {

@@ -108,7 +108,8 @@ export class FakeSetup implements HostSetup {
       case "unit": {
         const active = this.units.get(step.unit)?.active;
         const same =
-          (step.command === "start" && active === "active") || (step.command === "stop" && active === "inactive");
+          (step.command === "start" && active === "active") ||
+          ((step.command === "stop" || step.command.includes("try")) && active !== "active");
         return { same, before: active, after: same ? active : step.command };
       }
       case "command":

@@ -52,8 +52,14 @@ export const unit: Doer<"unit"> = {
     const state = (await around.manager.states([name])).get(name);
     const isUp = state?.active === "active" || state?.active === "activating" || state?.active === "reloading";
     const before = state === undefined || state.load === "not-found" ? undefined : `${state.active} (${state.sub})\n`;
+    // What is to be renewed only where it runs already is as it should be where it does not
+    const isDown = state === undefined || state.active === "inactive" || state.active === "failed";
     const same =
-      command === "start" ? isUp || state?.job === "start" : command === "stop" && state?.active === "inactive";
+      command === "start"
+        ? isUp || state?.job === "start"
+        : command === "stop"
+          ? state === undefined || state.active === "inactive"
+          : command.includes("try") && isDown;
     return { same, before, after: same ? before : `${command}\n` };
   },
   check: ({ unit: name, command, at: place }, around, before) =>

@@ -36,7 +36,9 @@ export async function openScratchRoot(): Promise<ScratchRoot> {
     at,
     setup,
     put,
-    putFolder: async (path) => void (await mkdir(at(path), { recursive: true })),
+    putFolder: async (path) => {
+      await mkdir(at(path), { recursive: true });
+    },
     read: async (path) => {
       try {
         const entry = await lstat(at(path));
