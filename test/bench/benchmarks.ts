@@ -5,6 +5,8 @@ import type { MachineId, UnitName } from "../../agent/domain/names.ts";
 import type { ClusterState } from "../../agent/domain/placement.ts";
 import { schedule } from "../../agent/schedule/schedule.ts";
 import { Cluster, loop } from "../system/cluster.ts";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 
 export type Row = Readonly<Record<string, string | number>>;
@@ -27,6 +29,7 @@ export const benchmarks: readonly Benchmark[] = [
   },
   { name: "deploy", about: "one more instance on three machines, from `sync` until it runs", run: deploy },
   { name: "failover", about: "a machine killed: noticed, and the last of its units active elsewhere", run: failover },
+  { name: "start", about: "from the command to its end: `--version`, beside a bare Node", run: start },
   { name: "idle", about: "three machines with 30 units and nothing to do, over 20 s", run: idle },
 ];
 
@@ -223,6 +226,30 @@ async function failover(say: (text: string) => void): Promise<readonly Row[]> {
     { what: "noticed, s", ...spread(noticed.map((ms) => ms / 1000)) },
     { what: "last unit active elsewhere, s", ...spread(moved.map((ms) => ms / 1000)) },
   ];
+}
+
+/** In turn, so that whatever else this computer does falls on all of them alike. */
+async function start(say: (text: string) => void): Promise<readonly Row[]> {
+  const executable = new URL("../../dist/flotilla", import.meta.url).pathname;
+  const main = new URL("../../dist/main.js", import.meta.url).pathname;
+  const commands: readonly (readonly [what: string, command: string, ...args: string[]])[] = [
+    ["single executable", executable, "--version"],
+    ["dist/main.js on Node", process.execPath, main, "--version"],
+    ["Node alone", process.execPath, "-e", "0"],
+  ];
+  const found = commands.filter(([, command]) => existsSync(command));
+  if (found.length < commands.length) say("The single executable has not been built: npm run build");
+  const spans = found.map((): number[] => []);
+  for (let round = 0; round < 20; round++)
+    for (const [at, [, command, ...args]] of found.entries()) {
+      const { ms, value } = timed(() => spawnSync(command, args, { env: {} }));
+      if (value.status !== 0) throw new Error(`${command} ended with ${value.status}`);
+      spans[at]?.push(ms);
+    }
+  return found.map(([what], at) => {
+    const { median, least, most, runs } = spread(spans[at] ?? []);
+    return { what, medianMs: Math.round(median), leastMs: Math.round(least), mostMs: Math.round(most), runs };
+  });
 }
 
 async function idle(): Promise<readonly Row[]> {

@@ -58,10 +58,10 @@ describe("the executable", { skip: notBuilt ?? false }, () => {
           return performance.now() - begunMs;
         }),
       );
-    // A ratio, because a host that is busy makes both slow. It is about 2;
-    // with all loaded that a version does not need, it is above 5.
+    // A ratio, because a host that is busy makes both slow. It is 2 on a quiet host and 3 on a busy one; with all loaded that
+    // a version does not need, it is above 5. npm run bench -- start has the milliseconds.
     const [own, bare] = [best(program, ["--version"]), best(process.execPath, ["-e", "0"])];
-    assert.ok(own < 3 * bare, `${own} ms, and Node ${bare} ms`);
+    assert.ok(own < 5 * bare, `${own} ms, and Node ${bare} ms`);
   });
 
   const notRoot = process.getuid?.() === 0 ? false : "needs root, to change the root folder";
