@@ -139,13 +139,14 @@ function pathOf(step: Step): string | undefined {
   return step.kind === "block" || step.kind === "variables" || step.kind === "remove" ? step.path : undefined;
 }
 
+/** A name that says that a secret follows, with what stands between the two; a path behind it is none. */
+const namedSecret =
+  /(\b[\w-]*(?:passw(?:or)?d|passphrase|token|secret|api_?key)[\w-]*["']?\s*[=:]\s*["']?)(?!\/)[^\s,"']+/gi;
+
 /** A value behind a name that says it is a secret, a password in a URL, and the token of a discovery URL. */
 export function redacted(text: string): string {
   return text
-    .replace(
-      /(\b[\w-]*(?:passw(?:or)?d|passphrase|token|secret|api_?key)[\w-]*["']?\s*[=:]\s*["']?)(?!\/)[^\s,"']+/gi,
-      "$1(secret)",
-    )
+    .replace(namedSecret, (whole, name: string) => (/^(NO)?PASSWD:/.test(name) ? whole : `${name}(secret)`)) // sudoers(5)
     .replace(/(:\/\/[^\s/:@]*:)[^\s/@]+@/g, "$1(secret)@")
     .replace(/(\bDiscovery=https?:\/\/\S*\/)[^/\s]{5,}(?=\/*$)/, "$1(secret)");
 }

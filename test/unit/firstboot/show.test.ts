@@ -108,6 +108,7 @@ suite("a plan for people", () => {
       ["Discovery=http://10.0.0.2:8087/6f3c0a1d5be24c0f", "Discovery=http://10.0.0.2:8087/(secret)"],
       ["TokenFile=/etc/flotilla/git-token", "TokenFile=/etc/flotilla/git-token"],
       ["PasswordAuthentication no", "PasswordAuthentication no"],
+      ["ops ALL=(ALL) NOPASSWD:ALL", "ops ALL=(ALL) NOPASSWD:ALL"],
     ] as const)
       assert.equal(redacted(text), expect);
   });
@@ -120,7 +121,11 @@ suite("a plan for people", () => {
 chpasswd: {users: [{name: b, password: '${text}', type: text}]}
 write_files: [{path: /k, content: '${text}', permissions: "0400"}]
 runcmd: ["login ${text}"]
-ssh_keys: {ed25519_private: '${text}'}
+ssh_keys:
+  ed25519_private: |
+    -----BEGIN OPENSSH PRIVATE KEY-----
+    ${text}
+    -----END OPENSSH PRIVATE KEY-----
 phone_home: {url: 'https://home.example/?key=${text}', post: [hostname], tries: 1}
 coreos:
   fleet: {metadata: a=b, etcd_servers: "http://10.0.0.1:2379", etcd_username: u, etcd_password: '${text}'}
