@@ -228,7 +228,7 @@ describe("bootstrap status", () => {
 
   test("a damaged result is no good news", async () => {
     const asked = world({ result: done });
-    (asked.disk as MemoryDisk).files.set("bootstrap/result.json", "{");
+    await asked.disk.write("bootstrap/result.json", "{");
     await assert.rejects(bootStatus(asked), { code: "boot-result" });
   });
 
