@@ -19,6 +19,9 @@ export const cloudInit: Source = {
     if (await mark("disabled")) return absent("cloud-init is switched off on this machine");
     // what stands in /run is of this boot; the folder alone may be of the machine that an image was made from
     const data = await readWhole(join(root, dataFile), { mostBytes: maxDataBytes });
+    // written when its last stage is over, however it went
+    const isOver = await mark("result.json");
+    if (data === undefined && isOver) return absent("cloud-init has ended without finding anything");
     if (data === undefined)
       return isInsisted || (await mark("enabled"))
         ? later("cloud-init has found nothing yet")
@@ -27,6 +30,7 @@ export const cloudInit: Source = {
     if (pick(instance, "v1", "platform") === "none" || pick(instance, "v1", "cloud_id") === "none")
       return absent("cloud-init found no source either");
     const userData = await readWhole(join(root, userDataFile), { mostBytes: maxUserDataBytes });
+    if (userData === undefined && isOver) return absent(`cloud-init has ended without writing /${userDataFile}`);
     if (userData === undefined) return later(`cloud-init has not written /${userDataFile} yet`);
     const meta = (name: string): unknown => pick(instance, "ds", "meta_data", name);
     return found("cloud-init", {

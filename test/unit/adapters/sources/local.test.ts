@@ -354,6 +354,14 @@ suite("sources: cloud-init's instance", () => {
       { ...files, "run/cloud-init/instance-data.json": '{"v1":{"platform":"none"}}' },
       "absent: cloud-init found no source either",
     ],
+    [
+      { "run/cloud-init/enabled": "", "run/cloud-init/result.json": "{}" },
+      "absent: cloud-init has ended without finding anything",
+    ],
+    [
+      { "run/cloud-init/instance-data.json": data, "run/cloud-init/result.json": "{}" },
+      "absent: cloud-init has ended without writing /var/lib/cloud/instance/user-data.txt",
+    ],
     [{ "run/cloud-init/enabled": "" }, "given-up: cloud-init has found nothing yet, in 4 s"],
   ] as const;
   for (const [there, fate] of others)
