@@ -40,6 +40,23 @@ suite("documents", () => {
       for (const block of blocks) assert.deepEqual(complaints(block), []);
     });
 
+  for (const document of ["README.md", "docs/user-data.md"])
+    test(`the user-data in ${document} is right`, async () => {
+      const blocks = Array.from(
+        read(document).matchAll(/^```yaml\n(#cloud-config\n[\s\S]*?)^```/gm),
+        ([, text = ""]) => text,
+      );
+      assert.ok(blocks.length > 0);
+      for (const text of blocks) {
+        const { findings } = await readUserData(new TextEncoder().encode(text), { file: document });
+        const wrong = findings.filter(({ severity }) => severity !== "info");
+        assert.deepEqual(
+          wrong.map(({ problem }) => describeProblem(toRecord(problem))),
+          [],
+        );
+      }
+    });
+
   for (const name of readdirSync(new URL("cloud-config/", top)))
     test(`the user-data in cloud-config/${name} is right`, async () => {
       const bytes = new TextEncoder().encode(read(`cloud-config/${name}`));
@@ -58,11 +75,12 @@ suite("documents", () => {
   });
 
   test("README lists every command, and no other", () => {
-    const listed = Array.from(read("README.md").matchAll(/^\| `flotilla ([a-z-]+)/gm), ([, name = ""]) => name);
+    const row = /^\| `flotilla ([a-z-]+(?: [a-z-]+)?)/gm;
+    const listed = Array.from(read("README.md").matchAll(row), ([, name = ""]) => name);
     const folder = new URL("agent/cli/", top);
     const commands = readdirSync(folder).flatMap((file) =>
       Array.from(
-        readFileSync(new URL(file, folder), "utf8").matchAll(/^ +name: "([a-z-]+)",\n +summary:/gm),
+        readFileSync(new URL(file, folder), "utf8").matchAll(/^ +name: "([a-z-]+(?: [a-z-]+)?)",\n +summary:/gm),
         ([, name = ""]) => name,
       ),
     );
