@@ -32,13 +32,15 @@ function schemeOf({ keys }: Urls, side: Side): string {
 }
 
 function advertisedUrls(urls: Urls, side: Side): readonly string[] {
+  const { private_ipv4: four, private_ipv6: six } = urls.given.addresses.values;
+  const address = four ?? (six === undefined ? "127.0.0.1" : `[${six}]`);
   const own = listOf(urls, advertised[side]);
-  if (own.length > 0) return own;
+  // etcd 2 let a lone machine advertise all addresses, which is none
+  if (own.length > 0)
+    return [...new Set(own.map((url) => (isAny(hostOf(url)) ? url.replace(hostOf(url), address) : url)))];
   const reachable = listOf(urls, listened[side]).filter((url) => !isAny(hostOf(url)) && !isLoopback(hostOf(url)));
   if (reachable.length > 0) return reachable;
-  const { private_ipv4: four, private_ipv6: six } = urls.given.addresses.values;
-  const host = four ?? (six === undefined ? "127.0.0.1" : `[${six}]`);
-  return [`${schemeOf(urls, side)}://${host}:${ports[side]}`];
+  return [`${schemeOf(urls, side)}://${address}:${ports[side]}`];
 }
 
 /** What other members are told. */

@@ -155,7 +155,9 @@ function planInstallation(given: Given, { etcd, draft }: { etcd: EtcdPlan | unde
 }
 
 /** Only what lets somebody log in: also from a document that is refused. */
-export function planReach(input: Omit<PlanInput, "userData"> & { readonly reach: UserDataReading["reach"] }): Plan {
+export function planReach(
+  input: Omit<PlanInput, "userData" | "addresses"> & { readonly reach: UserDataReading["reach"] },
+): Plan {
   const { reach, metadata, facts, record, mode } = input;
   const draft = emptyDraft();
   if (mode === "alone") {

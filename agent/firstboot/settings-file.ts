@@ -92,7 +92,13 @@ function fleetLines(
       const isSecret = entry.isSecret || key === "Password";
       const value = formed(entry.value, option);
       if (value === "") return [];
-      const line = { section, key, value, isSecret, at: entry.at };
+      const line = {
+        section,
+        key,
+        value: key === "RequestTimeout" ? bearable(entry, config, draft) : value,
+        isSecret,
+        at: entry.at,
+      };
       return [isSecret ? line : withSpecifiers(line, given, draft)];
     }
     return [];
@@ -100,6 +106,22 @@ function fleetLines(
   const first = config.fleet[0];
   if (first === undefined || hasEtcd || lines.some(({ key }) => key === "Endpoints")) return lines;
   return [...lines, ...localEtcd(config, first, draft)];
+}
+
+/** Half of the leader's lease, which settings/ asks for: a lease must outlive a request that goes wrong. */
+const longestRequestSeconds = 2.5;
+
+/** fleet waited for requests as long as it was told, whatever its leases were. */
+function bearable({ value, at }: Entry, { settings }: CloudConfig, draft: Draft): string {
+  const isTooLong = Number(value) > longestRequestSeconds;
+  if (!isTooLong || settings.some(({ key }) => key === "EngineLease" || key === "RequestTimeout")) return value.trim();
+  tell(draft, "warning", {
+    code: "boot-fleet-timeout",
+    message: `Taking ${longestRequestSeconds} s for etcd_request_timeout: ${shorten(value)}`,
+    hint: "A lease of 5 s must outlive a request; set engine-lease and request-timeout under flotilla: for more",
+    at,
+  });
+  return `${longestRequestSeconds}`;
 }
 
 /** fleet took the etcd of its own machine when it was told of none. */

@@ -85,8 +85,9 @@ flotilla:
     assert.deepEqual((await settingsOf(`coreos: {${fleet}}`)).registry.endpoints, []);
     const found = await settingsOf(`coreos: {${fleet}, etcd2: {discovery: "http://10.0.0.2:8087/0123456789"}}`);
     assert.deepEqual(found.registry.endpoints, []);
-    assert.equal(found.etcd?.discovery.kind, "v2", "by a token");
-    assert.deepEqual(found.etcd?.peerUrls, ["http://10.0.0.11:2380"]);
+    assert.ok(found.etcd !== undefined);
+    assert.equal(found.etcd.discovery.kind, "v2");
+    assert.deepEqual(found.etcd.peerUrls, ["http://10.0.0.11:2380"]);
   });
 
   const ways: readonly (readonly [string, string])[] = [
@@ -98,8 +99,9 @@ flotilla:
   for (const [kind, etcd2] of ways)
     test(`the way to the first members: ${kind} ${etcd2}`, async () => {
       const { etcd } = await settingsOf(`coreos: {etcd2: {${etcd2}}}`);
-      assert.equal(etcd?.discovery.kind, kind);
-      assert.equal(etcd?.role, "member");
+      assert.ok(etcd !== undefined);
+      assert.equal(etcd.discovery.kind, kind);
+      assert.equal(etcd.role, "member");
     });
 
   test("what flotilla: etcd: says sets etcd up as well", async () => {
@@ -134,5 +136,23 @@ flotilla:
   test("a value that ends in a backslash would swallow the next line", async () => {
     const [problem] = await refusals("flotilla: {machine: {metadata: 'a=b\\'}}");
     assert.equal(problem?.code, "boot-settings-value");
+  });
+
+  test("a request may not outlast the leases", async () => {
+    const fleet = 'etcd_servers: "http://10.0.0.1:2379", etcd_request_timeout: 15';
+    const short = await plan(`coreos: {fleet: {${fleet}}}`);
+    assert.equal(readBack(short.settings).registry.requestTimeoutMs, 2_500);
+    assert.ok(short.notices.some(({ problem }) => problem.code === "boot-fleet-timeout"));
+    const long = await settingsOf(
+      `coreos: {fleet: {${fleet}}}\nflotilla: {agent: {engine-lease: 40s, machine-lease: 40s}}`,
+    );
+    assert.equal(long.registry.requestTimeoutMs, 15_000);
+  });
+
+  test("all addresses are none to others", async () => {
+    const { etcd } = await settingsOf(
+      'coreos: {etcd2: {advertise-client-urls: "http://0.0.0.0:2379,http://0.0.0.0:4001"}}',
+    );
+    assert.deepEqual(etcd?.clientUrls, ["http://10.0.0.11:2379", "http://10.0.0.11:4001"]);
   });
 });
