@@ -9,6 +9,8 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Problem } from "../../agent/domain/problem.ts";
+import { withFoundEndpoints } from "../../agent/wire-join.ts";
+import { readSettings } from "../../agent/wire.ts";
 import { withoutEtcd } from "./etcd-server.ts";
 import { type JoinMachine, JoinWorldOnDisk, type OwnService } from "./join-machines.ts";
 import { NameServer } from "./name-server.ts";
@@ -271,6 +273,16 @@ suite("machines join etcd", { skip: withoutEtcd }, () => {
     assert.deepEqual([record.role, record.size, record.member?.state], ["member", 1, "new"]);
     await m1.startEtcd();
     await m1.agrees();
+  });
+
+  test("the agent uses the endpoints that were found, and says so while there are none", async () => {
+    const [m1] = (await machines(1, "")) as [JoinMachine];
+    const { settings } = await readSettings({ config: m1.config, flags: {} }, {});
+    await assert.rejects(withFoundEndpoints(settings), coded("discovery-pending", /it is not known yet who is in it/));
+    await m1.join();
+    assert.deepEqual((await withFoundEndpoints(settings)).registry.endpoints, [m1.clientUrl]);
+    const named = { ...settings, registry: { ...settings.registry, endpoints: ["http://10.0.0.9:2379"] } };
+    assert.deepEqual(await withFoundEndpoints(named), named, "what the operator names comes first");
   });
 
   test("by DNS, once the records are there", async () => {
