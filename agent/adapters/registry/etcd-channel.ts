@@ -36,7 +36,7 @@ export interface EtcdStream {
 }
 
 export interface Channel {
-  /** One unary call; `deadlineMs` on the wall clock. Rejects with CallFailed. */
+  /** One unary call, until `deadlineMs` on the wall clock. Rejects with CallFailed. */
   call(sent: Sent, deadlineMs: number): Promise<unknown>;
   /** A stream in both directions, on which `request` has been sent. */
   open(sent: Sent): Promise<EtcdStream>;
@@ -55,6 +55,11 @@ interface DuplexStream extends AsyncIterable<unknown> {
   write(message: object): void;
   cancel(): void;
   on(event: "error", listener: (error: Error) => void): void;
+}
+
+/** Loads what takes a while, so that it is not taken from the time of the first call. */
+export async function loadChannels(): Promise<void> {
+  await Promise.all([import("etcd3/lib/connection-pool.js"), import("cockatiel")]);
 }
 
 /** Does not connect yet. Rejects with Problem "registry-refused" for credentials that are none. */

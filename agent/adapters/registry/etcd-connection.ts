@@ -6,7 +6,14 @@ import type { RegistrySettings } from "../../domain/settings.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import { type Stop, aborted, refused, unlessStopped } from "./calls.ts";
-import { type Credentials, type EtcdStream, type Sent, type ServiceName, openChannel } from "./etcd-channel.ts";
+import {
+  type Credentials,
+  type EtcdStream,
+  type Sent,
+  type ServiceName,
+  loadChannels,
+  openChannel,
+} from "./etcd-channel.ts";
 import { Endpoint } from "./etcd-endpoint.ts";
 import { CallFailed, callFailed, grpc, isEndpointFault, isStaleToken, problemOf } from "./etcd-errors.ts";
 
@@ -150,7 +157,7 @@ export class EtcdConnection {
   async close(): Promise<void> {
     if (this.#closed.signal.aborted) return;
     this.#closed.abort(new Error("The registry was closed"));
-    await this.#beginning;
+    await this.#beginning?.catch(() => undefined); // what could not be begun needs no closing
     for (const endpoint of this.#endpoints) endpoint.end();
     this.#endpoints = [];
   }
@@ -164,11 +171,11 @@ export class EtcdConnection {
     });
   }
 
-  /** Which endpoints there are is asked once, before the first call. */
+  /** Which endpoints there are is asked once, before the first call; nothing of it is taken from the call's time. */
   #begin(): Promise<void> {
     const { settings, known } = this.#options;
     this.#beginning ??= (async () => {
-      const found = await known?.();
+      const [found] = await Promise.all([known?.(), loadChannels()]);
       this.#clusterId = found?.clusterId;
       this.use([...new Set([...(found?.endpoints ?? []), ...settings.endpoints])]);
     })();
@@ -177,14 +184,14 @@ export class EtcdConnection {
 
   /** A read that takes a majority: an endpoint that is cut off from the others does not pass. It needs no login. */
   async #check(endpoint: Endpoint): Promise<void> {
-    const { prefix } = this.#options.settings;
+    const { prefix, requestTimeoutMs } = this.#options.settings;
     const request = { key: Buffer.from(prefix), count_only: true };
     const sent: Sent = { service: "KV", method: "range", request, token: undefined };
-    this.#recognise(endpoint, await endpoint.callToCheck(sent, this.#deadline()));
+    this.#recognise(endpoint, await endpoint.callToCheck(sent, requestTimeoutMs));
   }
 
   async #ask(endpoint: Endpoint, sent: Sent): Promise<unknown> {
-    const response = await endpoint.call(sent, this.#deadline());
+    const response = await endpoint.call(sent, this.#options.settings.requestTimeoutMs);
     this.#recognise(endpoint, response);
     return response;
   }
@@ -237,6 +244,7 @@ export class EtcdConnection {
   ): Promise<T> {
     const stops = this.stops(what, signal);
     for (const stop of stops) if (stop.signal.aborted) throw stop.problem(stop.signal.reason);
+    await unlessStopped(this.#begin(), stops);
     const over = new AbortController();
     const late = this.#options.clock.sleep(timeoutMs * deadlineSlack, over.signal).then(() => {
       throw new CallFailed(grpc.deadlineExceeded, `No answer within ${timeoutMs} ms`);
@@ -248,14 +256,8 @@ export class EtcdConnection {
     }
   }
 
-  /** gRPC wants a moment of the wall clock and turns it into a span at once. */
-  #deadline(): number {
-    return this.#options.clock.wallMs() + this.#options.settings.requestTimeoutMs;
-  }
-
   /** Runs `use` logged in if there is a user. A stale token was refused unlooked at: that one call is sent again. */
   async #loggedIn<T>(use: (token: string | undefined) => Promise<T>): Promise<T> {
-    await this.#begin();
     const token = await this.#login();
     try {
       return await use(token);

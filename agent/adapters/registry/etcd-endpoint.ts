@@ -55,15 +55,16 @@ export class Endpoint {
   }
 
   /** Rejects with CallFailed; a fault of the endpoint's is noted. */
-  async call(sent: Sent, deadlineMs: number): Promise<unknown> {
-    const response = await this.callToCheck(sent, deadlineMs);
+  async call(sent: Sent, timeoutMs: number): Promise<unknown> {
+    const response = await this.callToCheck(sent, timeoutMs);
     this.#restMs = firstRestMs;
     return response;
   }
 
   /** The same, and its success does not shorten the rests: an endpoint may answer checks and fail with all else. */
-  callToCheck(sent: Sent, deadlineMs: number): Promise<unknown> {
-    return this.#with((channel) => channel.call(sent, deadlineMs));
+  callToCheck(sent: Sent, timeoutMs: number): Promise<unknown> {
+    // gRPC wants a moment of the wall clock and turns it into a span at once.
+    return this.#with((channel) => channel.call(sent, this.#parts.clock.wallMs() + timeoutMs));
   }
 
   /** A stream on which `sent.request` has been sent. That it breaks is noted as a fault. */
