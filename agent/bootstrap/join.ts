@@ -2,7 +2,7 @@
 // the answer. Run before etcd and the agent start; after the first time it reads its own disk and nothing else.
 import { joinWords, memberWithData, otherPeerUrls, shownUrl } from "../discovery/discovery.ts";
 import type { JoinRecord } from "../domain/discovery.ts";
-import { Problem, explainError } from "../domain/problem.ts";
+import { Problem, describeProblem, explainError, toRecord } from "../domain/problem.ts";
 import type { EtcdDiscovery } from "../domain/settings.ts";
 import { refreshClient, settle } from "./join-cluster.ts";
 import { JoinFiles, recordFile } from "./join-files.ts";
@@ -32,7 +32,7 @@ export async function joinEtcd(world: JoinWorld, signal: AbortSignal): Promise<J
     await wait.tell("done", joinWords(record));
     return record;
   } catch (error) {
-    if (!signal.aborted) await wait.tell("failed", explainError(error));
+    if (!signal.aborted) await wait.tell("failed", failureWords(error));
     throw error;
   }
 }
@@ -121,4 +121,9 @@ function warnOfOtherWay({ token, settings, log }: Joining, record: JoinRecord): 
     message: "The settings name another way to the members than the one this machine has joined by; it has no effect",
     hint: `To join anew, remove etcd-*.json from the agent's state directory and etcd's data`,
   });
+}
+
+function failureWords(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(failureWords).join("; ");
+  return error instanceof Problem ? describeProblem(toRecord(error)) : explainError(error);
 }

@@ -63,8 +63,8 @@ export class JoinWorldOnDisk {
   }
 
   /** Our own discovery service. `stop` and `start` keep its tokens. */
-  async service(): Promise<OwnService> {
-    const service = new OwnService(join(this.directory, `service-${await this.port()}`), await this.port());
+  async service(tls?: { readonly cert: string; readonly key: string }): Promise<OwnService> {
+    const service = new OwnService(join(this.directory, `service-${await this.port()}`), await this.port(), tls);
     this.onClose(() => service.stop());
     await service.start();
     return service;
@@ -262,10 +262,13 @@ export class OwnService {
   readonly #tools = createDiscoveryTools({ clock, env: {} });
   #running: { readonly over: AbortController; readonly done: Promise<void> } | undefined;
 
-  constructor(directory: string, port: number) {
+  readonly #tls: { readonly cert: string; readonly key: string } | undefined;
+
+  constructor(directory: string, port: number, tls?: { readonly cert: string; readonly key: string }) {
     this.#directory = directory;
     this.#port = port;
-    this.url = `http://127.0.0.1:${port}`;
+    this.#tls = tls;
+    this.url = `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
   }
 
   async start(): Promise<void> {
@@ -273,7 +276,7 @@ export class OwnService {
     const over = new AbortController();
     const request = {
       ...{ host: "127.0.0.1", port: this.#port, directory: this.#directory, publicUrl: this.url },
-      ...{ certFile: undefined, keyFile: undefined, keepFormedMs: 3_600_000 },
+      ...{ certFile: this.#tls?.cert, keyFile: this.#tls?.key, keepFormedMs: 3_600_000 },
     };
     await new Promise<void>((resolve, reject) => {
       const done = this.#tools.serve(request, async () => resolve(), over.signal);
@@ -289,8 +292,8 @@ export class OwnService {
     await running?.done;
   }
 
-  async newToken(size: number): Promise<string> {
-    return this.#tools.newToken({ url: this.url, size, caFile: undefined }, AbortSignal.timeout(5_000));
+  async newToken(size: number, caFile?: string): Promise<string> {
+    return this.#tools.newToken({ url: this.url, size, caFile }, AbortSignal.timeout(5_000));
   }
 }
 
