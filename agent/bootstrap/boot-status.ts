@@ -143,7 +143,7 @@ async function unitsOf({ setup }: StatusWorld, watch: readonly string[]): Promis
 
 function standingOf(unit: string, look: UnitLook | undefined): BootUnit {
   if (look === undefined) return { unit, standing: "failed", words: "unknown to systemd", sinceMs: 0 };
-  const { load, active, sub, result, job, isSkipped, sinceMs } = look;
+  const { load, active, sub, result, job, isSkipped, sinceMs, isOneshot, failedNeed } = look;
   const state = `${active} (${sub})`;
   const as = (standing: BootUnit["standing"], words: string): BootUnit => ({ unit, standing, words, sinceMs });
   if (load === "not-found" && active === "inactive" && job === undefined) return as("failed", "there is no such unit");
@@ -156,11 +156,11 @@ function standingOf(unit: string, look: UnitLook | undefined): BootUnit {
   }
   if (job !== undefined) return as("waits", `waits for its turn to ${job}`);
   if (isSkipped) return as("left", "not to be started here: a condition does not hold");
-  // A oneshot that is over looks like a unit that never was; only its history tells them apart
-  if (sinceMs > 0 && (result === "success" || result === "")) return as("finished", state);
-  return sinceMs > 0
-    ? as("failed", `${state}, ${result}`)
-    : as("not-started", "not started: what it needs failed, or was not there");
+  if (failedNeed !== undefined) return as("not-started", `not started: ${failedNeed}, which it needs, failed`);
+  if (sinceMs > 0 && result !== "success" && result !== "") return as("failed", `${state}, ${result}`);
+  // Of a oneshot that is over systemd may remember nothing; one that failed it remembers
+  if (isOneshot || sinceMs > 0) return as("finished", isOneshot ? "run to its end" : state);
+  return as("not-started", "not running: not started, or over already");
 }
 
 function unitProblem({ unit, standing, words }: BootUnit): readonly ProblemRecord[] {

@@ -104,7 +104,7 @@ export async function prepare(
   const facts = await setup.facts(needed);
   const record = await readRecord(world);
   const { metadata } = found;
-  const reach = planReach({ reach: reading.reach, metadata, addresses, facts, record, mode });
+  const reach = planReach({ reach: reading.reach, metadata, facts, record, mode });
   return { found, mode, setup, facts, addresses, reading, record, reach };
 }
 

@@ -49,9 +49,11 @@ export async function runSteps(
     const digest = digests.get(step.id) ?? "";
     if (state.ran.get(step.id) === digest) continue;
     const { record, changed, facts } = state;
-    const result = isDue(step, { digests, record, changed, bootId: facts.bootId })
-      ? await runStep(world, state, { step, onStep, signal })
-      : { kind: "same" as const };
+    const due = isDue(step, { digests, record, changed, bootId: facts.bootId });
+    const result =
+      due && !(await isOver(state, { step, digest }))
+        ? await runStep(world, state, { step, onStep, signal })
+        : { kind: "same" as const };
     note(state, step, result);
     if (result.kind === "failed" && result.problem.code === "aborted") return abandon(state, steps.slice(index));
     state.ran.set(step.id, digest);
@@ -62,6 +64,18 @@ export async function runSteps(
     }
   }
   return undefined;
+}
+
+/** A oneshot that an earlier run of this boot started: that it is down is what it comes to. */
+async function isOver(
+  { setup, record, facts }: RunState,
+  { step, digest }: { readonly step: Step; readonly digest: string },
+): Promise<boolean> {
+  if (step.kind !== "unit" || step.command !== "start") return false;
+  const before = record !== undefined && Object.hasOwn(record.steps, step.id) ? record.steps[step.id] : undefined;
+  if (before?.bootId !== facts.bootId || before.digest !== digest) return false;
+  const look = (await setup.unitStates([step.unit])).get(step.unit);
+  return look?.isOneshot === true && look.active === "inactive" && look.job === undefined;
 }
 
 function isEssential({ kind, stage }: Step): boolean {

@@ -136,13 +136,7 @@ function addCommand(parser: Parser, command: Command, choosing: Choosing): void 
   for (const { flags, means } of command.options) own.option(valued(flags), means);
   own.addHelpText("after", moreHelp(command)).action(() => {
     const { socket } = parser.opts<{ socket?: string }>();
-    const options: Record<string, string | true> = {};
-    for (const option of own.options) {
-      const value: unknown = own.getOptionValue(option.attributeName());
-      if (typeof value === "string") options[name(option.long)] = value;
-      // A negated flag is stored under the name of what it turns off
-      if (value === !option.negate) options[name(option.long)] = true;
-    }
+    const options = { ...given(own), ...(group === parser ? {} : forSecond(own, given(group))) };
     choose(command, {
       args: own.args,
       options,
@@ -150,6 +144,32 @@ function addCommand(parser: Parser, command: Command, choosing: Choosing): void 
       socketFlag: socket,
     });
   });
+}
+
+/** The options that stood on the line, by long form without dashes. */
+function given(own: Parser): Readonly<Record<string, string | true>> {
+  const options: Record<string, string | true> = {};
+  for (const option of own.options) {
+    const value: unknown = own.getOptionValue(option.attributeName());
+    if (typeof value === "string") options[name(option.long)] = value;
+    // A negated flag is stored under the name of what it turns off
+    if (value === !option.negate) options[name(option.long)] = true;
+  }
+  return options;
+}
+
+/** The parser gives options that two words of one command share to the first one: they are meant for the second. */
+function forSecond(
+  own: Parser,
+  taken: Readonly<Record<string, string | true>>,
+): Readonly<Record<string, string | true>> {
+  const known = new Set(own.options.map(({ long }) => name(long)));
+  const odd = Object.keys(taken).find((each) => !known.has(each));
+  if (odd === undefined) return taken;
+  throw usageProblem(
+    `Cannot use --${odd} with ${own.parent?.name() ?? ""} ${own.name()}`,
+    "It is for the first word alone",
+  );
 }
 
 function found(parser: Parser, word: string): Parser | undefined {

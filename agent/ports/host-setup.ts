@@ -36,6 +36,10 @@ export interface UnitLook {
   readonly job: string | undefined;
   /** A condition did not hold, and it was not started for that. */
   readonly isSkipped: boolean;
-  /** Since when it is in this state, wall ms; 0: unknown. */
+  /** Since when it is in this state, wall ms; 0: unknown. systemd forgets units that are over and that nobody needs. */
   readonly sinceMs: number;
+  /** It is a service that is over when its program is: inactive is what it comes to. */
+  readonly isOneshot: boolean;
+  /** It is inactive, and this unit, which it requires, has failed; undefined: none has. */
+  readonly failedNeed: string | undefined;
 }

@@ -290,6 +290,8 @@ export const upUnit: UnitLook = {
   job: undefined,
   isSkipped: false,
   sinceMs: 0,
+  isOneshot: false,
+  failedNeed: undefined,
 };
 const noUnit: UnitLook = { ...upUnit, load: "not-found", active: "inactive", sub: "dead", result: "" };
 

@@ -139,6 +139,8 @@ const unknownUnit: UnitLook = {
   job: undefined,
   isSkipped: false,
   sinceMs: 0,
+  isOneshot: false,
+  failedNeed: undefined,
 };
 
 function call(member: string, signature = "", body: readonly unknown[] = []): Call {
@@ -164,7 +166,26 @@ async function read(row: Listed, through: (call: Call) => Promise<readonly unkno
     // Its conditions were looked at, did not hold, and so it was left alone
     isSkipped: row.active === "inactive" && whole(tried) > 0 && condition === false,
     sinceMs: Math.floor(whole(since) / 1000),
+    ...(row.active === "inactive" && row.load === "loaded" ? await aboutIdle(row, through) : { ...notIdle }),
   };
+}
+
+const notIdle = { isOneshot: false, failedNeed: undefined } as const;
+const needs = ["Requires", "Requisite", "BindsTo"] as const;
+
+/** What a unit that is not up could be: over, or kept from starting. */
+async function aboutIdle(
+  row: Listed,
+  through: (call: Call) => Promise<readonly unknown[]>,
+): Promise<Pick<UnitLook, "isOneshot" | "failedNeed">> {
+  const isService = row.name.endsWith(".service");
+  const serviceInterface = "org.freedesktop.systemd1.Service";
+  const type = isService ? await property(row.path, { interface: serviceInterface, name: "Type" }, through) : "";
+  const lists = await Promise.all(needs.map((name) => property(row.path, { interface: unitInterface, name }, through)));
+  const names = lists.flat().filter((name): name is string => typeof name === "string");
+  const rows = await list([...new Set(names)], through);
+  const failed = [...rows.values()].find(({ active }) => active === "failed");
+  return { isOneshot: text(type) === "oneshot", failedNeed: failed?.name };
 }
 
 /** Undefined when the job ended between the listing and the question. */

@@ -81,8 +81,16 @@ const cases: readonly (Given & {
   {
     name: "a oneshot that is over",
     result: done,
-    units: { "a.service": { active: "inactive", sub: "dead" } },
+    units: { "a.service": { active: "inactive", sub: "dead", isOneshot: true, sinceMs: 0 } },
     expect: { standing: "whole", code: 0, isMoving: false },
+    says: /run to its end/,
+  },
+  {
+    name: "a oneshot that was kept from starting",
+    result: done,
+    units: { "a.service": { active: "inactive", isOneshot: true, failedNeed: "b.service", sinceMs: 0 } },
+    expect: { standing: "failed", code: 1, isMoving: false },
+    says: /not started: b\.service, which it needs, failed/,
   },
   {
     name: "a unit whose condition does not hold",
