@@ -13,6 +13,7 @@ import { bootstrapOnce } from "./bootstrap/bootstrap.ts";
 import { dryRun } from "./bootstrap/dry-run.ts";
 import type { Tools } from "./cli/tools.ts";
 import { Problem } from "./domain/problem.ts";
+import type { Disk } from "./ports/disk.ts";
 import type { FirstBoot } from "./ports/first-boot.ts";
 import type { Log } from "./ports/log.ts";
 
@@ -66,11 +67,17 @@ export function createFirstBoot({ clock, env, version, flotilla }: Parts): First
       }
       return bootstrapOnce(await worldWith(log), request, signal);
     },
-    dryRun: async (request, watching) => dryRun(await worldWith(quiet), request, watching),
+    dryRun: async (request, watching) =>
+      dryRun({ ...(await worldWith(quiet)), disk: asFarAsSeen(disk) }, request, watching),
     status: () => asking(bootStatus),
     wait: (timeoutMs, watching) => asking((world) => waitForBoot(world, { timeoutMs, ...watching })),
     readFile: readUserDataFile,
   };
+}
+
+/** What only root may read is as good as not there for a plan: more of it is shown as due then. */
+function asFarAsSeen(disk: Disk): Disk {
+  return { ...disk, read: (name) => (isRoot() ? disk.read(name) : disk.read(name).catch(() => undefined)) };
 }
 
 function levelOf(text: string | undefined): "debug" | "info" | "warn" | "error" {

@@ -51,7 +51,7 @@ export async function runSteps(
     const { record, changed, facts } = state;
     const due = isDue(step, { digests, record, changed, bootId: facts.bootId });
     const result =
-      due && !(await isOver(state, { step, digest }))
+      due && !(await isOver(state, { plan, step, digest }))
         ? await runStep(world, state, { step, onStep, signal })
         : { kind: "same" as const };
     note(state, step, result);
@@ -66,14 +66,18 @@ export async function runSteps(
   return undefined;
 }
 
-/** A oneshot that an earlier run of this boot started: that it is down is what it comes to. */
+/** A oneshot that an earlier run of this boot started, with the text that it has: that it is down is what it comes to. */
 async function isOver(
-  { setup, record, facts }: RunState,
-  { step, digest }: { readonly step: Step; readonly digest: string },
+  { setup, record, facts, changed }: RunState,
+  { plan, step, digest }: { readonly plan: Plan; readonly step: Step; readonly digest: string },
 ): Promise<boolean> {
   if (step.kind !== "unit" || step.command !== "start") return false;
   const before = record !== undefined && Object.hasOwn(record.steps, step.id) ? record.steps[step.id] : undefined;
   if (before?.bootId !== facts.bootId || before.digest !== digest) return false;
+  const isRenewed = plan.steps.some(
+    (each) => each.kind === "unit" && each.unit === step.unit && each.onlyAfter?.some((id) => changed.has(id)) === true,
+  );
+  if (isRenewed) return false;
   const look = (await setup.unitStates([step.unit])).get(step.unit);
   return look?.isOneshot === true && look.active === "inactive" && look.job === undefined;
 }

@@ -92,6 +92,7 @@ export function createHostSetup(options: SetupOptions): HostSetup {
     check: (step, before) => checked(step, around, before),
     async apply(step, signal) {
       signal.throwIfAborted();
+      if (!isLive(around) && ofMachine.has(step.kind)) throw notHere(step, around);
       const paths = await applied(step, around, signal);
       await label(paths, around, signal);
       return paths;
@@ -99,6 +100,15 @@ export function createHostSetup(options: SetupOptions): HostSetup {
     unitStates: (units) => around.manager.states(units),
     close: () => around.manager.close(),
   };
+}
+
+/** What cannot be done to a folder, only to the machine that this process runs on. */
+const ofMachine: ReadonlySet<StepKind> = new Set(["packages", "mount", "power"]);
+
+function notHere({ id }: Step, { root }: Around): Problem {
+  return new Problem("setup-root", `Cannot carry out "${id}" below ${root}`, {
+    hint: "It would be done to this machine instead",
+  });
 }
 
 /** The one place where a step meets the doer of its kind; the table's type says that they fit. */

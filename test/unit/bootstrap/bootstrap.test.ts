@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import type { BootResult } from "../../../agent/domain/boot-result.ts";
 import { parseBootResult } from "../../../agent/text/boot-result.ts";
 import { FakeBoot } from "../../fakes/fake-boot.ts";
+import { upUnit } from "../../fakes/fake-setup.ts";
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKk0abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ a@b";
 const whole = `#cloud-config
@@ -73,6 +74,23 @@ describe("a first boot", () => {
     const next = await boot.run();
     assert.equal(next.state, "done");
     assert.deepEqual(boot.setup.applied, ["run bootcmd", "start hello.service"]);
+  });
+
+  test("does not run a oneshot again that is over, unless its text is another one", async () => {
+    const boot = new FakeBoot(whole);
+    await boot.run();
+    const over = { ...upUnit, active: "inactive", sub: "dead", isOneshot: true };
+    boot.setup.units.set("hello.service", over);
+    boot.setup.applied.length = 0;
+    await boot.run();
+    assert.deepEqual(boot.setup.applied, []);
+    boot.document = whole.replace("echo hi", "echo ho");
+    await boot.run();
+    assert.deepEqual(boot.setup.applied, ["unit-file hello.service", "reload", "start hello.service"]);
+    boot.setup.units.set("hello.service", { ...upUnit, active: "inactive", sub: "dead" });
+    boot.setup.applied.length = 0;
+    await boot.run();
+    assert.deepEqual(boot.setup.applied, ["start hello.service"], "a service that somebody stopped");
   });
 
   test("puts back what somebody changed, and names what left the document", async () => {

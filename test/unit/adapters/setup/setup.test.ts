@@ -137,6 +137,15 @@ describe("setup below a scratch root", { skip }, () => {
     assert.deepEqual([...facts.programs], []);
   });
 
+  test("what would be done to this very machine is refused", async () => {
+    for (const one of [
+      step({ kind: "power", mode: "poweroff", delay: "+600", message: "" }),
+      step({ kind: "packages", names: [], update: false, upgrade: false }),
+      step({ kind: "mount", mountPoint: "/nowhere" }),
+    ])
+      await assert.rejects(machine.setup.apply(one, never), { code: "setup-root" });
+  });
+
   test("commands run in a clean environment, bounded, and with all their children ended", async () => {
     const echo = step({ kind: "command", argv: ["/bin/sh", "-c", "exit 3"], input: undefined, means: "fail" });
     await assert.rejects(machine.setup.apply(echo, never), { code: "program-failed", message: /status 3/ });
