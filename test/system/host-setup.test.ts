@@ -11,7 +11,7 @@ import { whyNoMachines } from "./booted/why.ts";
 
 const missing = await whyNoMachines();
 
-const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKk0abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ ann@example";
+const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKk0abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ you@example";
 // crypt(5) of "pass word"
 const hash = "$6$salt1234$yKtmPdWKqpXaIGbjKNBc3Bpy4u9rlVFp2Yg5rHnWjvJqvXnC7L2uJfQyqXkqzKQeJ3F1bK8rJzq2d9w3bC8vZ1";
 
@@ -19,8 +19,8 @@ const userData = `#cloud-config
 hostname: set-up
 groups: [ops]
 users:
-  - name: ann
-    gecos: Ann, of ops
+  - name: you
+    gecos: You, of ops
     groups: ops, adm
     uid: 4711
     shell: /bin/bash
@@ -103,15 +103,15 @@ describe("the setup of a machine that boots", { skip: missing ?? false }, () => 
     assert.deepEqual({ state, problems }, { state: "done", problems: [] });
     assert.equal((await machine.output(["hostname"])).trim(), "set-up");
     assert.equal((await machine.read("/etc/hostname")).trim(), "set-up");
-    assert.equal((await machine.output(["id", "-u", "ann"])).trim(), "4711");
-    assert.deepEqual((await machine.output(["id", "-Gn", "ann"])).trim().split(" ").sort(), ["adm", "ann", "ops"]);
-    assert.ok((await machine.read("/etc/shadow")).includes(`ann:${hash}:`));
+    assert.equal((await machine.output(["id", "-u", "you"])).trim(), "4711");
+    assert.deepEqual((await machine.output(["id", "-Gn", "you"])).trim().split(" ").sort(), ["adm", "ops", "you"]);
+    assert.ok((await machine.read("/etc/shadow")).includes(`you:${hash}:`));
     assert.match(await machine.read("/etc/shadow"), /^worker:[!*]/m);
-    assert.ok(await machine.canLogIn("ann"));
-    assert.ok((await machine.read("/home/ann/.ssh/authorized_keys")).includes(key));
+    assert.ok(await machine.canLogIn("you"));
+    assert.ok((await machine.read("/home/you/.ssh/authorized_keys")).includes(key));
     const look = ["stat", "-c", "%U:%G %a"];
-    assert.equal((await machine.output([...look, "/home/ann/.ssh"])).trim(), "ann:ann 700");
-    assert.equal((await machine.output([...look, "/home/ann/.ssh/authorized_keys"])).trim(), "ann:ann 600");
+    assert.equal((await machine.output([...look, "/home/you/.ssh"])).trim(), "you:you 700");
+    assert.equal((await machine.output([...look, "/home/you/.ssh/authorized_keys"])).trim(), "you:you 600");
     assert.equal((await machine.output([...look, "/etc/app/token"])).trim(), "worker:worker 600");
     assert.equal(
       (await machine.output([...look, "/var/lib/flotilla/bootstrap/user-data.json"])).trim(),

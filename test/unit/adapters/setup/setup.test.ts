@@ -17,20 +17,20 @@ describe("setup below a scratch root", { skip }, () => {
   let machine: ScratchRoot;
   before(async () => {
     machine = await openScratchRoot();
-    await machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\nmallory:x:4242:4242::/home/mallory:/bin/sh\n");
-    await machine.put("/etc/group", "root:x:0:\nmallory:x:4242:\n");
-    await mkdir(machine.at("/home/mallory"), { recursive: true });
-    await chown(machine.at("/home/mallory"), 4242, 4242);
+    await machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\nyou:x:4242:4242::/home/you:/bin/sh\n");
+    await machine.put("/etc/group", "root:x:0:\nyou:x:4242:\n");
+    await mkdir(machine.at("/home/you"), { recursive: true });
+    await chown(machine.at("/home/you"), 4242, 4242);
   });
   after(() => machine.close());
 
-  const keys = step({ kind: "authorized-keys", user: "mallory", set: "flotilla", keys: [key] });
+  const keys = step({ kind: "authorized-keys", user: "you", set: "flotilla", keys: [key] });
   const refused = async (work: Promise<unknown>): Promise<void> =>
     assert.rejects(work, (error) => error instanceof Problem && error.code === "setup-path");
 
   test("keys follow no link that the account's owner planted", async () => {
     await machine.put("/etc/cron.d/job", "theirs\n");
-    await symlink(machine.at("/etc/cron.d"), machine.at("/home/mallory/.ssh"));
+    await symlink(machine.at("/etc/cron.d"), machine.at("/home/you/.ssh"));
     await refused(machine.setup.apply(keys, never));
     assert.deepEqual(await readdir(machine.at("/etc/cron.d")), ["job"]);
     assert.deepEqual(
@@ -40,15 +40,15 @@ describe("setup below a scratch root", { skip }, () => {
   });
 
   test("keys overwrite nothing that a link of theirs leads to", async () => {
-    await machine.put("/home/mallory/.ssh2/x", "");
+    await machine.put("/home/you/.ssh2/x", "");
     await machine.close();
     machine = await openScratchRoot();
-    await machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\nmallory:x:4242:4242::/home/mallory:/bin/sh\n");
-    await machine.put("/etc/group", "root:x:0:\nmallory:x:4242:\n");
-    await mkdir(machine.at("/home/mallory/.ssh"), { recursive: true });
-    await chown(machine.at("/home/mallory"), 4242, 4242);
-    await chown(machine.at("/home/mallory/.ssh"), 4242, 4242);
-    await symlink("/etc/shadow", machine.at("/home/mallory/.ssh/authorized_keys"));
+    await machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\nyou:x:4242:4242::/home/you:/bin/sh\n");
+    await machine.put("/etc/group", "root:x:0:\nyou:x:4242:\n");
+    await mkdir(machine.at("/home/you/.ssh"), { recursive: true });
+    await chown(machine.at("/home/you"), 4242, 4242);
+    await chown(machine.at("/home/you/.ssh"), 4242, 4242);
+    await symlink("/etc/shadow", machine.at("/home/you/.ssh/authorized_keys"));
     await refused(machine.setup.apply(keys, never));
     assert.match((await machine.read("/etc/shadow")) ?? "", /^root:\*/);
   });
@@ -56,13 +56,13 @@ describe("setup below a scratch root", { skip }, () => {
   test("keys are the account's own, in a folder of its own", async () => {
     await machine.close();
     machine = await openScratchRoot();
-    await machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\nmallory:x:4242:4242::/home/mallory:/bin/sh\n");
-    await mkdir(machine.at("/home/mallory"), { recursive: true });
-    await chown(machine.at("/home/mallory"), 4242, 4242);
+    await machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\nyou:x:4242:4242::/home/you:/bin/sh\n");
+    await mkdir(machine.at("/home/you"), { recursive: true });
+    await chown(machine.at("/home/you"), 4242, 4242);
     await machine.setup.apply(keys, never);
     for (const [path, mode] of [
-      ["/home/mallory/.ssh", 0o700],
-      ["/home/mallory/.ssh/authorized_keys", 0o600],
+      ["/home/you/.ssh", 0o700],
+      ["/home/you/.ssh/authorized_keys", 0o600],
     ] as const) {
       const entry = await stat(machine.at(path));
       assert.deepEqual([entry.uid, entry.gid, entry.mode & 0o7777], [4242, 4242, mode], path);
