@@ -115,7 +115,7 @@ describe("broken user-data", { skip: missing ?? false }, () => {
   let boots: FirstBoots;
 
   before(async () => {
-    boots = await FirstBoots.open({ units: { "README": "none\n" } });
+    boots = await FirstBoots.open({ units: { README: "none\n" } });
   });
 
   after(async () => {
