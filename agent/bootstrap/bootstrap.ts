@@ -67,6 +67,7 @@ class Run {
   async all(): Promise<BootResult> {
     const { log, openSetup } = this.#world;
     const found = await this.#find();
+    if (found === undefined) return this.#notes.end("done");
     const mode = await modeOf(this.#world, this.#request);
     this.#notes.set({ mode });
     const setup = openSetup(found.metadata.instanceId);
@@ -79,7 +80,8 @@ class Run {
     }
   }
 
-  async #find(): Promise<FoundUserData> {
+  /** Undefined: nobody has user-data for this machine, as on one that was set up by hand. */
+  async #find(): Promise<FoundUserData | undefined> {
     const notes = this.#notes;
     await notes.begin("search", "looking for user-data");
     const search = await searchUserData(this.#world, this.#request, {
@@ -89,7 +91,12 @@ class Run {
     notes.set({ probes: search.probes });
     for (const { source, outcome, why } of search.probes.filter((probe) => probe.outcome !== "found"))
       this.#world.log.debug("bootstrap.probe", { source, outcome, why });
-    if (search.found === undefined) throw search.problem;
+    if (search.found === undefined) {
+      if (!search.isCertain) throw search.problem;
+      const { code, message, hint } = search.problem;
+      this.#world.log.info("bootstrap.nothing", { code, message, hint });
+      return undefined;
+    }
     const { source: name, where, metadata } = search.found;
     notes.set({
       source: { name, where, isKept: search.isKept },

@@ -27,6 +27,8 @@ export interface NoSearch {
   readonly found: undefined;
   readonly probes: readonly Probe[];
   readonly problem: Problem;
+  /** Every source there is was asked and is not this machine's, nor was one ever: nobody has user-data for it. */
+  readonly isCertain: boolean;
 }
 
 export async function searchUserData(
@@ -49,6 +51,11 @@ export async function searchUserData(
   return {
     found: undefined,
     probes,
+    isCertain:
+      failed.length === 0 &&
+      asked === undefined &&
+      request.sources.only === undefined &&
+      (await world.disk.read(bootFiles.found)) === undefined,
     problem: new Problem("boot-no-source", "Cannot find user-data: no source answers", {
       hint: told === "" ? "Name one: --from-file FILE, or --from-url URL" : told,
     }),

@@ -72,10 +72,8 @@ export interface Entry {
 export interface UserEntry {
   readonly name: string;
   readonly at: Place;
-  /** Hash for the shadow file (`passwd`, `hashed_passwd`); set at each boot unless `passwordOnce`. */
+  /** Hash for the shadow file (`passwd`, `hashed_passwd`): set at first, and when the document has another one. */
   readonly passwordHash: Secret | undefined;
-  /** The hash was given as `hashed_passwd`: it is set once. */
-  readonly passwordOnce?: boolean;
   /** `plain_text_passwd`: hashed by us before it is given on. */
   readonly password: Secret | undefined;
   /** Undefined: not said; a new account is then locked unless it has a hash. */

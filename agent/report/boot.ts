@@ -111,8 +111,9 @@ function resultEntries(result: BootResult, options: BootTextOptions): readonly E
   const times = stages.map(({ name, tookMs: ms }) => `${name} ${seconds(ms)}`).join(", ");
   const failed = steps.filter(({ result: word }) => word === "failed");
   const wrong = findings.filter(({ severity }) => full || severity === "warning");
+  const isNothing = source === undefined && result.state === "done";
   return [
-    { label: "Source", lines: [sourceText(source)] },
+    { label: "Source", lines: [isNothing ? "none has user-data for this machine: nothing to do" : sourceText(source)] },
     ...(instanceId === undefined ? [] : [{ label: "Instance", lines: [visible(instanceId)] }]),
     ...(mode === "beside-cloud-init" ? [{ label: "Mode", lines: ["beside cloud-init"] }] : []),
     { label: "Took", lines: [`${seconds(tookMs)}${times === "" ? "" : `: ${times}`}`] },

@@ -84,7 +84,6 @@ function readUser(reader: Reader, map: MapValue): UserEntry | undefined {
     name: name.value,
     at: name.at,
     passwordHash: hash === undefined ? undefined : new Secret(hash.value),
-    ...(each === undefined && once !== undefined ? { passwordOnce: true } : {}),
     password: plain === undefined ? undefined : new Secret(plain.value),
     lockPassword: reader.flag(map, "lock_passwd"),
     gecos: checkedGecos(reader, map),

@@ -20,6 +20,8 @@ export class FakeBoot {
   readonly disk = new MemoryDisk();
   readonly log = new MemoryLog();
   readonly clock = new FakeClock();
+  /** What sources say that have nothing. */
+  silence: "absent" | "given-up" = "given-up";
   /** Undefined: no source answers. */
   document: string | undefined;
   metadata: Partial<FoundUserData["metadata"]> = { instanceId: "i-1" };
@@ -59,7 +61,7 @@ export class FakeBoot {
           found: this.#found(),
           probes: sourceNames.slice(2, 4).map((source) => ({
             source,
-            outcome: this.document === undefined ? ("absent" as const) : ("found" as const),
+            outcome: this.document === undefined ? this.silence : ("found" as const),
             why: "as the test says",
             tries: 1,
             tookMs: 5,

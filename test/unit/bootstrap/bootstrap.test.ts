@@ -228,6 +228,19 @@ describe("a first boot", () => {
     assert.equal(result.steps.length, 0);
   });
 
+  test("a machine that nobody has user-data for has nothing to do, and that is no failure", async () => {
+    const boot = new FakeBoot(undefined);
+    boot.silence = "absent";
+    const result = await boot.run();
+    assert.deepEqual([result.state, result.source, result.steps], ["done", undefined, []]);
+    const copied = new FakeBoot(whole);
+    await copied.run();
+    copied.document = undefined;
+    copied.silence = "absent";
+    copied.setup.ownFacts = { machineId: "f".repeat(32) };
+    assert.equal((await copied.run()).state, "failed", "what was once found is missing");
+  });
+
   test("a machine that is given metadata only takes its name and keys", async () => {
     const boot = new FakeBoot("");
     boot.metadata = { instanceId: "i-2", hostname: "named.example.net", sshKeys: [key] };
