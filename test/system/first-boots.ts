@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -15,6 +16,8 @@ import { type GitServer, startGitServer } from "./git-server.ts";
 import { UnitsRepository } from "./units-repository.ts";
 
 const program = new URL("../../dist/main.js", import.meta.url).pathname;
+/** What the package installs, where it has been built; machines need no Node then. */
+const executable = new URL("../../dist/flotilla", import.meta.url).pathname;
 const discoveryPort = 8087;
 /** Of a machine's name, in order: m1 has 10.77.0.11. */
 const firstAddress = 10;
@@ -134,7 +137,7 @@ export class FirstBoots {
     name: string,
     { userData, ssh = false }: { readonly userData: string; readonly ssh?: boolean },
   ): Promise<BootedMachine> {
-    const parts = await flotillaParts();
+    const parts = await flotillaParts(existsSync(executable) ? { executable } : {});
     const number = Number(/\d+$/.exec(name)?.[0]);
     const metaData = `instance-id: i-${name}\nlocal-hostname: ${name}\n`;
     return createMachine({

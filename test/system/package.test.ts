@@ -16,7 +16,12 @@ const top = fileURLToPath(new URL("../..", import.meta.url));
 const { version } = JSON.parse(readFileSync(join(top, "package.json"), "utf8")) as { readonly version: string };
 const name = process.arch === "arm64" ? "arm64" : "amd64";
 const file = join(top, "dist", `flotilla_${version}_${name}.deb`);
-const units = ["flotilla.service", "flotilla-bootstrap.service", "flotilla-discovery.service"];
+const units = [
+  "flotilla.service",
+  "flotilla-bootstrap.service",
+  "flotilla-discovery.service",
+  "flotilla-discovery-serve.service",
+];
 
 const notBuilt = existsSync(file) ? undefined : "the package has not been built: npm run build";
 const noDpkg = existsSync("/usr/bin/dpkg-deb") ? undefined : "dpkg is not installed";
@@ -107,11 +112,11 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
     assert.equal((await machine.output(["dpkg", "--verify", "flotilla"])).trim(), "");
     for (const unit of units) assert.equal(await value(unit, "ActiveState"), "inactive", unit);
     const enabled = await Promise.all(units.map((unit) => value(unit, "UnitFileState")));
-    assert.deepEqual(enabled, ["disabled", "enabled", "enabled"]);
+    assert.deepEqual(enabled, ["disabled", "enabled", "enabled", "disabled"]);
     const found = await machine.run(["systemd-analyze", "verify", "--man=no", ...units]);
     assert.deepEqual([found.status, found.stderr], [0, ""]);
     // In tenths. The first boot may do whatever user-data says: its unit is as open as that.
-    for (const unit of ["flotilla.service", "flotilla-discovery.service"])
+    for (const unit of units.filter((each) => each !== "flotilla-bootstrap.service"))
       assert.equal(await status(["systemd-analyze", "security", "--no-pager", "--threshold=25", unit]), 0, unit);
   });
 
@@ -152,6 +157,20 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
     assert.match(await machine.read("/var/lib/flotilla/etcd-initial.env"), /^ETCD_INITIAL_CLUSTER=.*:2380"?$/m);
     assert.equal(await value("flotilla-discovery.service", "ActiveState"), "active");
     await machine.write("/etc/flotilla/flotilla.conf", { text: conf, mode: 0o600 });
+  });
+
+  test("a discovery service serves within its hardened unit, and keeps its tokens", async () => {
+    const unit = "flotilla-discovery-serve.service";
+    await machine.output(["systemctl", "start", unit]);
+    const token = async (): Promise<string> => machine.output(["flotilla", "discovery", "new", "--size", "3"]);
+    const url = (await machine.waitFor("a token", async () => token().catch(() => undefined))).trim();
+    await machine.output(["systemctl", "restart", unit]);
+    const size = await machine.waitFor("the token's size", async () => {
+      const asked = await machine.run(["curl", "--silent", "--max-time", "5", `${url}/_config/size`]);
+      return asked.status === 0 ? asked.stdout : undefined;
+    });
+    assert.match(size, /"value":"3"/);
+    await machine.output(["systemctl", "stop", unit]);
   });
 
   test("an upgrade restarts the agent and leaves the units alone", async () => {
