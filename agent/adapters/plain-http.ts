@@ -3,11 +3,11 @@
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestPlain } from "node:http";
 import { request as requestSecure } from "node:https";
 
+/** PEM texts. Without `ca` Node's own roots count. */
 export interface TlsTexts {
-  /** PEM texts. Without `ca` Node's own roots count. */
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
+  readonly ca?: string | Buffer | undefined;
+  readonly cert?: string | Buffer | undefined;
+  readonly key?: string | Buffer | undefined;
 }
 
 export interface PlainRequest {
@@ -22,7 +22,12 @@ export interface PlainRequest {
   /** Of the answer's body. */
   readonly maxBytes: number;
   readonly signal?: AbortSignal | undefined;
+  /** Ends a stream of answers as soon as what has come of it is enough. */
+  readonly isEnough?: ((text: string) => boolean) | undefined;
 }
+
+/** The whole answer did not come in time. */
+export class TooSlow extends Error {}
 
 export interface PlainAnswer {
   readonly status: number;
@@ -30,17 +35,18 @@ export interface PlainAnswer {
   readonly text: string;
 }
 
-/** Any status is an answer. Rejects with what the network said, "no answer within", "more than", or the signal's reason. */
+/** Any status is an answer. Rejects with what the network said, TooSlow, "more than ... bytes", or the signal's reason. */
 export async function plainRequest(options: PlainRequest): Promise<PlainAnswer> {
   const { timeoutMs, maxBytes } = options;
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
   try {
     const response = await send(options, signal);
-    return { status: response.statusCode ?? 0, headers: response.headers, text: await readText(response, maxBytes) };
+    const text = await readText(response, { maxBytes, isEnough: options.isEnough });
+    return { status: response.statusCode ?? 0, headers: response.headers, text };
   } catch (error) {
     if (options.signal?.aborted === true) throw options.signal.reason;
-    throw deadline.aborted ? new Error(`no answer within ${timeoutMs / 1000} s`) : error;
+    throw deadline.aborted ? new TooSlow(`no answer within ${timeoutMs / 1000} s`) : error;
   }
 }
 
@@ -65,17 +71,21 @@ function send(
   });
 }
 
-async function readText(response: IncomingMessage, maxBytes: number): Promise<string> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
+async function readText(
+  response: IncomingMessage,
+  { maxBytes, isEnough }: Pick<PlainRequest, "maxBytes" | "isEnough">,
+): Promise<string> {
+  let [text, bytes] = ["", 0];
+  const decoder = new TextDecoder();
   try {
     for await (const part of response as AsyncIterable<Buffer>) {
       bytes += part.length;
       if (bytes > maxBytes) throw new Error(`the answer has more than ${maxBytes} bytes`);
-      parts.push(part);
+      text += decoder.decode(part, { stream: true });
+      if (isEnough?.(text) === true) break;
     }
   } finally {
     response.destroy();
   }
-  return Buffer.concat(parts).toString("utf8");
+  return text + decoder.decode();
 }

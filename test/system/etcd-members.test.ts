@@ -297,7 +297,7 @@ describe("etcd's members", { skip: withoutEtcd, timeout: 240_000 }, () => {
       [`http://127.0.0.1:${port}`, /HTTP status 302/],
       [`http://localhost:${port}`, /more than 262144 bytes/],
       [`http://127.0.0.2:${port}`, /this is not etcd/],
-      [`http://127.0.0.1:${silent}`, /no answer within 300 ms/],
+      [`http://127.0.0.1:${silent}`, /no answer within 0.3 s/],
       ["http://127.0.0.1:1", /ECONNREFUSED/],
       ["unix:///run/x", /unix/],
     ];

@@ -8,7 +8,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { UnitReport } from "../../agent/domain/report.ts";
-import { type BootedMachine, createMachine } from "./booted/machine.ts";
+import { type BootedMachine, type MachineFile, createMachine } from "./booted/machine.ts";
 import { flotillaParts } from "./booted/flotilla.ts";
 import { noCloudSeed } from "./booted/metadata.ts";
 import { Network } from "./booted/network.ts";
@@ -24,6 +24,22 @@ const firstAddress = 10;
 
 export interface FirstBootsOptions {
   readonly units: Readonly<Record<string, string>>;
+}
+
+/** PEM files on this computer. */
+export interface TlsPaths {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What a provider gives a machine. */
+export interface Provided {
+  /** In its NoCloud folder; undefined: it has to ask for it. */
+  readonly userData?: string;
+  readonly ssh?: boolean;
+  readonly words?: readonly string[];
+  readonly files?: Readonly<Record<string, MachineFile>>;
 }
 
 export class FirstBoots {
@@ -79,9 +95,10 @@ export class FirstBoots {
   }
 
   /** `flotilla discovery serve`, in the machines' network; what it keeps outlives it. */
-  async startDiscovery(): Promise<void> {
+  async startDiscovery(tls?: TlsPaths): Promise<void> {
     const { address } = this.network;
-    const serve = ["discovery", "serve", "--listen", `${address}:${discoveryPort}`];
+    const encrypted = tls === undefined ? [] : ["--cert-file", tls.cert, "--key-file", tls.key];
+    const serve = ["discovery", "serve", "--listen", `${address}:${discoveryPort}`, ...encrypted];
     const child = this.network.spawn([
       process.execPath,
       program,
@@ -109,9 +126,10 @@ export class FirstBoots {
   }
 
   /** As an operator makes it: the URL of a new token. */
-  async newToken(size: number): Promise<string> {
-    const at = `http://${this.network.address}:${discoveryPort}`;
-    const words = [process.execPath, program, "discovery", "new", "--size", String(size), "--at", at];
+  async newToken(size: number, tls?: TlsPaths): Promise<string> {
+    const at = `${tls === undefined ? "http" : "https"}://${this.network.address}:${discoveryPort}`;
+    const trusted = tls === undefined ? [] : ["--ca-file", tls.ca];
+    const words = [process.execPath, program, "discovery", "new", "--size", String(size), "--at", at, ...trusted];
     return (await this.network.run(words)).trim();
   }
 
@@ -124,7 +142,7 @@ export class FirstBoots {
     text = text
       .replaceAll(/ssh-ed25519 \S+ you@example/g, this.publicKey)
       .replaceAll("https://git.example/units.git", this.#git.url)
-      .replaceAll(/http:\/\/10\.0\.0\.2:8087\/[0-9a-f]{32}/g, discovery ?? "$&");
+      .replaceAll(/https?:\/\/10\.0\.0\.2:8087\/[0-9a-f]{32}/g, discovery ?? "$&");
     for (const [from, to] of Object.entries(more)) {
       assert.ok(text.includes(from), `${example} has no ${from}`);
       text = text.replaceAll(from, to);
@@ -133,10 +151,7 @@ export class FirstBoots {
   }
 
   /** A machine as it comes from its provider, switched off: flotilla installed, user-data in its NoCloud folder. */
-  async machine(
-    name: string,
-    { userData, ssh = false }: { readonly userData: string; readonly ssh?: boolean },
-  ): Promise<BootedMachine> {
+  async machine(name: string, { userData, ssh = false, words = [], files = {} }: Provided): Promise<BootedMachine> {
     const parts = await flotillaParts(existsSync(executable) ? { executable } : {});
     const number = Number(/\d+$/.exec(name)?.[0]);
     const metaData = `instance-id: i-${name}\nlocal-hostname: ${name}\n`;
@@ -145,7 +160,8 @@ export class FirstBoots {
       name,
       address: `10.77.0.${firstAddress + number}`,
       binds: parts.binds,
-      files: { ...parts.files, ...noCloudSeed({ userData, metaData }) },
+      files: { ...parts.files, ...(userData === undefined ? {} : noCloudSeed({ userData, metaData })), ...files },
+      words,
       enable: ["flotilla-bootstrap.service", ...(ssh ? ["ssh.service"] : [])],
     });
   }

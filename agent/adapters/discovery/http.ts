@@ -1,10 +1,8 @@
-// HTTP and HTTPS to a discovery store: straight to it, without proxies, redirects or kept connections; bounded in time and
-// size. For the stores of this folder.
+// HTTP and HTTPS to a discovery store, and what its answers and silences are called. For the stores of this folder.
 import { readFile } from "node:fs/promises";
-import { type IncomingMessage, type RequestOptions, request as plainRequest } from "node:http";
-import { request as secureRequest } from "node:https";
 import { Problem } from "../../domain/problem.ts";
 import type { TlsFiles } from "../../domain/settings.ts";
+import { type PlainAnswer, type TlsTexts, TooSlow, plainRequest } from "../plain-http.ts";
 
 /** A listing of nine members is far smaller. */
 const maxAnswerBytes = 256 * 1024;
@@ -20,20 +18,8 @@ export interface HttpAsk {
   readonly isEnough?: (text: string) => boolean;
 }
 
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly text: string;
-}
-
 /** `timeout`: nothing came in time, or not all of it. */
-export type HttpResult = HttpAnswer | "timeout";
-
-interface TlsOptions {
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
+export type HttpResult = PlainAnswer | "timeout";
 
 /** Asks one store; `shown` names it in problems. */
 export class StoreHttp {
@@ -47,14 +33,13 @@ export class StoreHttp {
 
   /** Rejects with "discovery-unreachable", "discovery-refused" (a certificate file cannot be read) or "aborted". */
   async ask(what: HttpAsk): Promise<HttpResult> {
-    const tls = what.url.protocol === "https:" ? await this.#readTls() : {};
-    const deadline = AbortSignal.timeout(what.timeoutMs);
+    const tls = what.url.protocol === "https:" ? await this.#readTls() : undefined;
     try {
-      return await send(what, { ...tls, signal: AbortSignal.any([what.signal, deadline]) });
+      return await plainRequest({ ...what, url: what.url.href, tls, maxBytes: maxAnswerBytes });
     } catch (error) {
       if (what.signal.aborted)
         throw new Problem("aborted", `Cannot finish asking ${this.#shown}: it was given up`, { cause: error });
-      if (deadline.aborted) return "timeout";
+      if (error instanceof TooSlow) return "timeout";
       throw this.unreachable(error);
     }
   }
@@ -75,8 +60,8 @@ export class StoreHttp {
   }
 
   /** An answer that only something else than a store gives: a login page, another service. */
-  notOurs({ status, headers, text }: HttpAnswer): Problem {
-    const isPage = /html/i.test(String(headers["content-type"] ?? "")) || /^\s*</.test(text);
+  notOurs({ status, headers, text }: PlainAnswer): Problem {
+    const isPage = /html/i.test(headers["content-type"] ?? "") || /^\s*</.test(text);
     const isMoved = status >= 300 && status < 400;
     return new Problem("discovery-unreachable", `Cannot understand ${this.#shown}: it answers ${status} ${kindOf()}`, {
       hint: isPage
@@ -93,7 +78,7 @@ export class StoreHttp {
     }
   }
 
-  async #readTls(): Promise<TlsOptions> {
+  async #readTls(): Promise<TlsTexts> {
     const { caFile, certFile, keyFile } = this.#tls;
     const [ca, cert, key] = await Promise.all([this.#read(caFile), this.#read(certFile), this.#read(keyFile)]);
     return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
@@ -113,36 +98,4 @@ export class StoreHttp {
 /** Statuses that may be others the next time; all other 4xx are final. */
 export function mayChange(status: number): boolean {
   return status >= 500 || status === 404 || status === 408 || status === 425 || status === 429;
-}
-
-function send(
-  { method, url, headers = {}, body, isEnough }: HttpAsk,
-  options: TlsOptions & { readonly signal: AbortSignal },
-): Promise<HttpAnswer> {
-  return new Promise((resolve, reject) => {
-    const all: RequestOptions = {
-      ...options,
-      method,
-      agent: false,
-      headers: { ...headers, ...(body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) }) },
-    };
-    const hear = (answer: IncomingMessage): void => {
-      const done = (): void => {
-        resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text });
-        answer.destroy();
-      };
-      let text = "";
-      answer.setEncoding("utf8");
-      answer.on("data", (part: string) => {
-        text += part;
-        if (text.length > maxAnswerBytes) answer.destroy(new Error(`the answer has more than ${maxAnswerBytes} bytes`));
-        else if (isEnough?.(text) === true) done();
-      });
-      answer.on("error", reject);
-      answer.on("end", done);
-    };
-    const asked = url.protocol === "https:" ? secureRequest(url, all, hear) : plainRequest(url, all, hear);
-    asked.on("error", reject);
-    asked.end(body);
-  });
 }

@@ -4,7 +4,8 @@ import type { TokenEntry, TokenLook } from "../../domain/discovery.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { EtcdDiscovery } from "../../domain/settings.ts";
 import type { DiscoveryStore, RegisterResult } from "../../ports/discovery.ts";
-import { type HttpAnswer, StoreHttp, mayChange } from "./http.ts";
+import type { PlainAnswer } from "../plain-http.ts";
+import { StoreHttp, mayChange } from "./http.ts";
 
 /** etcd's own bound on one request. */
 const requestMs = 5_000;
@@ -33,7 +34,7 @@ interface Node {
 
 /** What a store of this kind says, as far as it is used. */
 interface Answer {
-  readonly http: HttpAnswer;
+  readonly http: PlainAnswer;
   readonly action: string | undefined;
   readonly node: Node | undefined;
   readonly errorCode: number | undefined;
@@ -138,7 +139,7 @@ class V2Store implements DiscoveryStore {
     return url;
   }
 
-  #understand(http: HttpAnswer): Answer {
+  #understand(http: PlainAnswer): Answer {
     let value: unknown;
     try {
       value = JSON.parse(http.text);

@@ -4,7 +4,8 @@ import type { TokenEntry, TokenLook } from "../../domain/discovery.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { EtcdDiscovery } from "../../domain/settings.ts";
 import type { DiscoveryStore, RegisterResult } from "../../ports/discovery.ts";
-import { type HttpAnswer, StoreHttp, mayChange } from "./http.ts";
+import type { PlainAnswer } from "../plain-http.ts";
+import { StoreHttp, mayChange } from "./http.ts";
 
 const requestMs = 5_000;
 
@@ -113,7 +114,7 @@ class V3Store implements DiscoveryStore {
     path: string,
     body: object,
     more: { readonly signal: AbortSignal; readonly timeoutMs: number; readonly isEnough?: (text: string) => boolean },
-  ): Promise<HttpAnswer | "timeout"> {
+  ): Promise<PlainAnswer | "timeout"> {
     const { endpoints } = this.#discovery;
     const faults: unknown[] = [];
     for (let tried = 0; tried < endpoints.length; tried++) {
@@ -135,7 +136,7 @@ class V3Store implements DiscoveryStore {
   async #postTo(
     endpoint: string,
     { path, body, ...more }: { path: string; body: object; signal: AbortSignal; timeoutMs: number },
-  ): Promise<HttpAnswer | "timeout"> {
+  ): Promise<PlainAnswer | "timeout"> {
     const post = (where: string, what: object, headers: Readonly<Record<string, string>>) =>
       this.#http.ask({
         method: "POST",
@@ -167,7 +168,7 @@ class V3Store implements DiscoveryStore {
     }
   }
 
-  #refusal(answer: HttpAnswer): Problem {
+  #refusal(answer: PlainAnswer): Problem {
     const { status, text } = answer;
     const value = parseObject(text);
     const words = value?.["message"] ?? value?.["error"];

@@ -1,9 +1,8 @@
 // Asks etcd's peer URLs who is in the cluster, for a machine that knows no client URL yet (etcd's own `GET /members`).
 // Given to discovery through wire. Straight to the peers: no proxy, no redirect; bounded in size and time.
 import { readFile } from "node:fs/promises";
-import { type IncomingMessage, get as getPlain } from "node:http";
-import { get as getSecure } from "node:https";
 import type { EtcdMember, EtcdMembers } from "../../ports/etcd-cluster.ts";
+import { type PlainAnswer, type TlsTexts, plainRequest } from "../plain-http.ts";
 import { aborted, refused, unreachable } from "./calls.ts";
 
 /** Peers are asked side by side; more than these are not asked. */
@@ -25,32 +24,26 @@ export interface PeerOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-interface Secrets {
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
-
 /**
  * The members as the first of the peers to answer sees them. Nobody has agreed on it: a peer that was cut off may tell an old
  * list. Rejects with Problem "registry-unreachable" (none answered as etcd does; all that they said is the cause),
  * "registry-refused" (a certificate file cannot be read; no peer URL) or "aborted".
  */
 export async function membersOverPeer(peerUrls: readonly string[], options: PeerOptions = {}): Promise<EtcdMembers> {
-  const { tls = {}, timeoutMs = defaultTimeoutMs, signal } = options;
+  const { timeoutMs = defaultTimeoutMs, signal } = options;
   const what = `ask etcd's peers for their members at ${peerUrls.slice(0, 3).join(", ").slice(0, 256)}`;
   if (peerUrls.length === 0) throw refused("ask etcd's peers for their members", "There is no peer URL");
-  const secrets = await readSecrets(tls);
+  const tls = await readTls(options.tls ?? {});
   const over = new AbortController();
   const signals = [over.signal, ...(signal === undefined ? [] : [signal])];
   try {
     return await Promise.any(
       peerUrls.slice(0, maxPeers).map(async (url) => {
-        const limit = AbortSignal.any([...signals, AbortSignal.timeout(timeoutMs)]);
         try {
-          return parseMembers(await fetchText(new URL("/members", url), { secrets, signal: limit }));
+          const limits = { timeoutMs, maxBytes: maxAnswerBytes, signal: AbortSignal.any(signals) };
+          return parseMembers(await plainRequest({ url: new URL("/members", url).href, tls, ...limits }));
         } catch (error) {
-          throw new Error(`${url}: ${limit.aborted ? `no answer within ${timeoutMs} ms` : wordsOf(error)}`);
+          throw new Error(`${url}: ${wordsOf(error)}`);
         }
       }),
     );
@@ -66,43 +59,10 @@ export async function membersOverPeer(peerUrls: readonly string[], options: Peer
   }
 }
 
-interface Answer {
-  readonly clusterId: string;
-  readonly text: string;
-}
-
-function fetchText(
-  url: URL,
-  { secrets, signal }: { readonly secrets: Secrets; readonly signal: AbortSignal },
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const hear = (answer: IncomingMessage): void => {
-      const { statusCode, headers } = answer;
-      const clusterId = String(headers["x-etcd-cluster-id"] ?? "").toLowerCase();
-      if (statusCode !== 200 || !/^[0-9a-f]{1,16}$/.test(clusterId)) {
-        answer.destroy();
-        reject(new Error(statusCode === 200 ? "this is not etcd" : `HTTP status ${statusCode}`));
-        return;
-      }
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      answer.on("data", (chunk: Buffer) => {
-        bytes += chunk.length;
-        chunks.push(chunk);
-        if (bytes > maxAnswerBytes) answer.destroy(new Error(`the answer has more than ${maxAnswerBytes} bytes`));
-      });
-      answer.on("error", reject);
-      answer.on("end", () => resolve({ clusterId, text: Buffer.concat(chunks).toString("utf8") }));
-    };
-    // an agent of its own, so that no connection is kept
-    const options = { agent: false as const, signal };
-    const asked =
-      url.protocol === "https:" ? getSecure(url, { ...options, ...secrets }, hear) : getPlain(url, options, hear);
-    asked.on("error", reject);
-  });
-}
-
-function parseMembers({ clusterId, text }: Answer): EtcdMembers {
+function parseMembers({ status, headers, text }: PlainAnswer): EtcdMembers {
+  const clusterId = String(headers["x-etcd-cluster-id"] ?? "").toLowerCase();
+  if (status !== 200) throw new Error(`HTTP status ${status}`);
+  if (!/^[0-9a-f]{1,16}$/.test(clusterId)) throw new Error("this is not etcd");
   // Ids are numbers of 64 bits, which JSON's reader would round. Within a JSON text this pattern can only be a key.
   const value: unknown = JSON.parse(text.replace(/"id":\s*(\d+)/g, '"id":"$1"'));
   if (!Array.isArray(value) || value.length === 0) throw new Error("this is not etcd");
@@ -127,7 +87,7 @@ function isTextList(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((each) => typeof each === "string");
 }
 
-async function readSecrets({ caFile, certFile, keyFile }: PeerTls): Promise<Secrets> {
+async function readTls({ caFile, certFile, keyFile }: PeerTls): Promise<TlsTexts> {
   const [ca, cert, key] = await Promise.all([readPem(caFile), readPem(certFile), readPem(keyFile)]);
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }

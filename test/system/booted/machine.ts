@@ -39,6 +39,8 @@ export interface MachineOptions {
   readonly binds?: Readonly<Record<string, string>>;
   /** Units that start at boot, besides those that cannot be without. None: not even those that packages enable. */
   readonly enable?: readonly string[];
+  /** What a kernel's command line would say: `ds=ec2`. */
+  readonly words?: readonly string[];
 }
 
 export interface BootOptions {
@@ -156,7 +158,8 @@ export class BootedMachine {
 
   async #start(): Promise<void> {
     await mkdir(this.#group);
-    const args = [this.#group, String(this.#network.pid), this.#directory, this.name];
+    const { words = [] } = this.#options;
+    const args = [this.#group, String(this.#network.pid), this.#directory, this.name, ...words];
     const process = spawn("setpriv", ["--pdeathsig", "KILL", "--", "sh", "-c", startScript, "start", ...args], {
       stdio: ["ignore", "pipe", "pipe"],
     });

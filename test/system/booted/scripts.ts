@@ -148,16 +148,23 @@ mount -n --bind "$2" "$1/root$to"
 mount -n -o remount,bind,ro "$1/root$to"
 `;
 
-/** Starts a machine: $1 its control group seen from outside, $2 the world's first process, $3 the machine's folder, $4 its name. */
+/**
+ * Starts a machine: $1 its control group seen from outside, $2 the world's first process, $3 the machine's folder, $4 its
+ * name, then the words that its process 1 is given.
+ */
 export const startScript = String.raw`
 echo 0 >"$1/cgroup.procs" || exit 1
-shift
-exec nsenter --target "$1" --mount --net --pid --cgroup -- unshare --mount sh -c '
+world=$2
+shift 2
+exec nsenter --target "$world" --mount --net --pid --cgroup -- unshare --mount sh -c '
   mount -n -t tmpfs tmpfs /tmp || exit 1 # where nspawn makes its mount points
-  exec systemd-nspawn --boot --register=no --keep-unit --quiet --settings=no --console=pipe --machine="$2" \
-    --directory="$1/root" --network-namespace-path="/run/netns/$2" --capability=CAP_NET_ADMIN --tmpfs=/var/tmp:mode=1777 \
-    --resolv-conf=off --timezone=off --link-journal=no
-' nspawn "$2" "$3"
+  folder=$1
+  name=$2
+  shift 2
+  exec systemd-nspawn --boot --register=no --keep-unit --quiet --settings=no --console=pipe --machine="$name" \
+    --directory="$folder/root" --network-namespace-path="/run/netns/$name" --capability=CAP_NET_ADMIN --tmpfs=/var/tmp:mode=1777 \
+    --resolv-conf=off --timezone=off --link-journal=no "$@"
+' nspawn "$@"
 `;
 
 /** A command within a machine: $1 the control group that it goes into, $2 the machine's process 1, then the command. */
