@@ -5,6 +5,7 @@ import type { MachineId, UnitName } from "../../agent/domain/names.ts";
 import type { ClusterState } from "../../agent/domain/placement.ts";
 import { schedule } from "../../agent/schedule/schedule.ts";
 import { Cluster, loop } from "../system/cluster.ts";
+import { boot } from "./boot.ts";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -29,6 +30,7 @@ export const benchmarks: readonly Benchmark[] = [
   },
   { name: "deploy", about: "one more instance on three machines, from `sync` until it runs", run: deploy },
   { name: "failover", about: "a machine killed: noticed, and the last of its units active elsewhere", run: failover },
+  { name: "boot", about: "three machines from power on, by one user-data, until their units run", run: boot },
   { name: "start", about: "from the command to its end: `--version`, beside a bare Node", run: start },
   { name: "idle", about: "three machines with 30 units and nothing to do, over 20 s", run: idle },
 ];
