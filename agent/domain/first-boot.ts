@@ -2,7 +2,7 @@
 // ports/host-setup.ts, printed as a diff, and recorded by digest so that the next boot knows what is already so.
 import type { Place } from "./problem.ts";
 import type { Secret } from "./settings.ts";
-import type { UnitCommand } from "./user-data.ts";
+import type { UnitCommand, UserEntry } from "./user-data.ts";
 
 /**
  * Order of work. `reach` (hostname, accounts, keys) comes first, each step on its own: its failure stops nothing else.
@@ -101,20 +101,22 @@ export type Step = StepBase &
 export type StepKind = Step["kind"];
 export type StepOf<Kind extends StepKind> = Extract<Step, { readonly kind: Kind }>;
 
-export interface UserWish {
-  readonly name: string;
-  readonly gecos: string | undefined;
-  readonly homedir: string | undefined;
-  readonly createHome: boolean;
-  readonly primaryGroup: string | undefined;
-  readonly groups: readonly string[];
-  readonly userGroup: boolean;
-  readonly system: boolean;
-  readonly logInit: boolean;
-  readonly shell: string | undefined;
-  readonly uid: number | undefined;
-  readonly expireDate: string | undefined;
-}
+/** What is said of an account itself; its password, its keys and what it may do are steps of their own. */
+export type UserWish = Pick<
+  UserEntry,
+  | "name"
+  | "gecos"
+  | "homedir"
+  | "createHome"
+  | "primaryGroup"
+  | "groups"
+  | "userGroup"
+  | "system"
+  | "logInit"
+  | "shell"
+  | "uid"
+  | "expireDate"
+>;
 
 export interface FileWish {
   readonly path: string;
