@@ -54,9 +54,14 @@ suite("verify", { concurrency: false }, () => {
     assert.equal(found.analyzed, hasAnalyzer);
   });
 
-  test("the agent's own unit is without fault", async () => {
+  test("the units that run flotilla itself are without fault", async () => {
     const found = await verifyWorkingCopy(createWorkingCopy(), { path: join(units, "system") });
-    assert.deepEqual([found.problems, found.warnings, found.units], [[], [], 1]);
+    assert.deepEqual([found.problems, found.units], [[], 4]);
+    // On a computer where it is not installed, systemd misses the program and nothing else
+    const others = found.warnings.filter(
+      ({ message }) => !message.includes("Command /usr/bin/flotilla is not executable"),
+    );
+    assert.deepEqual(others, []);
   });
 
   test("a folder is read as a commit is: links as links, git's own left out", async (t) => {
