@@ -31,15 +31,21 @@ export interface NoSearch {
   readonly isCertain: boolean;
 }
 
+/** Networks and services of a new machine may be slow to come. */
+const firstSearchMs = 5 * 60_000;
+/** What an earlier boot found is there to go on with: a machine must not stand still for long for what may have changed. */
+const laterSearchMs = 30_000;
+
 export async function searchUserData(
   world: BootWorld,
   request: BootRequest,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: (standing: Standing) => void },
 ): Promise<Search | NoSearch> {
-  const { found, probes } = await world.sources.search(request.sources, { signal, progress });
-  if (found !== undefined) return { found, probes, isKept: false, findings: [] };
   const asked = request.sources.file ?? request.sources.url;
   const kept = asked === undefined ? await lastFound(world) : undefined;
+  const timeoutMs = request.sources.timeoutMs ?? (kept === undefined ? firstSearchMs : laterSearchMs);
+  const { found, probes } = await world.sources.search({ ...request.sources, timeoutMs }, { signal, progress });
+  if (found !== undefined) return { found, probes, isKept: false, findings: [] };
   if (kept !== undefined) {
     const problem = new Problem("boot-kept", `Using the user-data that the last boot found at ${kept.where}`, {
       hint: "No source answers at this boot; what has changed there since is not known",

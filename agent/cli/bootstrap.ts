@@ -11,8 +11,6 @@ import { hasColour, jsonText } from "./print.ts";
 import { timeOption } from "./time-option.ts";
 import type { Tools } from "./tools.ts";
 
-const usualTimeoutMs = 5 * 60_000;
-
 export const bootstrap: Command = {
   name: "bootstrap",
   summary: "Make of this machine what its user-data says",
@@ -21,7 +19,10 @@ export const bootstrap: Command = {
     { flags: "--from-file FILE", means: "Take the user-data from this file" },
     { flags: "--from-url URL", means: "Take the user-data from this URL" },
     { flags: "--source LIST", means: "Ask these sources only, such as ec2,nocloud" },
-    { flags: "--timeout TIME", means: "How long sources are looked for (default: 5min)" },
+    {
+      flags: "--timeout TIME",
+      means: "How long sources are looked for (default: 5min; 30s once a boot has found some)",
+    },
     { flags: "--beside-cloud-init", means: "Leave to cloud-init what it knows itself" },
     { flags: "--alone", means: "Do all of it, also where cloud-init runs" },
     { flags: "--dry-run", means: "Print what would change as a diff, and change nothing" },
@@ -124,7 +125,7 @@ function requestOf({ options }: Given): BootRequest {
       file,
       url,
       only: list === undefined ? undefined : sourcesOf(list),
-      timeoutMs: timeOption("--timeout", text("timeout")) ?? usualTimeoutMs,
+      timeoutMs: timeOption("--timeout", text("timeout")),
     },
     mode: isBeside ? "beside-cloud-init" : isAlone ? "alone" : undefined,
   };

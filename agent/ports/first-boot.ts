@@ -3,7 +3,8 @@ import type { BootResult, BootStatus, DryRun } from "../domain/boot-result.ts";
 import type { SourceRequest, Standing } from "./user-data-sources.ts";
 
 export interface BootRequest {
-  readonly sources: SourceRequest;
+  /** Without a limit: five minutes at a first boot, half a minute where an earlier boot's find is there to go on with. */
+  readonly sources: Omit<SourceRequest, "timeoutMs"> & { readonly timeoutMs: number | undefined };
   /** Undefined: beside cloud-init where that got user-data of its own at this boot, else alone. */
   readonly mode: "alone" | "beside-cloud-init" | undefined;
 }

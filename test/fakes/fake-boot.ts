@@ -20,6 +20,8 @@ export class FakeBoot {
   readonly disk = new MemoryDisk();
   readonly log = new MemoryLog();
   readonly clock = new FakeClock();
+  /** How long each search was allowed to take. */
+  readonly searches: number[] = [];
   /** What sources say that have nothing. */
   silence: "absent" | "given-up" = "given-up";
   /** Undefined: no source answers. */
@@ -57,16 +59,19 @@ export class FakeBoot {
         holder: async () => (this.holder === undefined ? undefined : { pid: this.holder, sinceMs: 0 }),
       },
       sources: {
-        search: async () => ({
-          found: this.#found(),
-          probes: sourceNames.slice(2, 4).map((source) => ({
-            source,
-            outcome: this.document === undefined ? this.silence : ("found" as const),
-            why: "as the test says",
-            tries: 1,
-            tookMs: 5,
-          })),
-        }),
+        search: async ({ timeoutMs }) => {
+          this.searches.push(timeoutMs);
+          return {
+            found: this.#found(),
+            probes: sourceNames.slice(2, 4).map((source) => ({
+              source,
+              outcome: this.document === undefined ? this.silence : ("found" as const),
+              why: "as the test says",
+              tries: 1,
+              tookMs: 5,
+            })),
+          };
+        },
       },
       findAddresses: async () => ({
         values: this.addresses,

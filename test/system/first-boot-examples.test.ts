@@ -185,7 +185,8 @@ write_files:
         assert.equal(await machine.read("/etc/addresses"), "10.77.0.11 203.0.113.7");
         assert.match(await boots.ssh(machine, { user: "root", command: "hostname" }), new RegExp(`from-${source}`));
         await metadata.close();
-        await machine.reboot();
+        // It is looked for half a minute, then what was found before counts
+        await machine.reboot({ timeoutMs: 90_000 });
         const again = await bootStatus(machine);
         assert.match(
           again.text,

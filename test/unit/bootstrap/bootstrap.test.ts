@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { BootResult } from "../../../agent/domain/boot-result.ts";
 import { parseBootResult } from "../../../agent/text/boot-result.ts";
-import { FakeBoot } from "../../fakes/fake-boot.ts";
+import { FakeBoot, anyBoot } from "../../fakes/fake-boot.ts";
 import { upUnit } from "../../fakes/fake-setup.ts";
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKk0abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ a@b";
@@ -210,8 +210,12 @@ describe("a first boot", () => {
     await boot.run();
     boot.document = undefined;
     boot.reboot();
-    const result = await boot.run();
+    const result = await boot.run(undefined, { ...anyBoot, sources: { timeoutMs: undefined } });
     assert.equal(result.state, "done");
+    assert.equal(boot.searches.at(-1), 30_000, "it does not stand still for long");
+    const first = new FakeBoot(whole);
+    await first.run(undefined, { ...anyBoot, sources: { timeoutMs: undefined } });
+    assert.deepEqual(first.searches, [300_000]);
     assert.equal(result.source?.isKept, true);
     assert.ok(result.findings.some(({ code }) => code === "boot-kept"));
   });

@@ -71,7 +71,7 @@ describe("flotilla bootstrap", () => {
   const good: readonly (readonly [line: string, request: BootRequest])[] = [
     [
       "bootstrap",
-      { sources: { file: undefined, url: undefined, only: undefined, timeoutMs: 300_000 }, mode: undefined },
+      { sources: { file: undefined, url: undefined, only: undefined, timeoutMs: undefined }, mode: undefined },
     ],
     [
       "bootstrap --from-file /x --timeout 90s --alone",
@@ -80,7 +80,7 @@ describe("flotilla bootstrap", () => {
     [
       "bootstrap --source ec2,nocloud --beside-cloud-init --dry-run",
       {
-        sources: { file: undefined, url: undefined, only: ["nocloud", "ec2"], timeoutMs: 300_000 },
+        sources: { file: undefined, url: undefined, only: ["nocloud", "ec2"], timeoutMs: undefined },
         mode: "beside-cloud-init",
       },
     ],
