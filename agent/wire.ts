@@ -3,8 +3,7 @@
 import { createSettingsFiles } from "./adapters/settings-files.ts";
 import type { AgentRequest } from "./cli/tools.ts";
 import type { Machine } from "./domain/machine.ts";
-import type { Problem } from "./domain/problem.ts";
-import { type Checked } from "./domain/problem.ts";
+import { type Checked, Problem } from "./domain/problem.ts";
 import type { Settings } from "./domain/settings.ts";
 import type { ApiHandler } from "./ports/api-server.ts";
 import type { Clock } from "./ports/clock.ts";
@@ -43,7 +42,8 @@ export interface AgentOptions {
 
 /** A whole agent until `signal`; resolves when everything is closed. Rejects with a Problem when it cannot start. */
 export async function runAgent(given: AgentOptions, signal: AbortSignal): Promise<void> {
-  const options = given.settings.etcd === undefined ? given : await withFoundEtcd(given);
+  const options = given.settings.etcd === undefined ? given : await withFoundEtcd(given, signal);
+  if (options === undefined) return;
   const { settings, log, clock } = options;
   const [
     { startAgent },
@@ -129,10 +129,24 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
   }
 }
 
-/** With the endpoints that were found when the machine joined. */
-async function withFoundEtcd(options: AgentOptions): Promise<AgentOptions> {
+/** Between two looks for what discovery has found. */
+const lookForEtcdMs = 1_000;
+
+/** With the endpoints that were found when the machine joined. While nothing is found it is waited for; undefined: in vain. */
+async function withFoundEtcd(options: AgentOptions, signal: AbortSignal): Promise<AgentOptions | undefined> {
   const { withFoundEndpoints } = await import("./wire-join.ts");
-  return { ...options, settings: await withFoundEndpoints(options.settings) };
+  for (let isSaid = false; !signal.aborted; isSaid = true) {
+    try {
+      return { ...options, settings: await withFoundEndpoints(options.settings) };
+    } catch (error) {
+      if (!(error instanceof Problem && error.code === "discovery-pending")) throw error;
+      if (!isSaid) options.log.info("agent.waiting", { what: error.message, hint: error.hint });
+    }
+    await options.clock.sleep(lookForEtcdMs, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+  }
+  return undefined;
 }
 
 /** Where the API will be: requests wait until the agent stands, which takes milliseconds. */

@@ -6,6 +6,7 @@ import {
   courseFor,
   existingMember,
   listedMember,
+  memberWithData,
   otherPeerUrls,
   ownId,
   usableClientUrls,
@@ -43,6 +44,9 @@ export async function settle(joining: Joining, settling: Settling): Promise<Join
   const { wait, settings } = joining;
   const { found, coming, members, own, others, expected, record } = settling;
   for (;;) {
+    // A disk may be mounted late: a member whose data is back is what it was
+    if (own !== undefined && (await joining.data.hasLog()))
+      return record ?? memberWithData(foundNow(joining, found.size), joining.self, settings.clientUrls);
     const { cluster, error } = await askPeers(joining, others);
     if (cluster !== undefined && expected !== undefined && cluster.clusterId !== expected)
       throw otherCluster(joining, { expected, reported: cluster.clusterId });

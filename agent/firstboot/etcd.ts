@@ -112,6 +112,8 @@ function environmentOf(urls: Urls): ReadonlyMap<string, { readonly value: string
   return values;
 }
 
+const discoveryDropIn = "flotilla-discovery.service.d/20-flotilla.conf";
+
 /** The environment's file and the drop-in, which has it read. */
 function planDropIn(
   {
@@ -123,7 +125,7 @@ function planDropIn(
   draft: Draft,
 ): readonly string[] {
   const { given } = urls;
-  const changes = ["own etcd environment", `drop-in ${unit}.d/20-flotilla.conf`];
+  const changes = ["own etcd environment", `drop-in ${unit}.d/20-flotilla.conf`, `drop-in ${discoveryDropIn}`];
   const values = new Map(environmentOf(urls));
   const data = values.get("data_dir")?.value ?? defaultData;
   const inContainer = unit === "etcd-member.service" && isFlatcar(given.facts);
@@ -144,6 +146,14 @@ function planDropIn(
       kind: "file",
       file: textFile(`/etc/systemd/system/${unit}.d/20-flotilla.conf`, {
         lines: dropInLines(data, { makesData: !inContainer && !hasOwnText(given.config, unit) }),
+      }),
+    },
+    {
+      ...base(`drop-in ${discoveryDropIn}`, { stage: "files", at }),
+      kind: "file",
+      // Discovery takes a member without data for one that has lost it, and takes it out of its cluster
+      file: textFile(`/etc/systemd/system/${discoveryDropIn}`, {
+        lines: [...madeLines, "[Unit]", `RequiresMountsFor=${data}`],
       }),
     },
   );
@@ -169,7 +179,8 @@ function dropInLines(data: string, { makesData }: { readonly makesData: boolean 
     "After=flotilla-discovery.service",
     `ConditionPathExists=${etcdInitial}`,
     "StartLimitIntervalSec=0",
-    ...(isElsewhere ? [`RequiresMountsFor=${data}`] : []),
+    `RequiresMountsFor=${data}`,
+    ...withoutTarget,
     "",
     "[Service]",
     `EnvironmentFile=${etcdEnvironment}`,
@@ -180,6 +191,15 @@ function dropInLines(data: string, { makesData }: { readonly makesData: boolean 
     ...(isElsewhere && makesData ? [make] : []),
   ];
 }
+
+/** A target waits for what it wants, unless that has no default dependencies: the boot goes on while etcd waits. */
+const withoutTarget: readonly string[] = [
+  "DefaultDependencies=no",
+  "Requires=sysinit.target",
+  "After=sysinit.target basic.target",
+  "Conflicts=shutdown.target",
+  "Before=shutdown.target",
+];
 
 type Values = ReadonlyMap<string, { readonly value: string; readonly at: Place | undefined }>;
 
@@ -193,11 +213,19 @@ function checkValues({ values, isMember }: { values: Values; isMember: boolean }
       at: found?.at,
     });
   };
-  for (const key of ["data_dir", "wal_dir"]) {
-    const value = values.get(key)?.value;
-    if (value !== undefined && (!/^\/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$/.test(value) || value.includes("..")))
-      refuse(key, "It must be an absolute path of letters, digits and . _ -");
-  }
+  const data = values.get("data_dir")?.value ?? defaultData;
+  if (!/^\/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$/.test(data) || data.includes(".."))
+    refuse("data_dir", "It must be an absolute path of letters, digits and . _ -");
+  else if (/^\/(tmp|var\/tmp|run|var\/run|dev|proc|sys)(\/|$)/.test(data))
+    refuse(
+      "data_dir",
+      "What stands there is gone at the next boot, and this member with it: take a folder that is kept",
+    );
+  if (values.has("wal_dir"))
+    refuse(
+      "wal_dir",
+      `Without its log a member counts as one that lost its data, and the log is looked for in ${data}/member/wal: mount the faster disk there, and leave wal_dir out`,
+    );
   for (const key of ["listen_peer_urls", "listen_client_urls"]) {
     const urls = values.get(key)?.value.split(",") ?? [];
     if (isMember && !urls.every((url) => /^https?:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/?#@:[\]]+):[0-9]+\/?$/.test(url.trim())))

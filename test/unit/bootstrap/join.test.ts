@@ -431,6 +431,19 @@ suite("joining etcd", () => {
       assert.ok(!world.reach.calls.some((call) => call.startsWith("remove")));
     });
 
+    test("its data is there after all, on a disk that was mounted late: it is the member that it was", async () => {
+      const world = new World();
+      world.register(1, 2, 3);
+      const m1 = world.machine();
+      const joining = m1.start();
+      await world.clock.advance(60_000);
+      assert.match(m1.progress.what, /^waiting for a member that is up/);
+      m1.hasLog = true;
+      world.upWithoutFirst();
+      await joining.end(20_000);
+      assert.ok(!world.reach.calls.some((call) => /^(remove|add)/.test(call)), world.reach.calls.join());
+    });
+
     test("nobody answers: it waits, and never begins anew", async () => {
       const world = new World();
       world.register(1, 2, 3);

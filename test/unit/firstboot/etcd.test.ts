@@ -178,6 +178,12 @@ Wants=flotilla-discovery.service
 After=flotilla-discovery.service
 ConditionPathExists=/var/lib/flotilla/etcd-initial.env
 StartLimitIntervalSec=0
+RequiresMountsFor=/var/lib/etcd/flotilla
+DefaultDependencies=no
+Requires=sysinit.target
+After=sysinit.target basic.target
+Conflicts=shutdown.target
+Before=shutdown.target
 
 [Service]
 EnvironmentFile=/etc/flotilla/etcd.env
@@ -197,6 +203,29 @@ RestartSec=2
       /^ExecStartPre=-\+\/bin\/sh -c '\[ -d \/data\/etcd \] \|\| install .* -o etcd -g etcd \/data\/etcd'$/m,
     );
   });
+
+  test("discovery waits for the data's mount as well: a member without data would be taken out of its cluster", async () => {
+    for (const folder of ["/data/etcd", "/var/lib/etcd/main"])
+      assert.match(
+        textOf(
+          await plan(`coreos: {etcd2: {data_dir: ${folder}}}`),
+          "/etc/systemd/system/flotilla-discovery.service.d/20-flotilla.conf",
+        ),
+        new RegExp(`^\\[Unit\\]\nRequiresMountsFor=${folder}$`, "m"),
+      );
+  });
+
+  for (const [key, value, hint] of [
+    ["data_dir", "/tmp/etcd", /gone at the next boot/],
+    ["data_dir", "/var/tmp/etcd", /gone at the next boot/],
+    ["data_dir", "/run/etcd", /gone at the next boot/],
+    ["wal_dir", "/fast/wal", /mount the faster disk there/],
+  ] as const)
+    test(`${key}: ${value} is refused`, async () => {
+      const [problem] = await refusals(`coreos: {etcd2: {${key}: ${value}}}`, {});
+      assert.equal(problem?.code, "boot-etcd-value");
+      assert.match(problem?.hint ?? "", hint);
+    });
 
   test("Flatcar's container sees one folder of certificates", async () => {
     const flatcar = { systems: ["flatcar", "coreos"], units: new Set(["etcd-member.service"]) };

@@ -331,6 +331,7 @@ const units: readonly Case[] = [
       "files: set COREOS_PRIVATE_IPV4 in /etc/environment",
       "files: write /etc/flotilla/etcd.env (0644 root:root)",
       "files: write /etc/systemd/system/etcd.service.d/20-flotilla.conf (0644 root:root)",
+      "files: write /etc/systemd/system/flotilla-discovery.service.d/20-flotilla.conf (0644 root:root)",
       "files: write /etc/flotilla/flotilla.conf (0600 root:root)",
       "units: enable etcd.service",
       "units: enable flotilla.service",

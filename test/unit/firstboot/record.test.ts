@@ -147,6 +147,7 @@ coreos: {units: [{name: flotilla.service, command: start}]}`;
         "stays: append /etc/hosts",
         "goes: block /etc/fstab",
         "goes: drop-in etcd.service.d/20-flotilla.conf",
+        "goes: drop-in flotilla-discovery.service.d/20-flotilla.conf",
         "goes: enable etcd.service",
         "goes: enable x.service",
         "stays: file /etc/motd",
@@ -168,6 +169,7 @@ coreos: {units: [{name: flotilla.service, command: start}]}`;
       [
         ...["reach authorized-keys", "reach remove", "early block", "early remove"],
         ...[
+          "files remove",
           "files remove",
           "files remove",
           "files remove",
