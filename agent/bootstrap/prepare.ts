@@ -113,9 +113,9 @@ export async function prepare(
   const addresses = await world.findAddresses(found);
   const file = found.source === "file" ? found.where : "user-data";
   const reading = await readUserData(found.userData, { file, addresses });
-  const needed = reading.userData === undefined ? nothingNeeded : factsNeeded(reading.userData);
-  const facts = await setup.facts(needed);
   const record = await readRecord(world);
+  const needed = reading.userData === undefined ? nothingNeeded : factsNeeded(reading.userData, record);
+  const facts = await setup.facts(needed);
   const { metadata } = found;
   const reach = planReach({ reach: reading.reach, metadata, facts, record, mode });
   return { found, mode, setup, facts, addresses, reading, record, reach };

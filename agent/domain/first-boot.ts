@@ -60,8 +60,11 @@ export type Step = StepBase &
       }
     /** A link to `target`; a file that stands there is kept beside it under a name that says so. */
     | { readonly kind: "link"; readonly path: string; readonly target: string }
-    /** Something an earlier boot made and the user-data no longer has. What is not there is no failure. */
-    | { readonly kind: "remove"; readonly path: string }
+    /**
+     * Something an earlier boot made and the user-data no longer has. What is not there is no failure. With `content`, the
+     * SHA-256 of what was written: a file that holds anything else is somebody's by now, stays, and fails the step.
+     */
+    | { readonly kind: "remove"; readonly path: string; readonly content?: string }
     /** Takes an empty file or a link to /dev/null away that masks a unit; anything else that stands there stays. */
     | { readonly kind: "unmask"; readonly path: string }
     | {
@@ -151,6 +154,8 @@ export interface SetupFacts {
   readonly paths: ReadonlySet<string>;
   /** Of these the files that may be replaced: they begin with `bootMark`, or hold nothing but blanks and comments (#, ;). */
   readonly ours: ReadonlySet<string>;
+  /** SHA-256 of the content of each of these paths that is a file, in hex. */
+  readonly contents: ReadonlyMap<string, string>;
   /** Absolute path of this very program. */
   readonly flotilla: string;
 }
@@ -194,4 +199,9 @@ export interface RecordedStep {
   readonly bootId: string;
   /** Wall ms. */
   readonly doneMs: number;
+  /**
+   * A boot made it so, rather than found it so: SHA-256 of the content of a file, of other kinds the digest of the step.
+   * Undefined: it was there before, and is not to be undone.
+   */
+  readonly made?: string;
 }

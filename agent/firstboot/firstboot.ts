@@ -11,7 +11,7 @@ import { type EtcdPlan, etcdUnits, installsEtcd, planEtcd } from "./etcd.ts";
 import { tlsKeys } from "./etcd-keys.ts";
 import { planFiles } from "./files.ts";
 import { chronySources, chronyUnits, localeFolder, planHostWords, timesyncd, zoneFolder } from "./host-words.ts";
-import { type Left, planLeft } from "./left.ts";
+import { type Left, madePaths, planLeft } from "./left.ts";
 import { namesOf, planEnvironment, planHostname, planHosts } from "./names.ts";
 import { type Remembered, instanceOf, isDone, planDigests } from "./record.ts";
 import { type PlannedSettings, planSettings, settingsPath } from "./settings-file.ts";
@@ -67,7 +67,7 @@ const programs: readonly string[] = [
   ...["apt-get", "dnf", "update-ca-certificates", "update-ca-trust", "locale-gen", "timedatectl", "systemd-run"],
 ];
 
-export function factsNeeded({ config }: Pick<UserData, "config">): FactsNeeded {
+export function factsNeeded({ config }: Pick<UserData, "config">, record: BootRecord | undefined): FactsNeeded {
   const known = [...etcdUnits, ...sshUnits, ...chronyUnits, timesyncd, flannel, locksmith, updateEngine, flotillaUnit];
   const paths = [
     ...[settingsPath, sshFolder, zoneFolder, localeFolder, chronySources, "/etc/chrony/chrony.conf"],
@@ -75,6 +75,7 @@ export function factsNeeded({ config }: Pick<UserData, "config">): FactsNeeded {
     ...(config.timezone === undefined ? [] : [`${zoneFolder}/${config.timezone.value}`]),
     ...(config.locale === undefined ? [] : [`${localeFolder}/${config.locale.value.split(".")[0] ?? ""}`]),
     ...(config.etcd ?? []).filter(({ key }) => tlsKeys.includes(key)).map(({ value }) => value),
+    ...madePaths(record),
   ];
   return {
     units: [...new Set([...known, ...config.units.map(({ name }) => name)])],
@@ -184,10 +185,10 @@ function finish(
     readonly covers: "all" | "reach";
     readonly isWhole: boolean;
   },
-  { record, mode }: Pick<PlanInput, "record" | "mode">,
+  { facts, record, mode }: Pick<PlanInput, "facts" | "record" | "mode">,
 ): Plan {
   const wanted = oncePerPath(draft);
-  const { left, steps: undoing, gone, kept } = planLeft(record, { planned: wanted, isWhole, mode });
+  const { left, steps: undoing, gone, kept } = planLeft(record, { planned: wanted, isWhole, mode, facts, draft });
   const all = withReload([...undoing, ...wanted], undoing);
   const ordered = stages.flatMap((stage) => all.filter((step) => step.stage === stage));
   const done = ordered.filter((step) => isDone(step, { record, instanceId }));
@@ -233,7 +234,7 @@ function oncePerPath(draft: Draft): readonly Step[] {
 /** systemd has to see that unit files are gone. */
 function withReload(steps: readonly Step[], undoing: readonly Step[]): readonly Step[] {
   const ids = undoing
-    .filter((step) => step.kind === "enable" || (step.kind === "remove" && /\/systemd\/system\//.test(step.path)))
+    .filter((step) => step.kind === "enable" || ("path" in step && /\/systemd\/system\//.test(step.path)))
     .map(({ id }) => id);
   if (ids.length === 0) return steps;
   if (!steps.some(({ id }) => id === "reload"))

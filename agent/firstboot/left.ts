@@ -1,8 +1,9 @@
 // What an earlier boot made and the document no longer has. What flotilla made in full is taken away again; what belongs to
-// the operator (accounts, files of write_files) is only named. Nothing is ever concluded from a document that is not there.
-import type { BootRecord, RecordedStep, Stage, Step } from "../domain/first-boot.ts";
+// the operator (accounts, files of write_files, what was there before or was changed since) is only named. Nothing is ever
+// concluded from a document that is not there.
+import type { BootRecord, RecordedStep, SetupFacts, Stage, Step } from "../domain/first-boot.ts";
 import { keySet } from "./accounts.ts";
-import { base } from "./draft.ts";
+import { type Draft, base, tell } from "./draft.ts";
 import { blockName } from "./names.ts";
 
 /** Something that is in the record and no longer in the document. */
@@ -22,7 +23,7 @@ export interface LeftPlan {
   readonly kept: readonly string[];
 }
 
-/** Beginnings of ids whose files are ours in full. */
+/** Beginnings of ids whose files are ours in full, where a boot made them and nobody else since. */
 const owned = /^(unit-file |drop-in |mask |sudoers |own |settings$|script )/;
 /** What is ours also beside cloud-init. */
 const besides =
@@ -30,18 +31,23 @@ const besides =
 /** Worth naming when it stays. */
 const named = /^(file |append |user |group |swap$|hosts$|timezone|locale$|keyboard$|host key |block )/;
 
+/** Paths of the record that could have to go: what stands there now has to be known for it. */
+export function madePaths(record: BootRecord | undefined): readonly string[] {
+  return Object.entries(record?.steps ?? {}).flatMap(([id, { paths }]) => (owned.test(id) ? paths : []));
+}
+
+export interface LeftGiven {
+  readonly planned: readonly Step[];
+  /** The document was there and was read: what it does not have is not wanted. */
+  readonly isWhole: boolean;
+  readonly mode: "alone" | "beside-cloud-init";
+  readonly facts: SetupFacts;
+  readonly draft: Draft;
+}
+
 export function planLeft(
   record: BootRecord | undefined,
-  {
-    planned,
-    isWhole,
-    mode,
-  }: {
-    readonly planned: readonly Step[];
-    /** The document was there and was read: what it does not have is not wanted. */
-    readonly isWhole: boolean;
-    readonly mode: "alone" | "beside-cloud-init";
-  },
+  { planned, isWhole, mode, facts, draft }: LeftGiven,
 ): LeftPlan {
   const ids = new Set(planned.map(({ id }) => id));
   const paths = new Set(
@@ -58,26 +64,54 @@ export function planLeft(
       continue;
     }
     const [path] = before.paths;
-    const undone = path !== undefined && paths.has(path) ? undefined : undo(id, before);
+    if (path !== undefined && paths.has(path)) continue;
+    const undone = undo(id, before, facts);
     if (undone !== undefined) {
       steps.push(undone);
       gone.set(undone.id, id);
     }
-    if (undone !== undefined || (named.test(id) && !(path !== undefined && paths.has(path))))
+    const isForeign = undone === undefined && owned.test(id) && path !== undefined;
+    if (isForeign) tellForeign(path, before, draft);
+    if (undone !== undefined || isForeign || named.test(id))
       left.push({ id, ...(path === undefined ? {} : { path }), isRemoved: undone !== undefined });
   }
   return { left, steps, gone, kept };
 }
 
-function undo(id: string, before: RecordedStep): Step | undefined {
+function tellForeign(path: string, { made }: RecordedStep, draft: Draft): void {
+  tell(draft, "warning", {
+    code: "boot-left",
+    message: `Leaving ${path}, which the document no longer has: ${made === undefined ? "it was there before" : "it was changed since it was written"}`,
+    hint: "Remove it by hand if nobody needs it",
+  });
+}
+
+/** Undefined: it is not for us to undo. */
+function undo(id: string, before: RecordedStep, facts: SetupFacts): Step | undefined {
   const first = (stage: Stage): ReturnType<typeof base> => base(`gone ${id}`, { stage });
   const [path] = before.paths;
-  if (owned.test(id) && path !== undefined) return { ...first(before.stage), kind: "remove", path };
+  const { made } = before;
+  if (owned.test(id) && path !== undefined) {
+    if (before.kind === "link")
+      return made === undefined ? undefined : { ...first(before.stage), kind: "unmask", path };
+    const content = contentOf(path, before, facts);
+    return content === undefined ? undefined : { ...first(before.stage), kind: "remove", path, content };
+  }
   if (before.kind === "block" && path !== undefined)
     return { ...first(before.stage), kind: "block", path, name: blockName, lines: [] };
   const user = /^keys (.+)$/.exec(id)?.[1];
   if (user !== undefined) return { ...first("reach"), kind: "authorized-keys", user, set: keySet, keys: [] };
   const unit = /^enable (\S+)$/.exec(id)?.[1];
-  if (unit !== undefined) return { ...first("units"), kind: "enable", unit, runtime: false, enabled: false };
+  if (unit !== undefined && made !== undefined)
+    return { ...first("units"), kind: "enable", unit, runtime: false, enabled: false };
   return undefined;
+}
+
+/**
+ * What a file must hold to be removed: what a boot wrote. Undefined: it holds something else, or it was there already. A run
+ * that was cut short does not know what it wrote; what says that a boot made it is ours then.
+ */
+function contentOf(path: string, { made }: RecordedStep, { paths, ours, contents }: SetupFacts): string | undefined {
+  if (made === undefined) return ours.has(path) ? contents.get(path) : undefined;
+  return paths.has(path) && contents.get(path) !== made ? undefined : made;
 }

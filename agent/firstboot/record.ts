@@ -133,15 +133,19 @@ export function nextRecord(plan: Remembered, { record, results, facts, nowMs }: 
     if (plan.gone.has(step.id)) continue;
     const result = results.get(step.id);
     const before = steps[step.id];
+    const digest = digests.get(step.id) ?? "";
+    const own = step.kind === "file" ? sha256(step.file.content) : digest;
+    const isMade = result?.kind === "done" || before?.made === own;
     const now: RecordedStep = {
       kind: step.kind,
-      digest: digests.get(step.id) ?? "",
+      digest,
       frequency: step.frequency,
       stage: step.stage,
       paths: pathsOf(step),
       instanceId: plan.instanceId,
       bootId: facts.bootId,
       doneMs: nowMs,
+      ...(isMade ? { made: own } : {}),
     };
     if (result?.kind === "same" && before?.digest === now.digest && before.instanceId === now.instanceId)
       steps[step.id] = { ...now, doneMs: before.doneMs };

@@ -63,7 +63,7 @@ export function planSettings(
     tell(draft, "error", {
       code: "boot-settings-foreign",
       message: `Cannot replace ${settingsPath}: somebody wrote it by hand`,
-      hint: "Move it away, or take flotilla:, coreos.fleet and coreos.etcd2 out of the document",
+      hint: "Move it away, or take flotilla:, coreos.fleet and coreos.etcd2 out of the document: then it stays as it is",
       at: first?.at,
     });
   return write(lines, draft);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import type { FileWish, Step } from "../../agent/domain/first-boot.ts";
 import type { HostSetup } from "../../agent/ports/host-setup.ts";
+import { sha256 } from "../../agent/text/digest.ts";
 
 export interface SetupHarness {
   readonly setup: HostSetup;
@@ -174,6 +175,19 @@ export function hostSetupContract(name: string, open: () => Promise<SetupHarness
       assert.equal(await machine.read("/run/systemd/system/a.service"), "[Service]\n");
     });
 
+    test("a file goes only while it holds what was written there", async () => {
+      const { setup } = machine;
+      const gone = step({ kind: "remove", path: "/etc/motd", content: sha256("ours\n") });
+      await machine.put("/etc/motd", "theirs\n");
+      assert.equal((await setup.look(gone)).same, false);
+      await assert.rejects(setup.apply(gone, never), { code: "setup-changed" });
+      assert.equal(await machine.read("/etc/motd"), "theirs\n");
+      await machine.put("/etc/motd", "ours\n");
+      await setup.apply(gone, never);
+      assert.equal(await machine.read("/etc/motd"), undefined);
+      await setup.apply(gone, never);
+    });
+
     test("what cannot be is found beforehand", async () => {
       const { setup } = machine;
       await machine.putFolder("/etc/taken");
@@ -212,6 +226,8 @@ export function hostSetupContract(name: string, open: () => Promise<SetupHarness
       });
       assert.deepEqual([...facts.paths], ["/etc/mine.conf", "/etc/idle.conf", "/etc/yours.conf"]);
       assert.deepEqual([...facts.ours], ["/etc/mine.conf", "/etc/idle.conf"]);
+      assert.equal(facts.contents.get("/etc/yours.conf"), sha256("A=1\n"));
+      assert.equal(facts.contents.size, 3);
       assert.deepEqual([...facts.units], []);
       assert.equal(facts.defaultUser, "root");
     });

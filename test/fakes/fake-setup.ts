@@ -3,6 +3,7 @@
 import { blockOf, withBlock, withVariables } from "../../agent/adapters/setup/blocks.ts";
 import { type Looked, type SetupFacts, type Step, bootMark } from "../../agent/domain/first-boot.ts";
 import { Problem } from "../../agent/domain/problem.ts";
+import { sha256 } from "../../agent/text/digest.ts";
 import type { HostSetup, UnitLook } from "../../agent/ports/host-setup.ts";
 
 export type FakeEntry =
@@ -49,6 +50,12 @@ export class FakeSetup implements HostSetup {
       programs: new Set(asked.programs),
       paths: new Set(paths),
       ours: new Set(paths.filter((path) => this.#isOurs(path))),
+      contents: new Map(
+        paths.flatMap((path) => {
+          const digest = this.#digest(path);
+          return digest === undefined ? [] : [[path, digest] as const];
+        }),
+      ),
       flotilla: "/usr/bin/flotilla",
       ...this.ownFacts,
     };
@@ -192,6 +199,8 @@ export class FakeSetup implements HostSetup {
         return [step.path];
       }
       case "remove":
+        if (step.content !== undefined && this.files.has(step.path) && this.#digest(step.path) !== step.content)
+          throw new Problem("setup-changed", `Leaving ${step.path}`, { hint: "Somebody changed it" });
         return this.files.delete(step.path) ? [step.path] : [];
       case "unmask":
         return this.#isMask(step.path) && this.files.delete(step.path) ? [step.path] : [];
@@ -237,6 +246,11 @@ export class FakeSetup implements HostSetup {
       enabled: [...this.enabled].sort(),
       units: Object.fromEntries([...this.units].sort()),
     };
+  }
+
+  #digest(path: string): string | undefined {
+    const text = this.#text(path);
+    return text === undefined ? undefined : sha256(text);
   }
 
   #isOurs(path: string): boolean {

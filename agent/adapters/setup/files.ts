@@ -4,6 +4,7 @@ import { access, constants, stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type FileWish, type Step, bootMark } from "../../domain/first-boot.ts";
 import { Problem, asProblem } from "../../domain/problem.ts";
+import { sha256 } from "../../text/digest.ts";
 import { findAccount, findGroup, groupId, userId } from "./accounts.ts";
 import { type Around, type Doer, at, codeOf, hintFor } from "./around.ts";
 import { blockOf, variableLines, withBlock, withVariables } from "./blocks.ts";
@@ -149,8 +150,16 @@ export const remove: Doer<"remove"> = {
   async check({ path, at: place }, around) {
     return (await checkFile(around, { path, sizeBytes: 0 })).map((problem) => placed(problem, place));
   },
-  async apply({ path }, around) {
-    const gone = await atSpot(path, { root: around.root, create: false, followLast: false }, removeAt);
+  async apply({ path, content, at: place }, around) {
+    const gone = await atSpot(path, { root: around.root, create: false, followLast: false }, async (spot) => {
+      const found = content === undefined ? undefined : await standing(spot);
+      if (found !== undefined && found.kind !== "nothing" && digestOf(found) !== content)
+        throw new Problem("setup-changed", `Leaving ${path}: it does not hold what was written there`, {
+          hint: "Somebody changed it in the meantime; remove it by hand if nobody needs it",
+          at: place,
+        });
+      return removeAt(spot);
+    });
     return gone === true ? [path] : [];
   },
 };
@@ -181,6 +190,21 @@ export async function isOurs(around: Around, path: string): Promise<boolean> {
   const text = textOf(await find(around, path, { followLast: true }));
   if (text === undefined) return false;
   return text.startsWith(bootMark) || text.split("\n").every((line) => /^\s*([#;].*)?$/.test(line));
+}
+
+/** Undefined: no file, or one too large to be ours. */
+function digestOf(found: Standing): string | undefined {
+  return found.kind === "file" && found.content !== undefined ? sha256(found.content) : undefined;
+}
+
+/** SHA-256 of those paths that are files. */
+export async function contentsOf(around: Around, paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const contents = new Map<string, string>();
+  for (const path of paths) {
+    const digest = digestOf(await find(around, path, { followLast: false }));
+    if (digest !== undefined) contents.set(path, digest);
+  }
+  return contents;
 }
 
 /** `NAME.before-flotilla`, or the next free one of that kind. */

@@ -11,7 +11,7 @@ import { findAccount } from "./accounts.ts";
 import { type Around, type Doer, at, isLive, unlessMissing } from "./around.ts";
 import { command, packages } from "./commands.ts";
 import { phoneHome, power } from "./ending.ts";
-import { block, file, isOurs, link, remove, unmask, variables } from "./files.ts";
+import { block, contentsOf, file, isOurs, link, remove, unmask, variables } from "./files.ts";
 import { hostname } from "./hostname.ts";
 import { authorizedKeys } from "./keys.ts";
 import { Manager } from "./manager.ts";
@@ -86,6 +86,7 @@ export function createHostSetup(options: SetupOptions): HostSetup {
         return (await unlessMissing(access(at(around, path)).then(() => true))) === true;
       }),
       ours: await those(paths, (path) => isOurs(around, path)),
+      contents: await contentsOf(around, paths),
       flotilla,
     }),
     look: (step) => looked(step, around),
@@ -148,7 +149,7 @@ async function label(paths: readonly string[], around: Around, signal: AbortSign
 
 async function ownFacts(
   around: Around,
-): Promise<Omit<SetupFacts, "units" | "programs" | "paths" | "ours" | "flotilla">> {
+): Promise<Omit<SetupFacts, "units" | "programs" | "paths" | "ours" | "contents" | "flotilla">> {
   const read = async (path: string): Promise<string> =>
     ((await unlessMissing(readFile(at(around, path), "utf8"))) ?? "").trim();
   const releaseText = (await read("/etc/os-release")) || (await read("/usr/lib/os-release"));

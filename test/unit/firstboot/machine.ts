@@ -22,6 +22,7 @@ export function machine(more: Partial<SetupFacts> = {}): SetupFacts {
     programs: new Set(["apt-get", "update-ca-certificates", "locale-gen", "timedatectl", "systemd-run"]),
     paths: new Set(["/etc/ssh/sshd_config.d", "/usr/share/zoneinfo", "/usr/share/zoneinfo/Europe/Berlin"]),
     ours: new Set(),
+    contents: new Map(),
     flotilla: "/usr/bin/flotilla",
     ...more,
   };
@@ -58,7 +59,7 @@ export async function read(yaml: string, addresses: Circumstances["addresses"] =
 async function attempt(yaml: string, given: Circumstances): Promise<ReturnType<typeof planFirstBoot>> {
   const { addresses = known, mode = "alone", record } = given;
   const userData = await read(yaml, addresses);
-  const asked = factsNeeded(userData);
+  const asked = factsNeeded(userData, record);
   assert.ok(asked.units.length > 0);
   return planFirstBoot({
     userData,
