@@ -130,7 +130,13 @@ function planCluster(given: Given, { mode, draft }: { mode: Mode; draft: Draft }
   if (mode === "alone") planInstallation(given, { etcd, draft });
   if (etcd?.unit !== undefined) changes.set(etcd.unit, [...etcd.changes]);
   if (settings !== undefined) changes.set(flotillaUnit, [...settings.steps]);
-  planUnits(given, { etcd, wantsFlotilla: settings !== undefined, changes, draft });
+  planUnits(given, {
+    etcd,
+    wantsFlotilla: settings !== undefined,
+    isBeside: mode === "beside-cloud-init",
+    changes,
+    draft,
+  });
   return settings;
 }
 

@@ -20,13 +20,16 @@ export interface UnitsGiven {
   readonly etcd: EtcdPlan | undefined;
   /** The document has settings for flotilla, or asks for it. */
   readonly wantsFlotilla: boolean;
+  /** cloud-init installs the packages, after this boot's steps. */
+  readonly isBeside: boolean;
   /** What else changes a service: ids of steps by unit. */
   readonly changes: Changes;
   readonly draft: Draft;
 }
 
-export function planUnits(given: Given, { etcd, wantsFlotilla, changes, draft }: UnitsGiven): void {
+export function planUnits(given: Given, { etcd, wantsFlotilla, isBeside, changes, draft }: UnitsGiven): void {
   const entries = withOwn(translate(given, draft), { given, etcd, wantsFlotilla, draft });
+  const later = isBeside ? entries.filter((entry) => comesLater(entry, given)) : [];
   const written: string[] = [];
   const network: string[] = [];
   for (const entry of entries) {
@@ -34,7 +37,7 @@ export function planUnits(given: Given, { etcd, wantsFlotilla, changes, draft }:
     (isNetwork(entry.name) ? network : written).push(...ids);
     if (!isNetwork(entry.name)) changes.set(entry.name, [...(changes.get(entry.name) ?? []), ...ids]);
   }
-  for (const entry of entries) written.push(...planEnable(entry, { given, etcd, draft }));
+  for (const entry of entries) if (!later.includes(entry)) written.push(...planEnable(entry, { given, etcd, draft }));
   const dropIns = draft.steps.filter(({ id, stage }) => id.startsWith("drop-in ") && stage === "files");
   const after = [...dropIns.map(({ id }) => id), ...handWritten(given, draft), ...written];
   if (after.length > 0)
@@ -47,7 +50,9 @@ export function planUnits(given: Given, { etcd, wantsFlotilla, changes, draft }:
       unit: networkd,
       command: "restart",
     });
-  for (const entry of entries) planCommand(entry, { changes: changes.get(entry.name) ?? [], draft });
+  for (const entry of entries)
+    if (later.includes(entry)) planLater(entry, { isOwn: entry.name === etcd?.unit, draft });
+    else planCommand(entry, { changes: changes.get(entry.name) ?? [], draft });
   for (const [unit, ids] of changes)
     if (!entries.some(({ name }) => name === unit)) renew({ unit, after: ids, at: undefined }, draft);
 }
@@ -154,7 +159,7 @@ function joined(before: UnitEntry, entry: UnitEntry, draft: Draft): UnitEntry {
 /** flotilla and its etcd are started where the document sets them up, also when it forgets to say so. */
 function withOwn(
   entries: readonly UnitEntry[],
-  { given, etcd, wantsFlotilla, draft }: Omit<UnitsGiven, "changes"> & { readonly given: Given },
+  { given, etcd, wantsFlotilla, draft }: Omit<UnitsGiven, "changes" | "isBeside"> & { readonly given: Given },
 ): readonly UnitEntry[] {
   const missing: UnitEntry[] = [];
   const start = (unit: string, at: Place | undefined): UnitEntry | undefined => {
@@ -268,6 +273,45 @@ function planCommand(
     kind: "unit",
     unit: name,
     command,
+  });
+}
+
+/** A unit that is not there, and that packages may bring which cloud-init has not installed yet. */
+function comesLater({ name, content, mask, enable, command }: UnitEntry, { config, facts }: Given): boolean {
+  const isAsked = enable || (command !== undefined && command !== "stop");
+  return isAsked && config.packages.length > 0 && content === undefined && !mask && !facts.units.has(name);
+}
+
+/** Where cloud-init is done with its packages, and not before: a unit of its own waits for that. */
+function planLater(
+  { name, enable, command, at }: UnitEntry,
+  { isOwn, draft }: { readonly isOwn: boolean; readonly draft: Draft },
+): void {
+  const enables = enable || isOwn;
+  const script = [
+    "systemctl daemon-reload",
+    ...(enables ? ['systemctl enable "$1"'] : []),
+    ...(command === undefined ? [] : ['exec systemctl --no-block "$2" "$1"']),
+  ].join("; ");
+  const unit = `flotilla-later-${name.replace(/[^A-Za-z0-9_-]/g, "-")}.service`;
+  draft.steps.push({
+    ...base(`later ${name}`, { stage: "units", at, frequency: "each-boot" }),
+    kind: "command",
+    argv: [
+      "systemd-run",
+      `--unit=${unit}`,
+      `--description=${name} where cloud-init has installed it`,
+      ...["--no-block", "--collect", "--property=Type=oneshot", "--property=After=cloud-final.service"],
+      ...["/bin/sh", "-c", script, "sh", name, ...(command === undefined ? [] : [command])],
+    ],
+    input: undefined,
+    means: `${command ?? "enable"} ${name} where cloud-init is done`,
+  });
+  tell(draft, "warning", {
+    code: "boot-unit-later",
+    message: `Leaving ${command ?? "enable: true"} of ${name} until cloud-init has installed its packages: it is not on this machine yet`,
+    hint: "If no package brings it, correct the name; an image that has it starts it earlier",
+    at,
   });
 }
 

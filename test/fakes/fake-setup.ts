@@ -292,7 +292,10 @@ export class FakeSetup implements HostSetup {
 
   #hasUnit(unit: string, before: readonly Step[]): boolean {
     const path = `/etc/systemd/system/${unit}`;
-    return this.units.has(unit) || this.files.has(path) || before.some((each) => pathsOf(each).includes(path));
+    const comes = before.some(
+      (each) => pathsOf(each).includes(path) || (each.kind === "packages" && each.names.length > 0),
+    );
+    return comes || this.units.has(unit) || this.files.has(path);
   }
 }
 

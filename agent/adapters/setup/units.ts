@@ -80,12 +80,14 @@ interface UnitCheck {
 async function checkUnit(around: Around, { unit: name, place, what, before }: UnitCheck): Promise<readonly Problem[]> {
   if (what === "stop" || what.includes("try")) return []; // no harm in one that is not there
   const names = fileNames(name);
-  const writes = before.some(
+  // Which package brings which unit is not known before it is there
+  const comes = before.some(
     (step) =>
-      step.kind === "file" &&
-      names.some((file) => unitFolders.some((folder) => step.file.path === `${folder}/${file}`)),
+      (step.kind === "packages" && step.names.length > 0) ||
+      (step.kind === "file" &&
+        names.some((file) => unitFolders.some((folder) => step.file.path === `${folder}/${file}`))),
   );
-  if (writes || (await hasUnit(around, name))) return [];
+  if (comes || (await hasUnit(around, name))) return [];
   return [
     new Problem("setup-unit", `Cannot ${what} unit "${name}": there is none of that name`, {
       hint: "Give it a content, install the package that has it, or correct the name",
