@@ -48,6 +48,11 @@ export async function runSteps(
     if (signal.aborted) return abandon(state, steps.slice(index));
     const digest = digests.get(step.id) ?? "";
     if (state.ran.get(step.id) === digest) continue;
+    const failed = step.unlessFailed?.find((id) => state.results.get(id)?.kind === "failed");
+    if (failed !== undefined) {
+      hold(world, state, { step, failed });
+      continue;
+    }
     const { record, changed, facts } = state;
     const due = isDue(step, { digests, record, changed, bootId: facts.bootId });
     const result =
@@ -124,6 +129,22 @@ function note(state: RunState, step: Step, ran: Ran): void {
 function placed({ at }: Step, problem: Problem): Problem {
   if (problem.at !== undefined || at === undefined) return problem;
   return new Problem(problem.code, problem.message, { hint: problem.hint, cause: problem.cause, at });
+}
+
+/** It would take away what the failed step was to replace. */
+function hold(
+  { log }: BootWorld,
+  state: RunState,
+  { step, failed }: { readonly step: Step; readonly failed: string },
+): void {
+  const { id, stage } = step;
+  const why = new Problem("setup-held", `Leaving out "${id}": "${failed}" failed`, {
+    hint: "Mend that one; this one follows at the next boot, or with: systemctl restart flotilla-bootstrap",
+  });
+  log.error("bootstrap.held", why, { step: id });
+  state.results.set(id, { kind: "skipped" });
+  const problem = harmlessRecord(placed(step, why));
+  state.records.set(id, { id, stage, does: describeStep(step), result: "skipped", problem });
 }
 
 function leaveOut(state: RunState, steps: readonly Step[]): void {

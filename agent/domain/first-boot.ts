@@ -25,6 +25,8 @@ interface StepBase {
    * short before it came to this one (`isDue` of firstboot/ tells). Undefined: it stands for itself.
    */
   readonly onlyAfter?: readonly string[];
+  /** Ids of steps before it: it is left out, and what is there stays, when one of them failed in this run. */
+  readonly unlessFailed?: readonly string[];
 }
 
 export type Step = StepBase &

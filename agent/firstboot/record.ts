@@ -20,7 +20,7 @@ export interface Remembered {
 
 /** SHA-256 of what a step asks for, wherever in the document it stands; contents and secrets enter by their hash. */
 export function stepDigest(step: Step): string {
-  return sha256(canonicalJson(hashed({ ...step, at: undefined })));
+  return sha256(canonicalJson(hashed({ ...step, at: undefined, unlessFailed: undefined })));
 }
 
 function hashed(value: unknown): unknown {

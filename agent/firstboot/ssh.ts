@@ -51,8 +51,13 @@ export function planSshDaemon({ config, facts }: Given, draft: Draft): void {
     return;
   }
   const id = "own sshd settings";
+  // Whoever was to be the other way in: without them nobody may be shut out
+  const waysIn = draft.steps.filter(
+    ({ kind, stage }) => stage === "reach" && ["user", "authorized-keys", "password"].includes(kind),
+  );
   draft.steps.push({
     ...base(id, { stage: "files", at }),
+    ...(waysIn.length === 0 ? {} : { unlessFailed: waysIn.map((step) => step.id) }),
     kind: "file",
     file: textFile(dropIn, { lines: [...madeLines, ...lines] }),
   });
