@@ -12,6 +12,7 @@ const maxFindings = 500;
 export class BootNotes {
   readonly #world: BootWorld;
   #result: BootResult;
+  #isUnwritten = false;
   #stage: { readonly name: string; readonly sinceMs: number } | undefined;
 
   constructor(world: BootWorld) {
@@ -47,9 +48,15 @@ export class BootNotes {
     await this.at(what);
   }
 
+  /** A disk that takes nothing does not stop the work: whoever asks sees less of it, and the end says so. */
   async at(what: string): Promise<void> {
     this.set({ now: { what, sinceMs: this.#world.clock.wallMs() } });
-    await this.#write();
+    try {
+      await this.#write();
+    } catch (error) {
+      if (!this.#isUnwritten) this.#world.log.error("bootstrap.result", error);
+      this.#isUnwritten = true;
+    }
   }
 
   findings(found: readonly Finding[]): void {

@@ -12,7 +12,7 @@ import { BootNotes } from "./boot-notes.ts";
 import type { BootRequest } from "../ports/first-boot.ts";
 import { type BootWorld, bootFiles } from "./boot-world.ts";
 import { encodeKept } from "./kept.ts";
-import { type Prepared, modeOf, planAll, prepare, searchUserData } from "./prepare.ts";
+import { type Prepared, type ReadRecord, modeOf, planAll, prepare, readRecord, searchUserData } from "./prepare.ts";
 import { type RunState, checkSteps, ofStage, remember, runSteps } from "./run-steps.ts";
 
 /**
@@ -68,11 +68,15 @@ class Run {
     const { log, openSetup } = this.#world;
     const found = await this.#find();
     if (found === undefined) return this.#notes.end("done");
-    const mode = await modeOf(this.#world, this.#request);
+    const record = await readRecord(this.#world);
+    const mode = await modeOf(this.#world, this.#request, {
+      record: record.value,
+      instanceId: found.metadata.instanceId,
+    });
     this.#notes.set({ mode });
     const setup = openSetup(found.metadata.instanceId);
     try {
-      const result = await this.#become({ found, mode, setup });
+      const result = await this.#become({ found, mode, setup, record });
       log.info("bootstrap.ended", { state: result.state, ms: (result.endedMs ?? 0) - result.startedMs });
       return result;
     } finally {
@@ -107,16 +111,24 @@ class Run {
     return search.found;
   }
 
-  async #become(start: { found: FoundUserData; mode: Mode; setup: HostSetup }): Promise<BootResult> {
+  async #become(start: {
+    readonly found: FoundUserData;
+    readonly mode: Mode;
+    readonly setup: HostSetup;
+    readonly record: ReadRecord;
+  }): Promise<BootResult> {
     const notes = this.#notes;
     await notes.begin("read", "reading the user-data");
     const prepared = await prepare(this.#world, start);
-    const { facts, record, setup, reach } = prepared;
-    await this.#keep(prepared);
+    const { facts, record, isRecordLost, mode, setup, reach } = prepared;
+    const unkept = await this.#keep(prepared);
     const state: RunState = {
       setup,
       facts,
+      mode,
       record,
+      isRecordLost,
+      troubles: unkept === undefined ? [] : [unkept],
       results: new Map(),
       records: new Map(),
       changed: new Set(),
@@ -124,6 +136,9 @@ class Run {
     };
     await this.#run(state, reach, "reach");
     this.#tell(prepared.reading.findings);
+    // Nothing else is begun of which nothing could be remembered
+    const [trouble] = state.troubles;
+    if (trouble !== undefined) throw trouble;
     await notes.begin("plan", "checking what is to be done");
     const plan = await planAll(this.#world, prepared);
     if (!plan.ok) return this.#refuse(state, { plan: reach, problems: plan.problems, prepared });
@@ -137,11 +152,21 @@ class Run {
     return this.#carryOut(state, plan.value);
   }
 
-  /** What was found goes onto the disk before it is made use of, so that a boot without its source knows it. */
-  async #keep({ found, facts }: Prepared): Promise<void> {
-    const { disk } = this.#world;
+  /**
+   * What was found goes onto the disk before it is made use of, so that a boot without its source knows it. A disk that
+   * takes nothing keeps nobody from logging in: the problem is for afterwards.
+   */
+  async #keep({ found, facts }: Prepared): Promise<Problem | undefined> {
+    const { disk, log } = this.#world;
     const text = encodeKept({ found, machineId: facts.machineId });
-    if ((await disk.read(bootFiles.found)) !== text) await disk.write(bootFiles.found, text);
+    try {
+      if ((await disk.read(bootFiles.found)) !== text) await disk.write(bootFiles.found, text);
+      return undefined;
+    } catch (error) {
+      const problem = asProblem(error, "boot-kept", "Cannot keep what was found");
+      log.error("bootstrap.kept", problem);
+      return problem;
+    }
   }
 
   async #carryOut(state: RunState, plan: Plan): Promise<BootResult> {

@@ -9,7 +9,7 @@ import type { Standing } from "../ports/user-data-sources.ts";
 import type { BootRequest } from "../ports/first-boot.ts";
 import type { BootWorld } from "./boot-world.ts";
 import { findingRecord, harmlessRecord } from "./boot-notes.ts";
-import { type Prepared, modeOf, planAll, prepare, searchUserData } from "./prepare.ts";
+import { type Prepared, modeOf, planAll, prepare, readRecord, searchUserData } from "./prepare.ts";
 
 /** Rejects with Problem "boot-no-source" when nothing was found. */
 export async function dryRun(
@@ -20,10 +20,11 @@ export async function dryRun(
   const search = await searchUserData(world, request, { signal, progress });
   if (search.found === undefined) throw search.problem;
   const { found, isKept } = search;
-  const mode = await modeOf(world, request);
+  const record = await readRecord(world);
+  const mode = await modeOf(world, request, { record: record.value, instanceId: found.metadata.instanceId });
   const setup = world.openSetup(found.metadata.instanceId);
   try {
-    const prepared = await prepare(world, { found, mode, setup });
+    const prepared = await prepare(world, { found, mode, setup, record });
     const planned = await planAll(world, prepared);
     const plan = planned.ok ? planned.value : prepared.reach;
     const looked = await lookAt(prepared, plan);

@@ -6,7 +6,7 @@ import type { Addresses, Finding, UserDataReading } from "../domain/user-data.ts
 import { type Mode, type Plan, factsNeeded, planFirstBoot, planReach } from "../firstboot/firstboot.ts";
 import { parseRecord } from "../firstboot/record.ts";
 import type { HostSetup } from "../ports/host-setup.ts";
-import type { FoundUserData, Probe, Standing } from "../ports/user-data-sources.ts";
+import type { FoundUserData, Probe, SourceName, Standing } from "../ports/user-data-sources.ts";
 import { completeSettings, draftSettings } from "../settings/settings.ts";
 import { readUserData } from "../userdata/userdata.ts";
 import type { BootRequest } from "../ports/first-boot.ts";
@@ -42,10 +42,11 @@ export async function searchUserData(
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: (standing: Standing) => void },
 ): Promise<Search | NoSearch> {
   const asked = request.sources.file ?? request.sources.url;
-  const kept = asked === undefined ? await lastFound(world) : undefined;
+  const last = await lastFound(world);
+  const kept = asked === undefined ? last : undefined;
   const timeoutMs = request.sources.timeoutMs ?? (kept === undefined ? firstSearchMs : laterSearchMs);
   const { found, probes } = await world.sources.search({ ...request.sources, timeoutMs }, { signal, progress });
-  if (found !== undefined) return { found, probes, isKept: false, findings: [] };
+  if (found !== undefined) return { found: withMetadata(found, last), probes, isKept: false, findings: [] };
   if (kept !== undefined) {
     const problem = new Problem("boot-kept", `Using the user-data that the last boot found at ${kept.where}`, {
       hint: "No source answers at this boot; what has changed there since is not known",
@@ -68,10 +69,19 @@ export async function searchUserData(
   };
 }
 
-/** A document that was named is not what cloud-init was given, whatever that did. */
-export async function modeOf({ hasCloudInit }: BootWorld, { mode, sources }: BootRequest): Promise<Mode> {
+/**
+ * A document that was named is not what cloud-init was given, whatever that did. A machine that was set up beside cloud-init
+ * stays so: without it at one boot, all that it did would be done once more.
+ */
+export async function modeOf(
+  { hasCloudInit }: BootWorld,
+  { mode, sources }: BootRequest,
+  { record, instanceId }: { readonly record: BootRecord | undefined; readonly instanceId: string | undefined },
+): Promise<Mode> {
   if (mode !== undefined) return mode;
   if (sources.file !== undefined || sources.url !== undefined) return "alone";
+  const isSame = instanceId === undefined || record?.instanceId === instanceId;
+  if (record?.mode === "beside-cloud-init" && isSame) return "beside-cloud-init";
   return (await hasCloudInit()) ? "beside-cloud-init" : "alone";
 }
 
@@ -93,6 +103,14 @@ async function lastFound({ disk, log, openSetup }: BootWorld): Promise<FoundUser
   }
 }
 
+/** Sources that bring a document and know nothing of the machine. */
+const documentsOnly: ReadonlySet<SourceName> = new Set(["file", "url", "kernel-command-line"]);
+
+/** A document from elsewhere does not take away what the machine's provider said of it: its name, its keys. */
+function withMetadata(found: FoundUserData, last: FoundUserData | undefined): FoundUserData {
+  return documentsOnly.has(found.source) && last !== undefined ? { ...found, metadata: last.metadata } : found;
+}
+
 export interface Prepared {
   readonly found: FoundUserData;
   readonly mode: Mode;
@@ -101,6 +119,8 @@ export interface Prepared {
   readonly addresses: Addresses;
   readonly reading: UserDataReading;
   readonly record: BootRecord | undefined;
+  /** There is a record and it cannot be read: what acts once may have been done, and is not done again. */
+  readonly isRecordLost: boolean;
   /** What lets somebody log in, also from a document that is refused. */
   readonly reach: Plan;
 }
@@ -108,41 +128,81 @@ export interface Prepared {
 /** `setup` is the caller's to close. */
 export async function prepare(
   world: BootWorld,
-  { found, mode, setup }: { readonly found: FoundUserData; readonly mode: Mode; readonly setup: HostSetup },
+  {
+    found,
+    mode,
+    setup,
+    record,
+  }: {
+    readonly found: FoundUserData;
+    readonly mode: Mode;
+    readonly setup: HostSetup;
+    readonly record: ReadRecord;
+  },
 ): Promise<Prepared> {
   const addresses = await world.findAddresses(found);
   const file = found.source === "file" ? found.where : "user-data";
   const reading = await readUserData(found.userData, { file, addresses });
-  const record = await readRecord(world);
-  const needed = reading.userData === undefined ? nothingNeeded : factsNeeded(reading.userData, record);
-  const facts = await setup.facts(needed);
+  // What the rest needs to know is asked when everybody can log in: a strange path in the document must not be in the way
+  const facts = await setup.facts(nothingNeeded);
   const { metadata } = found;
-  const reach = planReach({ reach: reading.reach, metadata, facts, record, mode });
-  return { found, mode, setup, facts, addresses, reading, record, reach };
+  const reach = planReach({
+    reach: reading.reach,
+    userData: reading.userData,
+    metadata,
+    facts,
+    record: record.value,
+    mode,
+  });
+  return { found, mode, setup, facts, addresses, reading, record: record.value, isRecordLost: record.isLost, reach };
 }
 
 const nothingNeeded = { units: [], programs: [], paths: [] };
 
-/** A record that cannot be read is as good as none: everything is looked at anew, and what acts once acts once more. */
-async function readRecord({ disk, log }: BootWorld): Promise<BootRecord | undefined> {
+export interface ReadRecord {
+  readonly value: BootRecord | undefined;
+  /** It is there, and nobody knows what it says. */
+  readonly isLost: boolean;
+}
+
+export async function readRecord({ disk, log }: BootWorld): Promise<ReadRecord> {
   const text = await disk.read(bootFiles.record);
-  if (text === undefined) return undefined;
+  if (text === undefined) return { value: undefined, isLost: false };
   const record = parseRecord(text);
-  if (record.ok) return record.value;
+  if (record.ok) return { value: record.value, isLost: false };
   for (const problem of record.problems) log.error("bootstrap.record", problem);
-  return undefined;
+  return { value: undefined, isLost: true };
 }
 
 /** The plan of everything, or every reason why the document is refused. */
 export async function planAll(world: BootWorld, prepared: Prepared): Promise<Checked<Plan>> {
-  const { reading, found, addresses, facts, record, mode } = prepared;
+  const { reading, found, addresses, record, mode, setup } = prepared;
   const errors = reading.findings.filter(({ severity }) => severity === "error").map(({ problem }) => problem);
   if (reading.userData === undefined) return invalid(...errors);
   const { metadata } = found;
+  const facts = await setup.facts(factsNeeded(reading.userData, record));
   const plan = planFirstBoot({ userData: reading.userData, metadata, addresses, facts, record, mode });
   if (!plan.ok) return plan;
   const wrong = await checkSettings(world, plan.value);
-  return wrong.length === 0 ? valid(plan.value) : invalid(...wrong);
+  if (wrong.length > 0) return invalid(...wrong);
+  return valid(prepared.isRecordLost ? withoutOnce(plan.value) : plan.value);
+}
+
+/** What acts once may have acted: running it again could cost more than leaving it out. */
+function withoutOnce(plan: Plan): Plan {
+  const held = plan.steps.filter(({ frequency }) => frequency === "once-per-instance").map(({ id }) => id);
+  const problem = new Problem(
+    "boot-record",
+    `Cannot read what earlier boots did; what acts once is left out: ${held.length === 0 ? "nothing" : held.join(", ")}`,
+    {
+      hint: `Remove ${bootFiles.record} from the agent's state directory to have it done, once more where it was done`,
+    },
+  );
+  return {
+    ...plan,
+    steps: plan.steps.filter(({ id }) => !held.includes(id)),
+    notices: [...plan.notices, { severity: "warning", problem }],
+  };
 }
 
 /** What the agent would say of the settings file that the plan writes, at the place in the document. */

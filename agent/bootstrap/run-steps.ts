@@ -3,7 +3,7 @@
 import type { StepRecord } from "../domain/boot-result.ts";
 import type { BootRecord, SetupFacts, Stage, Step, StepResult } from "../domain/first-boot.ts";
 import { Problem, asProblem } from "../domain/problem.ts";
-import type { Plan } from "../firstboot/firstboot.ts";
+import type { Mode, Plan } from "../firstboot/firstboot.ts";
 import { encodeRecord, isDue, nextRecord, planDigests } from "../firstboot/record.ts";
 import { describeStep } from "../firstboot/show.ts";
 import { harmlessRecord } from "./boot-notes.ts";
@@ -14,8 +14,13 @@ import type { HostSetup } from "../ports/host-setup.ts";
 export interface RunState {
   readonly setup: HostSetup;
   readonly facts: SetupFacts;
+  readonly mode: Mode;
   /** As it was before the run. */
   readonly record: BootRecord | undefined;
+  /** It is there and cannot be read: it is left as it is, for a person to decide. */
+  readonly isRecordLost: boolean;
+  /** What could not be remembered while everybody is to be let in first; no reason to stop that. */
+  readonly troubles: Problem[];
   readonly results: Map<string, StepResult>;
   readonly records: Map<string, StepRecord>;
   /** Ids of the steps that changed something. */
@@ -62,13 +67,29 @@ export async function runSteps(
     note(state, step, result);
     if (result.kind === "failed" && result.problem.code === "aborted") return abandon(state, steps.slice(index));
     state.ran.set(step.id, digest);
-    if (result.kind === "done" && step.frequency !== "converge") await remember(world, state, { plan, isOver: false });
+    if (result.kind === "done" && step.frequency !== "converge") await rememberStep(world, state, { plan, step });
     if (result.kind === "failed" && isEssential(step)) {
       leaveOut(state, steps.slice(index + 1));
       return result.problem;
     }
   }
   return undefined;
+}
+
+/** What acts once is on the disk before the next step; while people are let in, a disk that takes nothing waits. */
+async function rememberStep(
+  world: BootWorld,
+  state: RunState,
+  { plan, step }: { readonly plan: Plan; readonly step: Step },
+): Promise<void> {
+  try {
+    await remember(world, state, { plan, isOver: false });
+  } catch (error) {
+    if (step.stage !== "reach") throw error;
+    const problem = asProblem(error, "disk-write", "Cannot remember what was done");
+    world.log.error("bootstrap.record", problem);
+    state.troubles.push(problem);
+  }
 }
 
 /** A oneshot that an earlier run of this boot started, with the text that it has: that it is down is what it comes to. */
@@ -168,10 +189,11 @@ function abandon(state: RunState, steps: readonly Step[]): never {
  */
 export async function remember(
   { disk, clock }: BootWorld,
-  { record, results, facts }: RunState,
+  { record, results, facts, mode, isRecordLost }: RunState,
   { plan, isOver }: { readonly plan: Plan; readonly isOver: boolean },
 ): Promise<void> {
-  const next = nextRecord(plan, { record, results, facts, nowMs: clock.wallMs() });
+  if (isRecordLost) return;
+  const next = { ...nextRecord(plan, { record, results, facts, nowMs: clock.wallMs() }), mode };
   const whose = isOver || record === undefined ? next : { ...record, steps: next.steps };
   await disk.write(bootFiles.record, encodeRecord(whose));
 }

@@ -49,6 +49,10 @@ export type Step = StepBase &
         /** Keys of one owner in the file: the set is replaced, other lines stay. No keys: the set goes. */
         readonly set: string;
         readonly keys: readonly string[];
+        /** Keys of the set that are there stay: these may not be all that were meant. */
+        readonly keeps?: boolean;
+        /** Some of them are those of the provider. */
+        readonly isProvided?: boolean;
       }
     | { readonly kind: "file"; readonly file: FileWish }
     /** Lines of ours between two marks in a file that others write as well (/etc/hosts, /etc/fstab). No lines: no marks either. */
@@ -184,6 +188,8 @@ export interface BootRecord {
   readonly machineId: string;
   /** Of the last run. */
   readonly bootId: string;
+  /** Of the last run; left out by those that did not keep it. */
+  readonly mode?: "alone" | "beside-cloud-init";
   /** By step id. */
   readonly steps: Readonly<Record<string, RecordedStep>>;
 }
@@ -206,4 +212,6 @@ export interface RecordedStep {
    * Undefined: it was there before, and is not to be undone.
    */
   readonly made?: string;
+  /** Of a set of keys: some were the provider's, and a boot that hears nothing of it takes none away. */
+  readonly isProvided?: boolean;
 }

@@ -29,6 +29,7 @@ export class FakeBoot {
   metadata: Partial<FoundUserData["metadata"]> = { instanceId: "i-1" };
   addresses: Addresses["values"] = { private_ipv4: "10.0.0.7" };
   cloudInit = false;
+  source: FoundUserData["source"] = "nocloud";
   holder: number | undefined;
   bootId = "b".repeat(32);
 
@@ -106,6 +107,6 @@ export class FakeBoot {
   #found(): FoundUserData | undefined {
     if (this.document === undefined) return undefined;
     const metadata = { instanceId: undefined, hostname: undefined, sshKeys: [], addresses: {}, ...this.metadata };
-    return { source: "nocloud", where: "/seed", userData: new TextEncoder().encode(this.document), metadata };
+    return { source: this.source, where: "/seed", userData: new TextEncoder().encode(this.document), metadata };
   }
 }

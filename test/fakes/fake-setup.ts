@@ -1,7 +1,7 @@
 // A machine to be set up that exists in memory only, for tests: files, accounts, units, and what was run. It can be told to
 // fail at a step, or to be without room or rights for a path.
 import { blockOf, withBlock, withVariables } from "../../agent/adapters/setup/blocks.ts";
-import { type Looked, type SetupFacts, type Step, bootMark } from "../../agent/domain/first-boot.ts";
+import { type Looked, type SetupFacts, type Step, type StepOf, bootMark } from "../../agent/domain/first-boot.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import { sha256 } from "../../agent/text/digest.ts";
 import type { HostSetup, UnitLook } from "../../agent/ports/host-setup.ts";
@@ -33,11 +33,14 @@ export class FakeSetup implements HostSetup {
   readonly broken = new Set<string>();
   /** Ids of steps that were carried out, in order. */
   readonly applied: string[] = [];
+  /** To ask for it fails. */
+  strangePath = "";
   /** Called before each step is carried out. */
   onApply: (step: Step) => void = () => undefined;
   isClosed = false;
 
   async facts(asked: Parameters<HostSetup["facts"]>[0]): Promise<SetupFacts> {
+    if (asked.paths.includes(this.strangePath)) throw new Problem("setup-facts", `Cannot look at ${this.strangePath}`);
     const paths = asked.paths.filter((path) => this.files.has(path));
     return {
       hostname: this.hostname,
@@ -81,7 +84,7 @@ export class FakeSetup implements HostSetup {
         return looked(String(this.accounts.get(step.user)?.locked ?? true), String(step.locked));
       case "authorized-keys": {
         const keys = blockOf(this.#text(this.#keysOf(step.user)) ?? "", step.set) ?? [];
-        return looked(keys.length === 0 ? undefined : keys.join("\n"), step.keys.join("\n"));
+        return looked(keys.length === 0 ? undefined : keys.join("\n"), this.#keysWanted(step).join("\n"));
       }
       case "file": {
         const { path, mode, owner, group, isSecret } = step.file;
@@ -180,7 +183,12 @@ export class FakeSetup implements HostSetup {
         return [];
       case "authorized-keys": {
         const path = this.#keysOf(step.user);
-        this.#write(path, withBlock(this.#text(path) ?? "", step.set, step.keys), 0o600, `${step.user}:${step.user}`);
+        this.#write(
+          path,
+          withBlock(this.#text(path) ?? "", step.set, this.#keysWanted(step)),
+          0o600,
+          `${step.user}:${step.user}`,
+        );
         return [path];
       }
       case "file":
@@ -264,6 +272,11 @@ export class FakeSetup implements HostSetup {
 
   #keysOf(user: string): string {
     return `${this.accounts.get(user)?.home ?? `/home/${user}`}/.ssh/authorized_keys`;
+  }
+
+  #keysWanted({ user, set, keys, keeps }: StepOf<"authorized-keys">): readonly string[] {
+    const now = blockOf(this.#text(this.#keysOf(user)) ?? "", set) ?? [];
+    return keeps === true ? [...new Set([...now, ...keys])] : keys;
   }
 
   #text(path: string): string | undefined {

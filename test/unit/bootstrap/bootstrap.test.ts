@@ -263,6 +263,71 @@ describe("a first boot", () => {
     assert.equal(boot.setup.hostname, "web-1");
   });
 
+  test("everybody is let in before the rest is even asked about", async () => {
+    const boot = new FakeBoot(`${whole}  etcd2: {trusted_ca_file: /etc/hostname/ca.pem}\n`);
+    boot.setup.strangePath = "/etc/hostname/ca.pem";
+    const result = await boot.run();
+    assert.match(messages(result), /Cannot look at/);
+    assert.equal(boot.setup.hostname, "web-1");
+    assert.ok(boot.setup.files.has("/root/.ssh/authorized_keys"));
+    assert.ok(!boot.setup.files.has("/etc/motd"));
+  });
+
+  test("a disk that takes nothing keeps nobody out, and nothing else is begun", async () => {
+    const boot = new FakeBoot(whole);
+    boot.disk.isFull = true;
+    await assert.rejects(boot.run(), { code: "disk-write" });
+    assert.equal(boot.setup.hostname, "web-1");
+    assert.ok(boot.setup.files.has("/root/.ssh/authorized_keys"));
+    assert.ok(!boot.setup.files.has("/etc/motd"));
+    boot.disk.isFull = false;
+    assert.equal((await boot.run()).state, "done");
+    assert.ok(boot.setup.files.has("/etc/motd"));
+  });
+
+  test("a machine that was set up beside cloud-init stays so, though that is gone", async () => {
+    const boot = new FakeBoot(whole);
+    const beside = { ...anyBoot, mode: undefined };
+    boot.cloudInit = true;
+    assert.equal((await boot.run(undefined, beside)).mode, "beside-cloud-init");
+    boot.cloudInit = false;
+    boot.reboot();
+    assert.equal((await boot.run(undefined, beside)).mode, "beside-cloud-init");
+    assert.ok(!boot.setup.applied.some((id) => /^(hostname|user|keys|command)/.test(id)), boot.setup.applied.join());
+    boot.metadata = { instanceId: "i-2" };
+    assert.equal((await boot.run(undefined, beside)).mode, "alone", "another instance is looked at anew");
+  });
+
+  test("a document from elsewhere leaves what the provider said of the machine", async () => {
+    const boot = new FakeBoot("#cloud-config\n");
+    boot.metadata = { instanceId: "i-1", hostname: "named", sshKeys: [key] };
+    await boot.run();
+    boot.source = "file";
+    boot.metadata = {};
+    const result = await boot.run();
+    assert.equal(result.state, "done", messages(result));
+    const keys = boot.setup.files.get("/root/.ssh/authorized_keys");
+    assert.match(JSON.stringify(keys), /AAAAC3NzaC1lZDI1NTE5/);
+    assert.equal(boot.setup.hostname, "named");
+  });
+
+  test("what acts once is held where nobody knows whether it was done", async () => {
+    const boot = new FakeBoot(whole);
+    await boot.run();
+    boot.disk.files.set("bootstrap/record.json", "{");
+    boot.setup.files.delete("/etc/motd");
+    boot.reboot();
+    const result = await boot.run();
+    assert.equal(result.state, "done", messages(result));
+    assert.ok(boot.setup.files.has("/etc/motd"), "what can be compared is put right");
+    assert.ok(
+      !boot.setup.applied.some((id) => id.startsWith("command") && !id.includes("boot")),
+      boot.setup.applied.join(),
+    );
+    assert.match(JSON.stringify(result.findings), /Cannot read what earlier boots did[^"]*run[^"]*/);
+    assert.equal(boot.disk.files.get("bootstrap/record.json"), "{", "it is for a person to decide");
+  });
+
   test("two runs do not meet", async () => {
     const boot = new FakeBoot(whole);
     boot.holder = 99;
