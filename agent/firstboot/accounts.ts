@@ -1,8 +1,9 @@
 // Groups, accounts, passwords, keys and sudo: what lets people reach the machine. Every step stands on its own.
 import type { Place } from "../domain/problem.ts";
 import type { CloudConfig, InstanceMetadata, UserEntry } from "../domain/user-data.ts";
-import type { SetupFacts } from "../domain/first-boot.ts";
+import type { BootRecord, SetupFacts } from "../domain/first-boot.ts";
 import { type Draft, base, tell, textFile } from "./draft.ts";
+import { isSilent } from "./record.ts";
 
 /** Whose lines in an authorized_keys file are ours. */
 export const keySet = "flotilla";
@@ -14,14 +15,18 @@ export interface AccountsGiven {
   readonly config: AccountKeys;
   readonly metadata: InstanceMetadata;
   readonly facts: SetupFacts;
+  readonly record: BootRecord | undefined;
+  /** The document was there and was read: nobody is let in whom it does not name. */
+  readonly isWhole: boolean;
 }
 
-export function planAccounts({ config, metadata, facts }: AccountsGiven, draft: Draft): void {
+export function planAccounts(given: AccountsGiven, draft: Draft): void {
+  const { config } = given;
   const users = config.users?.entries ?? [];
   planGroups({ config, users }, draft);
   for (const user of users) planUser(user, draft);
   for (const user of users) planPassword(user, draft);
-  planKeys({ config, metadata, facts }, draft);
+  planKeys(given, draft);
   for (const user of users) planSudo(user, draft);
 }
 
@@ -109,7 +114,7 @@ function keyOwner({ config, facts }: AccountsGiven): string {
 }
 
 function planKeys(given: AccountsGiven, draft: Draft): void {
-  const { config, metadata } = given;
+  const { config, metadata, record, isWhole } = given;
   const owner = keyOwner(given);
   const keys = new Map<string, { keys: string[]; at: Place | undefined }>();
   const add = (user: string, key: string, at: Place | undefined): void => {
@@ -123,14 +128,21 @@ function planKeys(given: AccountsGiven, draft: Draft): void {
   for (const key of metadata.sshKeys) add(owner, key, undefined);
   for (const user of config.users?.entries ?? [])
     for (const { value, at } of user.sshAuthorizedKeys) add(user.name, value, at);
-  for (const [user, { keys: lines, at }] of keys)
+  for (const [user, { keys: lines, at }] of keys) {
+    const id = `keys ${user}`;
+    const before = record !== undefined && Object.hasOwn(record.steps, id) ? record.steps[id] : undefined;
+    // What an earlier boot let in may be in the part that could not be read, or be known to the provider only
+    const keeps = !isWhole || (isSilent(metadata) && before?.isProvided === true);
     draft.steps.push({
-      ...base(`keys ${user}`, { stage: "reach", at }),
+      ...base(id, { stage: "reach", at }),
       kind: "authorized-keys",
       user,
       set: keySet,
       keys: lines,
+      ...(keeps ? { keeps } : {}),
+      ...(user === owner && metadata.sshKeys.length > 0 ? { isProvided: true } : {}),
     });
+  }
 }
 
 /** sudo passes over names with a dot in them. */

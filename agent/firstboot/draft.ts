@@ -1,6 +1,7 @@
 // What the parts of a plan are given and what they write into: steps, and what is to be said about them.
 // For the files of this room only.
 import {
+  type BootRecord,
   type FileWish,
   type Frequency,
   type SetupFacts,
@@ -20,6 +21,9 @@ export interface Given {
   readonly addresses: Addresses;
   readonly facts: SetupFacts;
   readonly names: Names;
+  readonly record: BootRecord | undefined;
+  /** The document was there and was read: what it does not have is not wanted. */
+  readonly isWhole: boolean;
   /** Not the first boot of this instance's disk: an earlier instance left a record on it. */
   readonly isCopied: boolean;
 }

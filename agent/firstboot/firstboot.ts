@@ -92,8 +92,10 @@ export function planFirstBoot(input: PlanInput): Checked<Plan> {
   const { userData, metadata, addresses, facts, record, mode } = input;
   const { config, scripts } = userData;
   const instance = instanceOf(metadata.instanceId, { facts, record });
-  const names = namesOf(config, { metadata, facts });
-  const given: Given = { config, scripts, metadata, addresses, facts, names, isCopied: instance.isCopied };
+  const isWhole = saysAll(userData);
+  const { isCopied } = instance;
+  const names = namesOf(config, { metadata, facts, record, isWhole, isCopied });
+  const given: Given = { config, scripts, metadata, addresses, facts, names, record, isWhole, isCopied };
   const draft = emptyDraft();
   if (mode === "alone") planHost(given, draft);
   else tellBeside(userData, draft);
@@ -104,8 +106,12 @@ export function planFirstBoot(input: PlanInput): Checked<Plan> {
   }
   const errors = draft.findings.filter(({ severity }) => severity === "error");
   if (errors.length > 0) return invalid(...errors.map(({ problem }) => problem));
-  const isWhole = userData.kind === "cloud-config" || userData.kind === "multipart";
   return valid(finish({ draft, settings, instanceId: instance.id, covers: "all", isWhole }, input));
+}
+
+/** Whether a document was there and was read, so that what it does not have is not wanted; undefined: it was refused. */
+function saysAll(userData: Pick<UserData, "kind"> | undefined): boolean {
+  return userData?.kind === "cloud-config" || userData?.kind === "multipart";
 }
 
 /** What makes the host what it is: everything that cloud-init would do as well. */
@@ -161,17 +167,18 @@ function planInstallation(given: Given, { etcd, draft }: { etcd: EtcdPlan | unde
   planHostKeys(given, draft);
 }
 
-/** Only what lets somebody log in: also from a document that is refused. */
+/** Only what lets somebody log in: also from a document that is refused, which then takes nothing away. */
 export function planReach(
-  input: Omit<PlanInput, "userData" | "addresses"> & { readonly reach: UserDataReading["reach"] },
+  input: Omit<PlanInput, "userData" | "addresses"> & Pick<UserDataReading, "reach" | "userData">,
 ): Plan {
-  const { reach, metadata, facts, record, mode } = input;
+  const { reach, userData, metadata, facts, record, mode } = input;
   const draft = emptyDraft();
-  if (mode === "alone") {
-    planHostname(namesOf(reach, { metadata, facts }), draft);
-    planAccounts({ config: reach, metadata, facts }, draft);
-  }
   const instance = instanceOf(metadata.instanceId, { facts, record });
+  if (mode === "alone") {
+    const given = { metadata, facts, record, isWhole: saysAll(userData) };
+    planHostname(namesOf(reach, { ...given, isCopied: instance.isCopied }), draft);
+    planAccounts({ config: reach, ...given }, draft);
+  }
   return finish({ draft, settings: undefined, instanceId: instance.id, covers: "reach", isWhole: false }, input);
 }
 
@@ -191,10 +198,15 @@ function finish(
     readonly covers: "all" | "reach";
     readonly isWhole: boolean;
   },
-  { facts, record, mode }: Pick<PlanInput, "facts" | "record" | "mode">,
+  { facts, metadata, record, mode }: Pick<PlanInput, "facts" | "metadata" | "record" | "mode">,
 ): Plan {
   const wanted = oncePerPath(draft);
-  const { left, steps: undoing, gone, kept } = planLeft(record, { planned: wanted, isWhole, mode, facts, draft });
+  const {
+    left,
+    steps: undoing,
+    gone,
+    kept,
+  } = planLeft(record, { planned: wanted, isWhole, mode, facts, metadata, draft });
   const all = withReload([...undoing, ...wanted], undoing);
   const ordered = stages.flatMap((stage) => all.filter((step) => step.stage === stage));
   const done = ordered.filter((step) => isDone(step, { record, instanceId }));

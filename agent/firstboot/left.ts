@@ -2,9 +2,11 @@
 // the operator (accounts, files of write_files, what was there before or was changed since) is only named. Nothing is ever
 // concluded from a document that is not there.
 import type { BootRecord, RecordedStep, SetupFacts, Stage, Step } from "../domain/first-boot.ts";
+import type { InstanceMetadata } from "../domain/user-data.ts";
 import { keySet } from "./accounts.ts";
 import { type Draft, base, tell } from "./draft.ts";
 import { blockName } from "./names.ts";
+import { isSilent } from "./record.ts";
 
 /** Something that is in the record and no longer in the document. */
 export interface Left {
@@ -42,12 +44,13 @@ export interface LeftGiven {
   readonly isWhole: boolean;
   readonly mode: "alone" | "beside-cloud-init";
   readonly facts: SetupFacts;
+  readonly metadata: InstanceMetadata;
   readonly draft: Draft;
 }
 
 export function planLeft(
   record: BootRecord | undefined,
-  { planned, isWhole, mode, facts, draft }: LeftGiven,
+  { planned, isWhole, mode, facts, metadata, draft }: LeftGiven,
 ): LeftPlan {
   const ids = new Set(planned.map(({ id }) => id));
   const paths = new Set(
@@ -59,7 +62,8 @@ export function planLeft(
   const kept: string[] = [];
   for (const [id, before] of Object.entries(record?.steps ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (ids.has(id)) continue;
-    if (!isWhole || (mode === "beside-cloud-init" && !besides.test(id))) {
+    const isUnheard = before.isProvided === true && isSilent(metadata);
+    if (!isWhole || isUnheard || (mode === "beside-cloud-init" && !besides.test(id))) {
       kept.push(id);
       continue;
     }

@@ -1,7 +1,7 @@
 // What the machine is called: the document's name over the provider's, with or without its domain, and what /etc/hosts
 // says of it.
 import type { Addresses, CloudConfig, InstanceMetadata } from "../domain/user-data.ts";
-import type { SetupFacts } from "../domain/first-boot.ts";
+import type { BootRecord, SetupFacts } from "../domain/first-boot.ts";
 import type { Place } from "../domain/problem.ts";
 import { type Draft, type Given, base, tell, textFile } from "./draft.ts";
 
@@ -20,28 +20,41 @@ export interface Names {
 
 export type NameKeys = Pick<CloudConfig, "hostname" | "fqdn" | "preferFqdn" | "preserveHostname">;
 
+const hostnameId = "hostname";
+
 /** Linux has room for 64 characters (sethostname(2)). */
 const hostnameShape = /^(?=.{1,64}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/;
 
-/** Decides on the name. A provider's name is cut at its first dot, as providers put domains of their own behind it. */
-export function namesOf(
-  config: NameKeys,
-  { metadata, facts }: { readonly metadata: InstanceMetadata; readonly facts: SetupFacts },
-): Names {
-  const given = metadata.hostname;
+export interface NamesGiven {
+  readonly metadata: InstanceMetadata;
+  readonly facts: SetupFacts;
+  readonly record: BootRecord | undefined;
+  /** The document was there and was read. */
+  readonly isWhole: boolean;
+  /** The record is that of another instance. */
+  readonly isCopied: boolean;
+}
+
+/**
+ * Decides on the name. A provider's name is cut at its first dot, as providers put domains of their own behind it; it renames
+ * no machine whose document, which may have said another, could not be read.
+ */
+export function namesOf(config: NameKeys, { metadata, facts, record, isWhole, isCopied }: NamesGiven): Names {
+  const isNamed = record !== undefined && !isCopied && Object.hasOwn(record.steps, hostnameId);
+  const given = isNamed && !isWhole ? undefined : metadata.hostname;
   const usable = given !== undefined && hostnameShape.test(given) ? given : undefined;
   const unusable = given === undefined || given === "" || usable !== undefined ? undefined : given;
   const label = (name: string): string => name.split(".")[0] ?? name;
   const document = documentName(config);
   const provided = usable === undefined ? undefined : config.preferFqdn ? usable : label(usable);
   const hostname = config.preserveHostname ? facts.hostname : (document?.value ?? provided ?? facts.hostname);
-  const isNamed = document !== undefined || provided !== undefined;
+  const isSaid = document !== undefined || provided !== undefined;
   const domainOf = (name: string | undefined): string | undefined =>
     name?.includes(".") === true && label(name) === label(hostname) ? name : undefined;
   return {
     hostname,
     fqdn: config.fqdn?.value ?? domainOf(document?.value) ?? domainOf(usable) ?? domainOf(hostname),
-    wish: config.preserveHostname || !isNamed ? undefined : { at: document?.at },
+    wish: config.preserveHostname || !isSaid ? undefined : { at: document?.at },
     overridden: document !== undefined && provided !== undefined && provided !== hostname ? given : undefined,
     unusable,
   };
@@ -68,7 +81,7 @@ export function planHostname(names: Names, draft: Draft): void {
     });
   if (names.wish === undefined) return;
   draft.steps.push({
-    ...base("hostname", { stage: "reach", at: names.wish.at }),
+    ...base(hostnameId, { stage: "reach", at: names.wish.at }),
     kind: "hostname",
     hostname: names.hostname,
   });

@@ -4,6 +4,7 @@ import schema from "../../schemas/boot-record.json" with { type: "json" };
 import type { BootRecord, RecordedStep, SetupFacts, Step, StepResult } from "../domain/first-boot.ts";
 import { type Checked, Problem, invalid } from "../domain/problem.ts";
 import { Secret } from "../domain/settings.ts";
+import type { InstanceMetadata } from "../domain/user-data.ts";
 import { canonicalJson } from "../text/canonical-json.ts";
 import { sha256 } from "../text/digest.ts";
 import { compileSchema } from "../text/schema.ts";
@@ -20,7 +21,7 @@ export interface Remembered {
 
 /** SHA-256 of what a step asks for, wherever in the document it stands; contents and secrets enter by their hash. */
 export function stepDigest(step: Step): string {
-  return sha256(canonicalJson(hashed({ ...step, at: undefined, unlessFailed: undefined })));
+  return sha256(canonicalJson(hashed({ ...step, at: undefined, unlessFailed: undefined, isProvided: undefined })));
 }
 
 function hashed(value: unknown): unknown {
@@ -146,6 +147,7 @@ export function nextRecord(plan: Remembered, { record, results, facts, nowMs }: 
       bootId: facts.bootId,
       doneMs: nowMs,
       ...(isMade ? { made: own } : {}),
+      ...(isProvided(step, before) ? { isProvided: true } : {}),
     };
     if (result?.kind === "same" && before?.digest === now.digest && before.instanceId === now.instanceId)
       steps[step.id] = { ...now, doneMs: before.doneMs };
@@ -159,6 +161,16 @@ export function nextRecord(plan: Remembered, { record, results, facts, nowMs }: 
     else if (result?.kind === "failed") steps[step.id] = { ...now, digest: "" };
   }
   return { instanceId: plan.instanceId, machineId: facts.machineId, bootId: facts.bootId, steps };
+}
+
+function isProvided(step: Step, before: RecordedStep | undefined): boolean {
+  if (step.kind !== "authorized-keys") return false;
+  return step.isProvided === true || (step.keeps === true && before?.isProvided === true);
+}
+
+/** Whether nothing was heard of the provider: its service is away, or another source was named. */
+export function isSilent({ instanceId, hostname, sshKeys }: InstanceMetadata): boolean {
+  return instanceId === undefined && hostname === undefined && sshKeys.length === 0;
 }
 
 function hasRun(step: Step, code: string): boolean {

@@ -36,7 +36,7 @@ function words(step: Step): string {
     case "authorized-keys":
       return step.keys.length === 0
         ? `take our keys of ${step.user} away`
-        : `let ${counted(step.keys.length, "key")} log in as ${step.user}`;
+        : `let ${counted(step.keys.length, "key")} log in as ${step.user}${step.keeps === true ? ", beside those that may" : ""}`;
     case "file": {
       const { path, mode, owner, group, append, content, isSecret } = step.file;
       const size = isSecret ? `secret, ${content.length} bytes` : `${content.length} bytes`;

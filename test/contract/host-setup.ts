@@ -137,6 +137,16 @@ export function hostSetupContract(name: string, open: () => Promise<SetupHarness
           "/root/.ssh/authorized_keys": `${otherKey}\n# begin flotilla (written by flotilla, do not edit)\n${key}\n# end flotilla (written by flotilla, do not edit)\n`,
         },
       },
+      {
+        name: "keys beside those of an earlier boot",
+        given: {
+          "/root/.ssh/authorized_keys": `# begin flotilla (written by flotilla, do not edit)\n${otherKey}\n# end flotilla (written by flotilla, do not edit)\n`,
+        },
+        step: step({ kind: "authorized-keys", user: "root", set: "flotilla", keys: [key], keeps: true }),
+        expect: {
+          "/root/.ssh/authorized_keys": `# begin flotilla (written by flotilla, do not edit)\n${otherKey}\n${key}\n# end flotilla (written by flotilla, do not edit)\n`,
+        },
+      },
     ];
     for (const { name: what, given = {}, step: one, expect } of cases)
       test(what, async () => {

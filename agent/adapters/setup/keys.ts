@@ -19,10 +19,11 @@ export const authorizedKeys: Doer<"authorized-keys"> = {
   async look(step, around) {
     const account = await findAccount(around, step.user);
     const now = account === undefined ? undefined : await keysNow(step, account, around);
+    const goal = goalOf(step, now?.keys ?? []);
     return {
-      same: now?.isRight === true && text(now.keys) === text(step.keys),
+      same: now?.isRight === true && text(now.keys) === text(goal),
       before: now === undefined || now.keys.length === 0 ? undefined : text(now.keys),
-      after: step.keys.length === 0 ? undefined : text(step.keys),
+      after: goal.length === 0 ? undefined : text(goal),
     };
   },
 
@@ -43,14 +44,19 @@ export const authorizedKeys: Doer<"authorized-keys"> = {
     const account = await findAccount(around, step.user);
     if (account === undefined) throw noAccount(step.user, "the keys", step.at);
     if (await usesJoiner(around)) {
-      const action = step.keys.length === 0 ? "-d" : "-a";
-      const argv = [joiner, "-u", account.name, action, step.set];
-      await around.programs.must(argv, { signal, timeoutMs, input: text(step.keys) });
+      const goal = goalOf(step, (await keysNow(step, account, around)).keys);
+      const argv = [joiner, "-u", account.name, goal.length === 0 ? "-d" : "-a", step.set];
+      await around.programs.must(argv, { signal, timeoutMs, input: text(goal) });
       return [];
     }
     return (await writeKeys(step, account, around)) ? [fileOf(account)] : [];
   },
 };
+
+/** What the set will hold. */
+function goalOf({ keys, keeps }: Wish, now: readonly string[]): readonly string[] {
+  return keeps === true ? [...now, ...keys.filter((key) => !now.includes(key))] : keys;
+}
 
 async function usesJoiner(around: Around): Promise<boolean> {
   return (await around.programs.find(joiner)) !== undefined && isLive(around);
@@ -82,7 +88,8 @@ async function keysNow(step: Wish, account: Account, around: Around): Promise<Ke
 
 const nothing: Standing = { kind: "nothing" };
 
-async function writeKeys({ set, keys, at }: Wish, account: Account, around: Around): Promise<boolean> {
+async function writeKeys(step: Wish, account: Account, around: Around): Promise<boolean> {
+  const { set, at } = step;
   const { root } = around;
   const { uid, gid, home, name } = account;
   const standsThere = await atSpot(home, { root, create: false, followLast: true }, standing);
@@ -101,7 +108,7 @@ async function writeKeys({ set, keys, at }: Wish, account: Account, around: Arou
     if (found.kind === "folder" || found.kind === "other") throw pathProblem(fileOf(account), "it is no file");
     const before = found.kind === "file" ? found.content?.toString("utf8") : "";
     if (before === undefined) throw pathProblem(fileOf(account), "the file there is too large to be changed");
-    const content = withBlock(before, set, keys);
+    const content = withBlock(before, set, goalOf(step, blockOf(before, set) ?? []));
     if (found.kind === "nothing" && content === "") return false;
     await replaceFile(spot, { content: Buffer.from(content), mode: 0o600, uid, gid });
     return true;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { type BootRecord, type SetupFacts, type Step, type StepResult } from "../../../agent/domain/first-boot.ts";
 import type { Problem } from "../../../agent/domain/problem.ts";
 import { type AddressName, type UserData, addressNames } from "../../../agent/domain/user-data.ts";
-import { type Mode, type Plan, factsNeeded, planFirstBoot } from "../../../agent/firstboot/firstboot.ts";
+import { type Mode, type Plan, factsNeeded, planFirstBoot, planReach } from "../../../agent/firstboot/firstboot.ts";
 import { isDue, nextRecord, planDigests } from "../../../agent/firstboot/record.ts";
 import { readUserData } from "../../../agent/userdata/userdata.ts";
 
@@ -54,6 +54,14 @@ export async function read(yaml: string, addresses: Circumstances["addresses"] =
     findings.map(({ severity, problem }) => `${severity} ${problem.message} ${problem.hint ?? ""}`).join("\n"),
   );
   return userData;
+}
+
+/** What lets somebody log in, also from a document that is refused. */
+export async function reachOf(yaml: string, given: Circumstances = {}): Promise<Plan> {
+  const { userData, reach } = await readUserData(new TextEncoder().encode(yaml), { file: "user-data" });
+  const { addresses = {}, instanceId, hostname, sshKeys = [], record, mode = "alone" } = given;
+  const metadata = { instanceId, hostname, sshKeys, addresses };
+  return planReach({ userData, reach, metadata, facts: machine(given.facts), record, mode });
 }
 
 async function attempt(yaml: string, given: Circumstances): Promise<ReturnType<typeof planFirstBoot>> {

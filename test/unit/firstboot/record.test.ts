@@ -230,6 +230,7 @@ coreos: {units: [{name: flotilla.service, command: start}]}`;
   test("a refused document concludes nothing", async () => {
     const record = carryOut({ plan: await plan(whole) });
     const reach = planReach({
+      userData: undefined,
       reach: {
         hostname: { value: "web-9", at: { file: "user-data", line: 1 } },
         fqdn: undefined,
