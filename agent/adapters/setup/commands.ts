@@ -5,6 +5,8 @@ import { type Around, type Doer, isLive } from "./around.ts";
 /** One command may install a whole system, but must not hold up the machine for good. */
 const commandTimeoutMs = 30 * 60_000;
 const packagesTimeoutMs = 60 * 60_000;
+/** A package manager that is killed in its work leaves the system half installed. */
+const packagesGraceMs = 5 * 60_000;
 const askTimeoutMs = 60_000;
 /** Lines of a command's output that are logged: the last ones. */
 const loggedLines = 40;
@@ -46,6 +48,8 @@ interface Installer {
   readonly update: readonly string[];
   readonly upgrade: readonly string[];
   readonly install: readonly string[];
+  /** Ends what an earlier run was cut short in. */
+  readonly mend?: readonly string[];
   /** Ends with status 0 when all the packages that follow are there. */
   readonly asks: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -59,6 +63,8 @@ const installers: readonly Installer[] = [
     update: ["apt-get", "-q", "update"],
     upgrade: [...apt, "dist-upgrade"],
     install: [...apt, "install", "--"],
+    // A power cut in the midst of an installation would stand in the way of every later one
+    mend: ["dpkg", "--configure", "-a", "--force-confold"],
     asks: ["dpkg-query", "--show", "--showformat", "${db:Status-Status}\n", "--"],
     env: { DEBIAN_FRONTEND: "noninteractive" },
   },
@@ -113,7 +119,10 @@ export const packages: Doer<"packages"> = {
     if (installer === undefined) throw noInstaller();
     const missing = await missingOf(names, installer, around);
     const run = (argv: readonly string[]): Promise<unknown> =>
-      around.programs.must(argv, { signal, timeoutMs: packagesTimeoutMs, env: installer.env ?? {} });
+      around.programs.must(argv, {
+        ...{ signal, timeoutMs: packagesTimeoutMs, graceMs: packagesGraceMs, env: installer.env ?? {} },
+      });
+    if (installer.mend !== undefined) await run(installer.mend);
     if (update || missing.length > 0) await run(installer.update);
     if (upgrade) await run(installer.upgrade);
     if (missing.length > 0) await run([...installer.install, ...missing]);

@@ -10,7 +10,7 @@ const keptChars = 16_384;
 /** What a problem says of it. */
 const toldChars = 600;
 /** Between being asked to end and being ended. */
-const graceMs = 5_000;
+const usualGraceMs = 5_000;
 const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/opt/bin"];
 
 export interface RunOptions {
@@ -19,6 +19,8 @@ export interface RunOptions {
   /** Given on its stdin. Its output is then told to nobody: it may repeat what it was given. */
   readonly input?: string | undefined;
   readonly env?: Readonly<Record<string, string>>;
+  /** Between being asked to end and being ended; 5 s unless set. */
+  readonly graceMs?: number;
 }
 
 export interface Ran {
@@ -95,7 +97,7 @@ function environment(more: Readonly<Record<string, string>>): Record<string, str
 }
 
 function runToEnd(path: string, args: readonly string[], options: RunOptions): Promise<Ran> {
-  const { signal, timeoutMs, input, env = {} } = options;
+  const { signal, timeoutMs, input, env = {}, graceMs = usualGraceMs } = options;
   return new Promise((resolve, reject) => {
     // In a group of its own, so that its children end with it
     const child = spawn(path, [...args], {

@@ -1,7 +1,7 @@
 // Steps "swap" and "mount": a swap file of its own, and what fstab(5) says is to be mounted. The lines in fstab are a step of
 // the plan before; these make them true now.
 import { constants } from "node:fs";
-import { mkdir, open, readFile, rm, stat, statfs } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm, stat, statfs } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { dirname } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
@@ -32,6 +32,7 @@ export const swap: Doer<"swap"> = {
     const size = await sizeOf(step, around);
     const there = await unlessMissing(stat(at(around, step.file)));
     return [
+      ...(there === undefined || (await isSwap(at(around, step.file))) ? [] : [foreign(step)]),
       ...(await needPrograms(around, [["mkswap"], ["swapon"]])),
       ...(await checkFile(around, { path: step.file, sizeBytes: there === undefined ? size : 0 })),
     ];
@@ -42,15 +43,14 @@ export const swap: Doer<"swap"> = {
       programs.must(["swapon", "--", at(around, step.file)], { signal, timeoutMs: programTimeoutMs });
     if (await isSwapping(step.file, around)) return [];
     if ((await unlessMissing(stat(at(around, step.file)))) !== undefined) {
-      // Left by an earlier boot, or by a run that was cut short and did not come to mkswap
+      if (!(await isSwap(at(around, step.file)))) throw foreign(step);
       const { status } = await programs.run(["swapon", "--", at(around, step.file)], {
         signal,
         timeoutMs: programTimeoutMs,
       });
       if (status === 0) return [];
     }
-    await fill(step, around, signal);
-    await programs.must(["mkswap", "--", at(around, step.file)], { signal, timeoutMs: programTimeoutMs });
+    await make(step, around, signal);
     if (isLive(around)) await on();
     return [step.file];
   },
@@ -66,6 +66,40 @@ async function sizeOf({ file, sizeBytes, maxSizeBytes }: Swap, around: Around): 
   if (sizeBytes !== "auto") return maxSizeBytes === undefined ? sizeBytes : Math.min(sizeBytes, most);
   const folder = (await unlessMissing(statfs(dirname(at(around, file))))) ?? (await statfs(around.root));
   return Math.floor(Math.min(totalmem(), most, folder.bavail * folder.bsize * autoShare) / mib) * mib;
+}
+
+/** Where mkswap(8) leaves its mark: at the end of the first page, of the sizes that Linux has. */
+const pageBytes = [4096, 16384, 65536];
+const swapMark = "SWAPSPACE2";
+
+/** Whether mkswap has been here: anything else of this name is somebody's file. */
+async function isSwap(path: string): Promise<boolean> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    for (const size of pageBytes) {
+      const buffer = Buffer.alloc(swapMark.length);
+      await file.read(buffer, 0, buffer.length, size - buffer.length);
+      if (buffer.toString("latin1") === swapMark) return true;
+    }
+    return false;
+  } finally {
+    await file.close();
+  }
+}
+
+function foreign({ file, at: place }: Swap): Problem {
+  return new Problem("setup-swap", `Cannot make swap in ${file}: a file that is no swap stands there`, {
+    hint: "Name another file, or move that one away",
+    at: place,
+  });
+}
+
+/** Made beside its place, so that what stands there is whole. */
+async function make(step: Swap, around: Around, signal: AbortSignal): Promise<void> {
+  const fresh = { ...step, file: `${step.file}.new` };
+  await fill(fresh, around, signal);
+  await around.programs.must(["mkswap", "--", at(around, fresh.file)], { signal, timeoutMs: programTimeoutMs });
+  await rename(at(around, fresh.file), at(around, step.file));
 }
 
 /** Written out in full: a file with holes is refused by swapon, and what fallocate makes is on some file systems. */

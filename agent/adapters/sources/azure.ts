@@ -47,14 +47,12 @@ export const azure: Source = {
   name: "azure",
   async ask(asking) {
     const { root, identity, isInsisted } = asking;
-    const kept = await readWhole(join(root, keptFile), { mostBytes: documentBytes });
-    const isAzure = isInsisted || identity.assetTag === azureTag;
-    if (!isAzure && kept === undefined) return absent(notOf(identity, "Azure"));
-    const brought = kept === undefined ? await readDrive(asking) : undefined;
-    const body = kept ?? brought;
-    const where = kept === undefined ? `/${drive}` : `/${keptFile}`;
-    const given = body === undefined ? undefined : { where, ...readDocument(body, where) };
-    return isAzure ? askService(given, asking) : foundDocument(given);
+    // An image that was captured there has the document of another machine: it is of no account elsewhere, nor before the drive
+    if (!isInsisted && identity.assetTag !== azureTag) return absent(notOf(identity, "Azure"));
+    const brought = await readDrive(asking);
+    const body = brought ?? (await readWhole(join(root, keptFile), { mostBytes: documentBytes }));
+    const where = brought === undefined ? `/${keptFile}` : `/${drive}`;
+    return askService(body === undefined ? undefined : { where, ...readDocument(body, where) }, asking);
   },
 };
 
