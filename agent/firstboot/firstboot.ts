@@ -16,7 +16,7 @@ import { namesOf, planEnvironment, planHostname, planHosts } from "./names.ts";
 import { type Remembered, instanceOf, isDone, planDigests } from "./record.ts";
 import { type PlannedSettings, planSettings, settingsPath } from "./settings-file.ts";
 import { planHostKeys, planPasswords, planSshDaemon, sshFolder, sshUnits } from "./ssh.ts";
-import { planStorage } from "./storage.ts";
+import { devicePath, planStorage } from "./storage.ts";
 import { flotillaUnit, planUnits } from "./units.ts";
 
 /** `beside-cloud-init`: that program does what it knows, and only `coreos:` and `flotilla:` are done here. */
@@ -75,6 +75,7 @@ export function factsNeeded({ config }: Pick<UserData, "config">, record: BootRe
     ...(config.timezone === undefined ? [] : [`${zoneFolder}/${config.timezone.value}`]),
     ...(config.locale === undefined ? [] : [`${localeFolder}/${config.locale.value.split(".")[0] ?? ""}`]),
     ...(config.etcd ?? []).filter(({ key }) => tlsKeys.includes(key)).map(({ value }) => value),
+    ...config.mounts.flatMap((mount) => devicePath(mount) ?? []),
     ...madePaths(record),
   ];
   return {
