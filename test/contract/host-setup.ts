@@ -236,7 +236,7 @@ export function hostSetupContract(name: string, open: () => Promise<SetupHarness
       const facts = await machine.setup.facts({
         units: ["nowhere.service"],
         programs: [],
-        paths: ["/etc/mine.conf", "/etc/idle.conf", "/etc/yours.conf", "/etc/none.conf"],
+        paths: ["/etc/mine.conf", "/etc/idle.conf", "/etc/yours.conf", "/etc/none.conf", "/etc/yours.conf/below"],
       });
       assert.deepEqual([...facts.paths], ["/etc/mine.conf", "/etc/idle.conf", "/etc/yours.conf"]);
       assert.deepEqual([...facts.ours], ["/etc/mine.conf", "/etc/idle.conf"]);

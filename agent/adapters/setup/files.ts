@@ -187,7 +187,7 @@ function masks(found: Standing): boolean {
 
 /** Whether a file may be replaced: a boot made it, or it says nothing. */
 export async function isOurs(around: Around, path: string): Promise<boolean> {
-  const text = textOf(await find(around, path, { followLast: true }));
+  const text = textOf(await seen(around, path, { followLast: true }));
   if (text === undefined) return false;
   return text.startsWith(bootMark) || text.split("\n").every((line) => /^\s*([#;].*)?$/.test(line));
 }
@@ -201,7 +201,7 @@ function digestOf(found: Standing): string | undefined {
 export async function contentsOf(around: Around, paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const contents = new Map<string, string>();
   for (const path of paths) {
-    const digest = digestOf(await find(around, path, { followLast: false }));
+    const digest = digestOf(await seen(around, path, { followLast: false }));
     if (digest !== undefined) contents.set(path, digest);
   }
   return contents;
@@ -238,6 +238,16 @@ async function edit(
 
 async function find(around: Around, path: string, { followLast }: { readonly followLast: boolean }): Promise<Standing> {
   return (await atSpot(path, { root: around.root, create: false, followLast }, standing)) ?? { kind: "nothing" };
+}
+
+/** As far as it can be seen: what lies behind a link of somebody's, or below a file, is nothing of ours. */
+async function seen(around: Around, path: string, how: { readonly followLast: boolean }): Promise<Standing> {
+  try {
+    return await find(around, path, how);
+  } catch (error) {
+    if (error instanceof Problem) return { kind: "nothing" };
+    throw error;
+  }
 }
 
 async function baseText(around: Around, base: string | undefined): Promise<string> {
