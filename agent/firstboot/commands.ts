@@ -3,6 +3,7 @@
 // does not stop the next.
 import type { CommandLine, Script } from "../domain/user-data.ts";
 import { type Draft, type Given, base, tell, textFile } from "./draft.ts";
+import { refuseWaiting } from "./waits.ts";
 
 /** Root's own; scripts often hold secrets. */
 export const scriptFolder = "/var/lib/flotilla/bootstrap/scripts";
@@ -11,6 +12,7 @@ export const scriptFolder = "/var/lib/flotilla/bootstrap/scripts";
 export function planEarlyCommands({ config }: Given, draft: Draft): void {
   const [first] = config.bootCommands;
   if (first === undefined) return;
+  refuseWaiting(config.bootCommands, "bootcmd", draft);
   const path = `${scriptFolder}/bootcmd`;
   draft.steps.push(
     {
@@ -32,6 +34,7 @@ export function planLateCommands(given: Given, draft: Draft): void {
   const { config, scripts } = given;
   const [first] = config.runCommands;
   if (first !== undefined) {
+    refuseWaiting(config.runCommands, "runcmd", draft);
     const path = `${scriptFolder}/runcmd`;
     draft.steps.push(
       {
