@@ -42,8 +42,10 @@ export async function joinByRequest(
   const host = createHost();
   const { hostname, publicIp } = await host.facts();
   const own = settings.machine.hostname ?? hostname;
+  const machineId = await host.machineId();
   return joinEtcd(
     {
+      machineId: machineId.ok ? machineId.value : undefined,
       settings: etcd,
       name: await memberName(own, host, settings),
       hostname: own,

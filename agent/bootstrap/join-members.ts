@@ -156,7 +156,13 @@ async function register(
   await files.writeNote({ kind: "registering", token, id });
   try {
     const result = await store.register({ id, value }, signal);
-    return result.kind === "refused" ? result.problem : undefined;
+    if (result.kind === "created") return undefined;
+    if (result.kind === "refused") return result.problem;
+    // The look before did not show it: it is news, or no member that anybody could read
+    await wait.pause(`waiting for ${store.shown} to show the entry of this machine`, { mostMs: pollMs });
+    return new Problem("discovery-duplicate", `Cannot register with ${store.shown}: this machine's id is taken`, {
+      hint: `Its entry ${id} is no member that can be understood; make another token with flotilla discovery new`,
+    });
   } catch (error) {
     await wait.pause(`waiting for ${store.shown}`, { error: retryable(error, "discovery-unreachable") });
     return undefined;

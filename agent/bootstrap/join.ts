@@ -47,6 +47,7 @@ async function decide(joining: Joining): Promise<JoinRecord> {
       cause: kept.problems[0],
     });
   const record = kept.ok ? kept.value : undefined;
+  if (record !== undefined) refuseCopy(joining, record);
   if (hasLog && record?.role !== "client") {
     if (record === undefined) log.warn("discovery.record-missing", { data: settings.dataDirectory });
     else warnOfOtherWay(joining, record);
@@ -61,6 +62,15 @@ async function decide(joining: Joining): Promise<JoinRecord> {
     if (resumed !== undefined) return resumed;
   }
   return firstMembers(joining);
+}
+
+/** Two machines with one member's data would be one member to etcd, and harm it. */
+function refuseCopy({ machineId, settings }: Joining, record: JoinRecord): void {
+  if (record.role !== "member" || record.machineId === undefined || machineId === undefined) return;
+  if (record.machineId === machineId) return;
+  throw new Problem("join-copied", `Cannot be ${record.name}: this disk is a copy of another machine's`, {
+    hint: `Remove etcd-*.json and etcd-initial.env from the agent's state directory, and ${settings.dataDirectory}; if it is the same machine with a new machine id, remove "machineId" from ${recordFile}`,
+  });
 }
 
 /** A member that has been decided on and has no data; undefined: the decision has no weight yet, and is made anew. */
@@ -78,13 +88,16 @@ async function resumeMember(joining: Joining, record: JoinRecord): Promise<JoinR
   // A list costs nothing to look at again, and may have been corrected
   const isList = record.how === "static" || record.how === "srv";
   if (!isSameWay || (isList && !isFormed && member.state === "new")) return undefined;
+  const others = otherPeerUrls(members, member.peerUrls);
+  // Of a cluster that stood when this machine found its data, and that it has learned nothing of since
+  if (member.state === "existing" && others.length === 0) return undefined;
   const own = { name: record.name, peerUrls: member.peerUrls };
   return settle(joining, {
     found: { ...foundNow(joining, record.size), name: record.name },
     coming: member.state === "existing" ? "rejoining" : isFormed ? "formed" : "decided",
     members,
     own,
-    others: otherPeerUrls(members, member.peerUrls),
+    others,
     expected: clusterId,
     record,
   });

@@ -14,6 +14,8 @@ export interface JoinWorld {
   /** This machine's name among the members, where the settings have none. */
   readonly name: string;
   readonly hostname: string;
+  /** 32 hex digits; undefined where it cannot be told. */
+  readonly machineId: string | undefined;
   /** "" where it cannot be told. */
   readonly publicIp: string;
   /** The agent's state directory. */
@@ -44,8 +46,11 @@ export interface Joining extends JoinWorld {
 }
 
 /** What is true of every decision that is made now. */
-export function foundNow({ settings, token, self, clock }: Joining, size: number): Found {
-  return { how: settings.discovery.kind, token, size, name: self.name, nowMs: Math.floor(clock.wallMs()) };
+export function foundNow({ settings, token, self, clock, machineId }: Joining, size: number): Found {
+  return {
+    ...{ how: settings.discovery.kind, token, size, name: self.name, nowMs: Math.floor(clock.wallMs()) },
+    ...(machineId === undefined ? {} : { machineId }),
+  };
 }
 
 /** The note that this machine made of itself, by these peer URLs, before it changed something elsewhere. */

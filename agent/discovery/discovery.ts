@@ -72,6 +72,8 @@ export interface Found {
   readonly token: string;
   readonly size: number;
   readonly name: string;
+  /** Of the machine that decides. */
+  readonly machineId?: string;
   readonly nowMs: number;
 }
 

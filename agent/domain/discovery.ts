@@ -75,6 +75,8 @@ export interface JoinRecord {
     readonly peerUrls: readonly string[];
     readonly state: "new" | "existing";
   };
+  /** Of the machine that decided: a copy of its disk is another machine. Left out by records that did not keep it. */
+  readonly machineId?: string;
   readonly decidedAtMs: number;
 }
 

@@ -41,6 +41,7 @@ class Machine {
   readonly log = new MemoryLog();
   readonly names = new FakeNames();
   hasLog = false;
+  machineId = "1".repeat(32);
   readonly settings: EtcdSettings;
   readonly #world: World;
   readonly #number: number;
@@ -63,7 +64,7 @@ class Machine {
       {
         ...{ settings, name: `m${this.#number}`, hostname: `m${this.#number}`, publicIp: `10.0.0.${this.#number}` },
         ...{ disk: this.disk, run: this.run, names: this.names, reach, clock, log: this.log, once: how.once ?? false },
-        data: { hasLog: async () => this.hasLog },
+        ...{ data: { hasLog: async () => this.hasLog }, machineId: this.machineId },
         store: settings.discovery.kind === "v2" ? token.connect() : undefined,
       },
       over.signal,
@@ -345,7 +346,16 @@ suite("joining etcd", () => {
     world.up(1, 2, 3);
     const record = await joining.end(10_000);
     assert.deepEqual(record, {
-      ...{ role: "client", name: "m4", how: "v2", token: url, size: 3, members: peers(3), clusterId: clusterOf(3) },
+      ...{
+        role: "client",
+        name: "m4",
+        machineId: "1".repeat(32),
+        how: "v2",
+        token: url,
+        size: 3,
+        members: peers(3),
+        clusterId: clusterOf(3),
+      },
       ...{ endpoints: [1, 2, 3].map(clientUrl), decidedAtMs: record.decidedAtMs },
     });
     assert.equal(m4.environment, "");
@@ -442,6 +452,42 @@ suite("joining etcd", () => {
       world.upWithoutFirst();
       await joining.end(20_000);
       assert.ok(!world.reach.calls.some((call) => /^(remove|add)/.test(call)), world.reach.calls.join());
+    });
+
+    test("a copy of a member's disk is another machine, and is refused with data and without", async () => {
+      const world = new World();
+      world.register(1, 2, 3);
+      world.up(1, 2, 3);
+      const m1 = world.machine();
+      m1.hasLog = true;
+      await m1.join();
+      m1.machineId = "2".repeat(32);
+      for (const hasLog of [true, false]) {
+        m1.hasLog = hasLog;
+        assert.match(await refusal(m1.join()), /^join-copied: Cannot be m1: this disk is a copy of another machine's/);
+      }
+      assert.ok(!world.reach.calls.some((call) => /^(remove|add)/.test(call)), world.reach.calls.join());
+    });
+
+    test("an entry of its own id that nobody can read is refused, and not asked for again and again", async () => {
+      const world = new World();
+      world.token.put(ownId([peer(1)], url), "no member");
+      const m1 = world.machine();
+      assert.match(await refusal(m1.join()), /discovery-(duplicate|entry|token|refused)[^]*/);
+    });
+
+    test("found with data, and the data lost later: it asks by its token, and is no member of nobody's cluster", async () => {
+      const world = new World();
+      world.register(1, 2, 3);
+      const m1 = world.machine();
+      m1.hasLog = true;
+      await m1.join();
+      m1.hasLog = false;
+      const joining = m1.start();
+      await world.clock.advance(60_000);
+      assert.match(m1.progress.what, /^waiting for a member that is up/);
+      world.upWithoutFirst();
+      assert.equal((await joining.end(20_000)).members.length, 3);
     });
 
     test("nobody answers: it waits, and never begins anew", async () => {
