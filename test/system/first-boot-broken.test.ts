@@ -132,8 +132,7 @@ write_files:
     content: written
 ${each.broken}`;
     const machine = await boots.machine(`b${number}`, { userData, ssh: true });
-    // Not until multi-user.target: that waits for what discovery waits for
-    await machine.boot({ until: "ssh.service" });
+    await machine.boot();
     return machine;
   }
 
