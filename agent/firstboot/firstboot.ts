@@ -17,7 +17,7 @@ import { type Remembered, instanceOf, isDone, planDigests } from "./record.ts";
 import { type PlannedSettings, planSettings, settingsPath } from "./settings-file.ts";
 import { planHostKeys, planPasswords, planSshDaemon, sshFolder, sshUnits } from "./ssh.ts";
 import { devicePath, planStorage } from "./storage.ts";
-import { flotillaUnit, planUnits } from "./units.ts";
+import { discoveryUnit, flotillaUnit, planUnits } from "./units.ts";
 
 /** `beside-cloud-init`: that program does what it knows, and only `coreos:` and `flotilla:` are done here. */
 export type Mode = "alone" | "beside-cloud-init";
@@ -136,7 +136,11 @@ function planCluster(given: Given, { mode, draft }: { mode: Mode; draft: Draft }
   const settings = planSettings(given, { etcd: etcd?.settings ?? [], draft });
   if (mode === "alone") planInstallation(given, { etcd, draft });
   if (etcd?.unit !== undefined) changes.set(etcd.unit, [...etcd.changes]);
-  if (settings !== undefined) changes.set(flotillaUnit, [...settings.steps]);
+  if (settings !== undefined) {
+    changes.set(flotillaUnit, [...settings.steps]);
+    const own = etcd?.changes.filter((id) => id.startsWith(`drop-in ${discoveryUnit}.d/`)) ?? [];
+    changes.set(discoveryUnit, [...settings.steps, ...own]);
+  }
   planUnits(given, {
     etcd,
     wantsFlotilla: settings !== undefined,

@@ -7,6 +7,8 @@ import { type Draft, type Given, base, shorten, tell, textFile } from "./draft.t
 import { type EtcdPlan, etcdUnitOf, etcdUnits } from "./etcd.ts";
 
 export const flotillaUnit = "flotilla.service";
+/** It may be waiting for members, by the settings that it began with. */
+export const discoveryUnit = "flotilla-discovery.service";
 const networkd = "systemd-networkd.service";
 /** fleet's units and what stands in their place; undefined: nothing has to. */
 const fleetUnits: Readonly<Record<string, string | undefined>> = {
@@ -50,11 +52,13 @@ export function planUnits(given: Given, { etcd, wantsFlotilla, isBeside, changes
       unit: networkd,
       command: "restart",
     });
+  const others = [...changes].filter(([unit]) => !entries.some(({ name }) => name === unit));
+  // Before etcd, which waits for it
+  for (const [unit, ids] of others) if (unit === discoveryUnit) renew({ unit, after: ids, at: undefined }, draft);
   for (const entry of entries)
     if (later.includes(entry)) planLater(entry, { isOwn: entry.name === etcd?.unit, draft });
     else planCommand(entry, { changes: changes.get(entry.name) ?? [], draft });
-  for (const [unit, ids] of changes)
-    if (!entries.some(({ name }) => name === unit)) renew({ unit, after: ids, at: undefined }, draft);
+  for (const [unit, ids] of others) if (unit !== discoveryUnit) renew({ unit, after: ids, at: undefined }, draft);
 }
 
 /** Unit files that write_files writes are to be seen as well. */

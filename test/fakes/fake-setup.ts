@@ -119,7 +119,8 @@ export class FakeSetup implements HostSetup {
         const active = this.units.get(step.unit)?.active;
         const same =
           (step.command === "start" && active === "active") ||
-          ((step.command === "stop" || step.command.includes("try")) && active !== "active");
+          (step.command === "stop" && active !== "active") ||
+          (step.command.includes("try") && (active === undefined || active === "inactive" || active === "failed"));
         return { same, before: active, after: same ? active : step.command };
       }
       case "command":

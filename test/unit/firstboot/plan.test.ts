@@ -336,6 +336,7 @@ const units: readonly Case[] = [
       "units: enable etcd.service",
       "units: enable flotilla.service",
       "units: have systemd read its files again",
+      "units: try-restart flotilla-discovery.service",
       "units: try-restart etcd.service",
       "units: start etcd.service",
       "units: try-restart flotilla.service",
