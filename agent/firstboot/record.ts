@@ -173,8 +173,14 @@ export function isSilent({ instanceId, hostname, sshKeys }: InstanceMetadata): b
   return instanceId === undefined && hostname === undefined && sshKeys.length === 0;
 }
 
+/** What the document runs; what we run ourselves is tried again. */
 function hasRun(step: Step, code: string): boolean {
-  return step.kind === "command" && step.frequency === "once-per-instance" && code !== "aborted";
+  return (
+    step.kind === "command" &&
+    step.id.startsWith("run ") &&
+    step.frequency === "once-per-instance" &&
+    code !== "aborted"
+  );
 }
 
 /** What a step leaves on the disk. */

@@ -81,22 +81,45 @@ function reloadSshd(
 
 const keyFile = (type: string): string => `/etc/ssh/ssh_host_${type}_key`;
 
+/**
+ * The new keys are made beside the old ones and take their places by a rename; only then go those of other types. sshd has
+ * keys at any moment, also when ssh-keygen fails or the power goes.
+ */
+function newKeysScript(types: readonly string[]): string {
+  const fresh = ".flotilla-new";
+  // `-A` makes those that are missing below a root: etc/ssh in it is ssh-keygen's own
+  const folder = `${fresh}/etc/ssh`;
+  const make =
+    types.length === 0
+      ? [`ssh-keygen -A -f ${fresh}`]
+      : types.map((type) => `ssh-keygen -q -N '' -t ${type} -f ${folder}/ssh_host_${type}_key`);
+  return [
+    "set -e",
+    "cd /etc/ssh",
+    `rm -rf ${fresh}`,
+    `mkdir -p ${folder}`,
+    ...make,
+    `for key in ${folder}/ssh_host_*_key; do [ -s "$key" ]; done`,
+    `old=`,
+    `for key in ssh_host_*_key ssh_host_*_key.pub; do if [ -e "$key" ] && [ ! -e "${folder}/$key" ]; then old="$old $key"; fi; done`,
+    `mv -f ${folder}/ssh_host_*_key ${folder}/ssh_host_*_key.pub .`,
+    "rm -f $old",
+    `rm -rf ${fresh}`,
+    "if command -v restorecon >/dev/null; then restorecon ssh_host_*; fi",
+  ].join("; ");
+}
+
 /** Host keys that are given; else new ones where the image brought some along. */
 export function planHostKeys({ config, facts, isCopied }: Given, draft: Draft): void {
   const changed: string[] = [];
   const wanted = config.sshDeleteKeys?.value ?? (isCopied && config.sshKeys.length === 0);
   if (wanted) {
-    const types = config.sshKeyTypes.length === 0 ? undefined : config.sshKeyTypes;
-    const make =
-      types === undefined
-        ? "ssh-keygen -A"
-        : types.map((type) => `ssh-keygen -q -N '' -t ${type} -f ${keyFile(type)}`).join(" && ");
     const id = "new host keys";
     changed.push(id);
     draft.steps.push({
       ...base(id, { stage: "files", at: config.sshDeleteKeys?.at, frequency: "once-per-instance" }),
       kind: "command",
-      argv: ["/bin/sh", "-c", `rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub && ${make}`],
+      argv: ["/bin/sh", "-c", newKeysScript(config.sshKeyTypes)],
       input: undefined,
       means: "make new SSH host keys",
     });
