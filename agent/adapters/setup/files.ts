@@ -52,17 +52,16 @@ export const file: Doer<"file"> = {
     return [
       ...(await checkFile(around, { path: wish.path, sizeBytes: wish.content.length + earlier })),
       ...(await checkOwner(around, wish, before)),
-      ...(await checkSudoers(around, wish)),
+      ...(await checkSudoers(around, wish, await seen(around, wish.path, { followLast: false }))),
     ].map((problem) => placed(problem, place));
   },
 
   async apply({ file: wish, at: place }, around) {
-    const wrong = await checkSudoers(around, wish);
-    for (const problem of wrong) throw placed(problem, place);
     const ids = await idsOf(around, wish);
     if (ids === undefined) throw placed(ownerProblem(wish), place);
     await atSpot(wish.path, { root: around.root, create: true, followLast: false }, async (spot) => {
       const found = refuseFolder(wish.path, await standing(spot));
+      for (const problem of await checkSudoers(around, wish, found)) throw placed(problem, place);
       const keeps = wish.append && found.kind === "file" ? found : undefined;
       await replaceFile(spot, {
         content: goalOf(wish, found),
@@ -332,13 +331,14 @@ async function idsOf(
 }
 
 /** A mistake in sudoers(5) can shut everybody out of sudo: its own checker looks first, where there is one. */
-async function checkSudoers(around: Around, { path, content, append }: FileWish): Promise<readonly Problem[]> {
+async function checkSudoers(around: Around, wish: FileWish, found: Standing): Promise<readonly Problem[]> {
+  const { path } = wish;
   const isSudoers = path === "/etc/sudoers" || path.startsWith("/etc/sudoers.d/");
-  if (!isSudoers || append || (await around.programs.find("visudo")) === undefined) return [];
+  if (!isSudoers || (await around.programs.find("visudo")) === undefined) return [];
   const { status, all } = await around.programs.run(["visudo", "-c", "-f", "-"], {
     signal: new AbortController().signal, // bounded by its own time
     timeoutMs: sudoersTimeoutMs,
-    input: Buffer.from(content).toString("utf8"),
+    input: Buffer.from(goalOf(wish, found)).toString("utf8"),
   });
   if (status === 0) return [];
   return [
