@@ -19,7 +19,7 @@ class Checker extends Programs {
 
   override async run(_argv: readonly string[], { input = "" }: RunOptions): Promise<Ran> {
     this.seen.push(input);
-    const isWrong = input.includes("NOPASWD");
+    const isWrong = input.includes("MISTAKE");
     return { status: isWrong ? 1 : 0, out: "", all: isWrong ? "stdin:2:9: syntax error" : "" };
   }
 }
@@ -43,7 +43,7 @@ describe("sudoers", { skip: isRoot ? false : "files are given to root, which tak
         const around: Around = { root, programs, manager, clock, log: silentLog, instanceId: undefined };
         await machine.put(path, "root ALL=(ALL) ALL\n");
         const right = step({ kind: "file", file: wish(path, text, { mode: 0o440, append }) });
-        const wrong = step({ kind: "file", file: wish(path, text.replace("NOPASSWD", "NOPASWD"), { append }) });
+        const wrong = step({ kind: "file", file: wish(path, text.replace("ALL=", "MISTAKE"), { append }) });
         assert.ok(right.kind === "file" && wrong.kind === "file");
         assert.deepEqual(
           (await file.check(wrong, around, [])).map(({ code }) => code),
