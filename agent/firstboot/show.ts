@@ -69,7 +69,7 @@ function words(step: Step): string {
     case "unit":
       return `${step.command} ${step.unit}`;
     case "phone-home":
-      return `tell ${withoutQuery(step.url)} that this machine is up (${step.fields.join(", ")})`;
+      return `tell ${withoutSecrets(step.url)} that this machine is up (${step.fields.join(", ")})`;
     case "power":
       return `${step.mode} (${step.delay})`;
     default:
@@ -97,7 +97,8 @@ function packageWords({
 const octal = (mode: number): string => mode.toString(8).padStart(4, "0");
 const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
 const groupsOf = (groups: readonly string[]): string => (groups.length === 0 ? "" : ` in ${groups.join(", ")}`);
-const withoutQuery = (url: string): string => url.replace(/[?#].*$/, "");
+/** Scheme, host and path: before and behind them secrets are put. */
+const withoutSecrets = (url: string): string => url.replace(/[?#].*$/, "").replace(/^([^/]*:\/\/)[^/]*@/, "$1");
 
 /**
  * What would change, as a unified diff: a comment line for each step, then old and new text where there are texts. Steps that
@@ -148,6 +149,7 @@ export function redacted(text: string): string {
   return text
     .replace(namedSecret, (whole, name: string) => (/^(NO)?PASSWD:/.test(name) ? whole : `${name}(secret)`)) // sudoers(5)
     .replace(/(:\/\/[^\s/:@]*:)[^\s/@]+@/g, "$1(secret)@")
+    .replace(/(\bhttps?:\/\/)[^\s/:@]+@/g, "$1(secret)@") // a token in the place of a name
     .replace(/(\bDiscovery=https?:\/\/\S*\/)[^/\s]{5,}(?=\/*$)/, "$1(secret)");
 }
 

@@ -43,15 +43,31 @@ export const phoneHome: Doer<"phone-home"> = {
 };
 
 async function post(url: string, body: string, signal: AbortSignal): Promise<void> {
-  const answer = await fetch(url, {
+  const target = new URL(url);
+  const { username, password } = target;
+  // fetch takes no URL with a name in it, and says the whole of it in its refusal
+  target.username = target.password = "";
+  const name = Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64");
+  const answer = await fetch(target, {
     method: "POST",
     body,
-    headers: { "content-type": "application/x-www-form-urlencoded" },
+    headers: {
+      "content-type": "application/x-www-form-urlencoded",
+      ...(username === "" && password === "" ? {} : { authorization: `Basic ${name}` }),
+    },
     redirect: "manual",
     signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),
   });
   await answer.body?.cancel(); // what it says is of no interest, whatever its size
   if (answer.status >= 300) throw new Error(`It answered with status ${answer.status}`);
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a lone percent sign stands for itself
+  }
 }
 
 async function valuesOf(

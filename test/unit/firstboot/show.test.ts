@@ -105,6 +105,8 @@ suite("a plan for people", () => {
         "//host/share /mnt cifs username=u,password=(secret),ro 0 0",
       ],
       ["url: https://me:pw@host/x", "url: https://me:(secret)@host/x"],
+      ["url: https://ghp_abc@host/x", "url: https://(secret)@host/x"],
+      ["url: ssh://git@host/x", "url: ssh://git@host/x"],
       ["Discovery=http://10.0.0.2:8087/6f3c0a1d5be24c0f", "Discovery=http://10.0.0.2:8087/(secret)"],
       ["TokenFile=/etc/flotilla/git-token", "TokenFile=/etc/flotilla/git-token"],
       ["PasswordAuthentication no", "PasswordAuthentication no"],
@@ -126,7 +128,7 @@ ssh_keys:
     -----BEGIN OPENSSH PRIVATE KEY-----
     ${text}
     -----END OPENSSH PRIVATE KEY-----
-phone_home: {url: 'https://home.example/?key=${text}', post: [hostname], tries: 1}
+phone_home: {url: 'https://${text}@home.example/?key=${text}', post: [hostname], tries: 1}
 coreos:
   fleet: {metadata: a=b, etcd_servers: "http://10.0.0.1:2379", etcd_username: u, etcd_password: '${text}'}
   etcd2: {discovery_token: '${text}', discovery_endpoints: "http://10.0.0.2:2379", name: a}
