@@ -6,7 +6,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import type { BootedMachine } from "./booted/machine.ts";
+import type { BootedMachine, MachineFile } from "./booted/machine.ts";
 import { type MetadataOptions, startMetadataServer } from "./booted/metadata.ts";
 import { whyNoMachines } from "./booted/why.ts";
 import { loop } from "./cluster.ts";
@@ -21,6 +21,16 @@ const units = {
   "static/hello.service": loop(),
   "static/beacon.service": loop("\n[X-Fleet]\nGlobal=true\n"),
 };
+
+/** What cloud-init leaves of a boot, for there is none in these machines. */
+function besideCloudInit(userData: string): Readonly<Record<string, MachineFile>> {
+  return {
+    "/etc/tmpfiles.d/cloud-init.conf":
+      'f /run/cloud-init/instance-data.json 0644 root root - {"v1":{"instance_id":"i-b","cloud_name":"nocloud","cloud_id":"nocloud"}}\n' +
+      'f /run/cloud-init/result.json 0644 root root - {"v1":{"datasource":"DataSourceNoCloud","errors":[]}}\n',
+    "/var/lib/cloud/instance/user-data.txt": { text: userData, mode: 0o600 },
+  };
+}
 
 describe("the examples of user-data, booted", { skip: missing ?? false }, () => {
   let boots: FirstBoots;
@@ -110,18 +120,41 @@ describe("the examples of user-data, booted", { skip: missing ?? false }, () => 
   test("beside-cloud-init.yaml: what cloud-init knows is left to it", async () => {
     const discovery = await boots.newToken(1);
     const userData = await boots.userData("beside-cloud-init.yaml", { discovery });
-    // What cloud-init leaves of a boot, for there is none in this machine
-    const cloudInit = {
-      "/etc/tmpfiles.d/cloud-init.conf":
-        'f /run/cloud-init/instance-data.json 0644 root root - {"v1":{"instance_id":"i-b","cloud_name":"nocloud","cloud_id":"nocloud"}}\n' +
-        'f /run/cloud-init/result.json 0644 root root - {"v1":{"datasource":"DataSourceNoCloud","errors":[]}}\n',
-      "/var/lib/cloud/instance/user-data.txt": { text: userData, mode: 0o600 },
-    };
-    const machine = await boots.machine("m1", { files: cloudInit });
+    const machine = await boots.machine("m1", { files: besideCloudInit(userData) });
     await machine.boot();
     await settled([machine]);
     assert.equal((await machine.output(["hostname"])).trim(), "m1", "the name is cloud-init's to give");
     assert.equal((await machine.run(["test", "-e", "/root/.ssh/authorized_keys"])).status, 1, "and so are the keys");
+    await machine.destroy();
+  });
+
+  test("beside cloud-init: a unit of a package starts where cloud-init has installed it", async () => {
+    const userData =
+      "#cloud-config\npackages: [late]\ncoreos: {units: [{name: late.service, command: start, enable: true}]}\n";
+    const text = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n";
+    const final = `[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'while [ ! -e /run/go ]; do sleep 0.2; done; cp /etc/late.service /usr/lib/systemd/system/'\n`;
+    const machine = await boots.machine("m1", {
+      files: {
+        ...besideCloudInit(userData),
+        "/etc/late.service": text,
+        "/etc/systemd/system/cloud-final.service": final,
+        "/etc/systemd/system/multi-user.target.d/final.conf": "[Unit]\nWants=cloud-final.service\n",
+      },
+    });
+    await machine.boot();
+    await machine.waitFor("the boot is done", async () => (await bootStatus(machine)).text.includes("late.service"), {
+      timeoutMs: joinedMs,
+    });
+    assert.notEqual((await machine.unit("late.service")).active, "active");
+    await machine.output(["touch", "/run/go"]);
+    await machine.waitFor("it runs", async () => (await machine.unit("late.service")).active === "active", {
+      timeoutMs: joinedMs,
+    });
+    assert.equal((await machine.output(["systemctl", "is-enabled", "late.service"])).trim(), "enabled");
+    await machine.reboot();
+    await machine.waitFor("it runs again", async () => (await machine.unit("late.service")).active === "active", {
+      timeoutMs: joinedMs,
+    });
     await machine.destroy();
   });
 
