@@ -223,8 +223,9 @@ RestartSec=2
   ] as const)
     test(`${key}: ${value} is refused`, async () => {
       const [problem] = await refusals(`coreos: {etcd2: {${key}: ${value}}}`, {});
-      assert.equal(problem?.code, "boot-etcd-value");
-      assert.match(problem?.hint ?? "", hint);
+      assert.ok(problem);
+      assert.equal(problem.code, "boot-etcd-value");
+      assert.match(problem.hint ?? "", hint);
     });
 
   test("Flatcar's container sees one folder of certificates", async () => {
