@@ -8,7 +8,6 @@ import { ar, tar } from "./archive.mjs";
 
 /** By architecture as Node calls it. */
 const debianNames = { x64: "amd64", arm64: "arm64" };
-const units = ["flotilla.service", "flotilla-bootstrap.service", "flotilla-discovery.service"];
 const maintainer = "The flotilla authors <flotilla@localhost>";
 
 export function packageName(version, arch) {
@@ -25,7 +24,7 @@ export function makePackage({ executable, texts, runtime, version, arch, time, o
   const packed = (content) => gzipSync(content, { level: 9 });
   const data = withFolders([
     file("usr/bin/flotilla", readFileSync(executable), 0o755),
-    ...units.map((name) => file(`usr/lib/systemd/system/${name}`, readFileSync(join("units/system", name)))),
+    ...copies("units/system", "usr/lib/systemd/system"),
     file("usr/lib/systemd/system-preset/50-flotilla.preset", readFileSync(".ci/release/debian/preset")),
     ...copies("schemas", "usr/share/flotilla/schemas"),
     ...copies("units/example", "usr/share/flotilla/units/example"),

@@ -138,7 +138,10 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
       systemctl enable -q --now flotilla.service`;
     await machine.output(["sh", "-c", script]);
     await machine.waitForUnit("hello.service");
-    assert.match(await machine.output(["flotilla", "list-units"]), /^web@3\.service\t.*running$/m);
+    const running = /^web@3\.service\t.*running$/m;
+    await machine.waitFor("the last unit in the listing", async () =>
+      running.test(await machine.output(["flotilla", "list-units"])) ? true : undefined,
+    );
     assert.match(await machine.output(["flotilla", "status"]), /Machines: 1 alive\n/);
     assert.equal(await value("flotilla.service", "NRestarts"), "0");
   });
