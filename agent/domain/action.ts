@@ -12,6 +12,8 @@ export interface PlacedUnit {
   readonly hash: UnitHash;
   /** The hash with which it was last told to start since the machine booted; undefined when it is only loaded. */
   readonly launched: UnitHash | undefined;
+  /** The restart on request that it was last told; undefined when there was none since the machine booted. */
+  readonly restarted?: string | undefined;
 }
 
 /** One job for systemd and what belongs to it. Jobs of different units run side by side. */

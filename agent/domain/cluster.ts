@@ -1,10 +1,11 @@
 // The whole cluster as one agent sees it at one moment: what reports are made from.
 import type { Leader, Machine } from "./machine.ts";
-import type { MachineId } from "./names.ts";
+import type { MachineId, UnitName } from "./names.ts";
 import type { Decision, Manifest, Revision } from "./placement.ts";
 import type { ProblemRecord } from "./problem.ts";
 import type { MachineStatus } from "./status.ts";
-import type { DesiredState } from "./unit.ts";
+import type { ClusterEvent, Hold } from "./submitted.ts";
+import type { WantedState } from "./unit.ts";
 
 /** Everything known of the cluster at one registry revision. Maps are keyed by machine id, in id order. */
 export interface ClusterPicture {
@@ -16,8 +17,12 @@ export interface ClusterPicture {
   /** Also of machines that are gone but still hold units. */
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   readonly statuses: ReadonlyMap<MachineId, MachineStatus>;
-  /** The adopted commit's units, from this machine's own store; undefined while it has none. */
-  readonly desired: DesiredState | undefined;
+  /** What the cluster is to run; undefined while this machine has not got the adopted commit. */
+  readonly desired: WantedState | undefined;
+  /** All holds, in name order; also those on units that the repository no longer has. */
+  readonly holds: ReadonlyMap<UnitName, Hold>;
+  /** Oldest first. */
+  readonly events: readonly ClusterEvent[];
   /** What the engine would decide on this picture, for units without a machine: why. Empty while `desired` is undefined. */
   readonly decisions: readonly Decision[];
   /** Registry values that cannot be read, and this agent's own present troubles (git, registry, systemd). */

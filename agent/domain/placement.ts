@@ -18,14 +18,17 @@ export function comparePositions(a: Position, b: Position): number {
 export const manifestTargets = ["released", "loaded", "launched"] as const;
 export type ManifestTarget = (typeof manifestTargets)[number];
 
-export interface ManifestEntry {
+/** Where a machine finds the text: in a commit in which the unit has this hash, or among the submitted units. */
+export type TextOrigin =
+  { readonly source: "git"; readonly commit: CommitId } | { readonly source: "submitted"; readonly commit?: undefined };
+
+export type ManifestEntry = TextOrigin & {
   readonly name: UnitName;
-  readonly source: "git";
-  /** A commit in which the unit has this hash. */
-  readonly commit: CommitId;
   readonly hash: UnitHash;
   readonly target: ManifestTarget;
-}
+  /** The last restart that somebody asked for: carried out once by a machine that has the unit launched. */
+  readonly restart?: string;
+};
 
 /** A machine's share, in name order. */
 export interface Manifest extends Position {

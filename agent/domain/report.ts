@@ -2,7 +2,7 @@
 // that is left out is not known or does not apply.
 import type { ManifestTarget, Refusal } from "./placement.ts";
 import type { ProblemRecord } from "./problem.ts";
-import type { TargetState } from "./unit.ts";
+import type { TargetState, UnitSource } from "./unit.ts";
 
 /** A machine as others refer to it. */
 export interface MachineReference {
@@ -13,6 +13,18 @@ export interface MachineReference {
   readonly hostname: string;
   /** False: it stopped answering; nobody knows what still runs there. */
   readonly alive: boolean;
+}
+
+/** An operator's word on a git unit. */
+export interface HoldReport {
+  readonly unit: string;
+  readonly target: TargetState;
+  /** What the repository says; left out when it has no such unit (any more), or is not at hand. */
+  readonly declared?: TargetState;
+  readonly by: string;
+  readonly why?: string;
+  readonly atMs: number;
+  readonly untilMs?: number;
 }
 
 /** One living machine. */
@@ -43,6 +55,11 @@ export interface UnitReport {
   readonly target?: ManifestTarget;
   /** The commit from which it was told to take the unit. */
   readonly commit?: string;
+  /** Where it comes from; left out with `target`. */
+  readonly source?: UnitSource;
+  readonly hold?: HoldReport;
+  /** The last restart on request that the machine has carried out. */
+  readonly restart?: string;
   /** systemd's words, hash of what lies on the machine, and the rest: only when `reported`. */
   readonly load?: string;
   readonly active?: string;
@@ -55,11 +72,14 @@ export interface UnitReport {
   readonly problem?: ProblemRecord;
 }
 
-/** One unit or template of the adopted commit. */
+/** One unit or template, of the adopted commit or submitted by hand. */
 export interface UnitFileReport {
   readonly name: string;
-  readonly hash: string;
+  readonly source: UnitSource;
+  /** What it wants: a hold's word before the repository's. */
   readonly desired: TargetState;
+  readonly hash: string;
+  readonly hold?: HoldReport;
   /** fleet's derived state; left out for global units, which have one for each machine. */
   readonly state?: TargetState;
   readonly global: boolean;
@@ -67,7 +87,7 @@ export interface UnitFileReport {
   /** Where it is placed; left out when nowhere, and for global units and templates. */
   readonly machine?: MachineReference;
   readonly description?: string;
-  /** Path in the repository. */
+  /** Path in the repository; "" for a submitted one. */
   readonly file: string;
 }
 
@@ -119,8 +139,10 @@ export interface ClusterReport {
     readonly lost: readonly { readonly machine: MachineReference; readonly units: number }[];
   };
   readonly units: {
-    /** Runnable units of the adopted commit; left out while this agent has not got it. */
+    /** Runnable units, submitted ones too; left out while this agent has not got the adopted commit. */
     readonly files?: number;
+    /** How many of them were submitted by hand. */
+    readonly submitted?: number;
     /** Units that wait for a machine. */
     readonly waiting: readonly string[];
     /** Units on machines (a global unit counts on each), by systemd's active state, `pending` or `lost`. */
@@ -128,6 +150,8 @@ export interface ClusterReport {
     /** Those that failed or that a machine has a problem with. */
     readonly troubled: readonly UnitReport[];
   };
+  /** In name order. */
+  readonly holds: readonly HoldReport[];
   /** Present troubles of the agent that answers, and registry values it cannot read. */
   readonly problems: readonly ProblemRecord[];
 }

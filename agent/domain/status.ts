@@ -20,6 +20,8 @@ export interface UnitStatus extends SystemdState {
   readonly name: UnitName;
   /** Hash of what lies on the machine. */
   readonly hash: UnitHash;
+  /** The last restart on request that it carried out since the machine booted. */
+  readonly restart?: string;
   /** What the machine could not do for this unit, last. */
   readonly problem?: ProblemRecord;
 }

@@ -1,6 +1,7 @@
 // A unit as its author wrote it, checked, with what its [X-Fleet] section asks; and all units of one commit.
 import type { CommitId, UnitHash, UnitName } from "./names.ts";
 import type { Problem } from "./problem.ts";
+import type { Hold } from "./submitted.ts";
 
 /** fleet's three states: known but nowhere; placed and linked; also started. */
 export const targetStates = ["inactive", "loaded", "launched"] as const;
@@ -37,9 +38,13 @@ export interface DropIn {
   readonly text: string;
 }
 
+/** Who a unit is from: the repository, or a person's hand. */
+export type UnitSource = "git" | "submitted";
+
 export interface Unit {
   readonly name: UnitName;
-  /** Path in the repository of the file or link that names this unit. */
+  readonly source: UnitSource;
+  /** Path in the repository of the file or link that names this unit; "" for a submitted one. */
   readonly file: string;
   /** The author's own text, byte for byte; an instance made by a link has its template's. */
   readonly text: string;
@@ -64,4 +69,23 @@ export interface DesiredState {
   readonly templates: ReadonlyMap<UnitName, Unit>;
   /** What is odd but no reason to refuse: near misses, unknown X- options. */
   readonly warnings: readonly Problem[];
+}
+
+/** A hold in force, and what the repository itself says of the unit's target. */
+export interface HeldUnit {
+  readonly hold: Hold;
+  readonly declared: TargetState;
+}
+
+/** What the cluster is to run: the adopted commit's units and those submitted by hand, with holds applied to their targets. */
+export interface WantedState {
+  /** Undefined: the cluster has never adopted one. */
+  readonly commit: CommitId | undefined;
+  /** Runnable units, in name order; of two of one name the repository's. */
+  readonly units: ReadonlyMap<UnitName, Unit>;
+  readonly templates: ReadonlyMap<UnitName, Unit>;
+  /** Holds on units that are in `units`. */
+  readonly held: ReadonlyMap<UnitName, HeldUnit>;
+  /** Units of which the registry holds something that cannot be read: they stay as they are. */
+  readonly unknown: ReadonlySet<UnitName>;
 }
