@@ -1,17 +1,22 @@
 // The registry's keys and values: how machines, the leader, the adopted commit, manifests and statuses are written there
 // and read back. Given to loops/. What another machine wrote is foreign: it is checked whole before it is believed.
+import eventSchema from "../../schemas/event.json" with { type: "json" };
+import holdSchema from "../../schemas/hold.json" with { type: "json" };
 import leaderSchema from "../../schemas/leader.json" with { type: "json" };
 import machineSchema from "../../schemas/machine.json" with { type: "json" };
 import manifestSchema from "../../schemas/manifest.json" with { type: "json" };
+import restartSchema from "../../schemas/restart.json" with { type: "json" };
 import revisionSchema from "../../schemas/revision.json" with { type: "json" };
+import submittedUnitSchema from "../../schemas/submitted-unit.json" with { type: "json" };
 import syncRequestSchema from "../../schemas/sync-request.json" with { type: "json" };
 import syncResultSchema from "../../schemas/sync-result.json" with { type: "json" };
 import statusSchema from "../../schemas/status.json" with { type: "json" };
 import type { Leader, Machine } from "../domain/machine.ts";
-import { type MachineId, byName, parseMachineId, parseUnitName } from "../domain/names.ts";
+import { type MachineId, type UnitName, byName, parseMachineId, parseUnitName } from "../domain/names.ts";
 import type { Manifest, Revision } from "../domain/placement.ts";
 import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 import type { MachineStatus } from "../domain/status.ts";
+import type { ClusterEvent, Hold, RestartRequest, SubmittedUnit } from "../domain/submitted.ts";
 import type { SyncRequest, SyncResult } from "../domain/sync.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import { compileSchema } from "./schema.ts";
@@ -25,10 +30,26 @@ export const keys = {
   machines: "machines/",
   manifests: "manifests/",
   statuses: "statuses/",
+  units: "units/",
+  holds: "holds/",
+  restarts: "restarts/",
+  events: "events/",
   machine: (id: MachineId): string => `machines/${id}`,
   manifest: (id: MachineId): string => `manifests/${id}`,
   status: (id: MachineId): string => `statuses/${id}`,
+  unit: (name: UnitName): string => `units/${name}`,
+  hold: (name: UnitName): string => `holds/${name}`,
+  restart: (name: UnitName): string => `restarts/${name}`,
+  /** In order of time; `nonce` tells apart what happened in one millisecond. */
+  event: (atMs: number, nonce: string): string => `events/${String(Math.trunc(atMs)).padStart(13, "0")}-${nonce}`,
 } as const;
+
+/** The unit that a key under units/, holds/ or restarts/ is about; undefined for every other key. */
+export function unitOfKey(key: string): UnitName | undefined {
+  const match = /^(?:units|holds|restarts)\/(.+)$/.exec(key);
+  const name = match?.[1] === undefined ? undefined : parseUnitName(match[1]);
+  return name?.ok === true ? name.value : undefined;
+}
 
 /** The machine that a key under machines/, manifests/ or statuses/ belongs to; undefined for every other key. */
 export function machineOfKey(key: string): MachineId | undefined {
@@ -42,6 +63,10 @@ export const encodeMachine = (machine: Machine): string => canonicalJson(machine
 export const encodeManifest = (manifest: Manifest): string => canonicalJson(manifest);
 export const encodeRevision = (revision: Revision): string => canonicalJson(revision);
 export const encodeStatus = (status: MachineStatus): string => canonicalJson(status);
+export const encodeSubmittedUnit = (unit: SubmittedUnit): string => canonicalJson(unit);
+export const encodeHold = (hold: Hold): string => canonicalJson(hold);
+export const encodeRestart = (request: RestartRequest): string => canonicalJson(request);
+export const encodeEvent = (event: ClusterEvent): string => canonicalJson(event);
 
 export const encodeSyncRequest = (request: SyncRequest): string => canonicalJson(request);
 export const encodeSyncResult = (result: SyncResult & { readonly id: string }): string => canonicalJson(result);
@@ -54,6 +79,10 @@ const machineShape = compileSchema<Machine>(machineSchema);
 const manifestShape = compileSchema<Manifest>(manifestSchema);
 const revisionShape = compileSchema<Revision>(revisionSchema);
 const statusShape = compileSchema<MachineStatus>(statusSchema);
+const submittedUnitShape = compileSchema<SubmittedUnit>(submittedUnitSchema);
+const holdShape = compileSchema<Hold>(holdSchema);
+const restartShape = compileSchema<RestartRequest>(restartSchema);
+const eventShape = compileSchema<ClusterEvent>(eventSchema);
 const syncRequestShape = compileSchema<SyncRequest>(syncRequestSchema);
 const syncResultShape = compileSchema<SyncResult & { readonly id: string }>(syncResultSchema);
 
@@ -95,6 +124,25 @@ export function parseStatus(key: string, text: string): Checked<MachineStatus> {
   return read(key, text, statusShape, (status) => [...strangers(key, status.machine), ...misnamed(status.units)]);
 }
 
+/** Also refuses a unit under another's key. */
+export function parseSubmittedUnit(key: string, text: string): Checked<SubmittedUnit> {
+  return read(key, text, submittedUnitShape, ({ name }) => otherUnits(key, name));
+}
+
+/** Also refuses a hold under another unit's key. */
+export function parseHold(key: string, text: string): Checked<Hold> {
+  return read(key, text, holdShape, ({ unit }) => otherUnits(key, unit));
+}
+
+/** Also refuses a request under another unit's key. */
+export function parseRestart(key: string, text: string): Checked<RestartRequest> {
+  return read(key, text, restartShape, ({ unit }) => otherUnits(key, unit));
+}
+
+export function parseEvent(key: string, text: string): Checked<ClusterEvent> {
+  return read(key, text, eventShape, () => []);
+}
+
 function read<T>(
   key: string,
   text: string,
@@ -131,6 +179,15 @@ function strangers(key: string, id: MachineId): readonly Problem[] {
   const owner = machineOfKey(key);
   if (owner === undefined || owner === id) return [];
   return [new Problem("shape", `Cannot take machine "${id}" here`, { hint: `The key belongs to "${owner}"` })];
+}
+
+/** A value under one unit's key that speaks of another. */
+function otherUnits(key: string, name: UnitName): readonly Problem[] {
+  const owner = unitOfKey(key);
+  if (owner === name) return [];
+  return [
+    new Problem("shape", `Cannot take unit "${name}" here`, { hint: `The key belongs to "${owner ?? "nobody"}"` }),
+  ];
 }
 
 /** Names beyond what the schema's pattern can say, and their order: a unit listed twice could be told two things. */
