@@ -102,6 +102,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
         disk: createDisk(settings.stateDirectory),
         clock,
         log,
+        allowSubmit: settings.allowSubmit,
         machineLeaseMs: settings.machineLeaseMs,
         engineLeaseMs: settings.engineLeaseMs,
       },

@@ -8,9 +8,15 @@ import { type Reports, expand } from "./expand.ts";
 import { indexPaths } from "./links.ts";
 import { type Blobs, type ParseCache, createParseCache, createTextReader } from "./texts.ts";
 import { type TreeEntryLike, sortTree } from "./tree.ts";
+import { WantedReader } from "./wanted.ts";
 
-export type { Blobs, ParseCache, TreeEntryLike };
+export type { Blobs, ParseCache, TreeEntryLike, WantedReader };
 export { createParseCache };
+
+/** One for each loop that asks again and again what the cluster is to run. */
+export function createWantedReader(): WantedReader {
+  return new WantedReader(examineTree);
+}
 
 export interface CommitTree {
   /** All below the configured folder, in any order. */

@@ -169,6 +169,7 @@ function makeBody(
 function makeUnit(entry: NamedEntry, body: Body, options: UnitOptions): Unit {
   return {
     name: entry.name,
+    source: "git",
     file: entry.path,
     text: body.text.text,
     dropIns: body.dropIns,

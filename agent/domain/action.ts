@@ -5,6 +5,13 @@ import type { Problem } from "./problem.ts";
 import type { SystemdState } from "./status.ts";
 import type { Unit } from "./unit.ts";
 
+/** What a unit was last told to start with. */
+export interface LaunchNote {
+  readonly hash: UnitHash;
+  /** The restart on request that this start has carried out, of 1 to 64 lowercase letters, digits and "-". */
+  readonly restart?: string | undefined;
+}
+
 /** A unit that flotilla has put on this machine, read back from disk. */
 export interface PlacedUnit {
   readonly name: UnitName;

@@ -147,6 +147,8 @@ export interface Settings {
   readonly runDirectory: string;
   /** Path of the API's unix socket. */
   readonly apiSocket: string;
+  /** Whether this cluster takes units that people submit by hand. */
+  readonly allowSubmit: boolean;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logFormat: "text" | "json";
 }

@@ -6,6 +6,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { Disk } from "../ports/disk.ts";
 import type { Git } from "../ports/git.ts";
+import type { Hands } from "../ports/hands.ts";
 import type { Log } from "../ports/log.ts";
 import type { Registry } from "../ports/registry.ts";
 import type { Systemd } from "../ports/systemd.ts";
@@ -16,7 +17,9 @@ import { lead } from "./lead.ts";
 import { Local } from "./local.ts";
 import { type Mirror, createMirror } from "./mirror.ts";
 import { OwnManifest } from "./own-manifest.ts";
+import { ClusterHands } from "./hands.ts";
 import { Statuses } from "./statuses.ts";
+import { SubmittedTexts } from "./submitted-texts.ts";
 import type { Sync } from "./sync.ts";
 import { Troubles } from "./troubles.ts";
 import { View } from "./view.ts";
@@ -26,13 +29,15 @@ export interface AgentParts {
   readonly machine: Machine;
   readonly registry: Registry;
   readonly systemd: Systemd;
-  /** Undefined: no repository is set; this machine then never leads. */
+  /** Undefined: no repository is set; this machine then leads only a cluster that never had one. */
   readonly git:
     { readonly port: Git; readonly schedule: string; readonly jitterMs: number; readonly branch: string } | undefined;
   readonly cron: Cron;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly log: Log;
+  /** Whether this cluster takes units that people submit. */
+  readonly allowSubmit: boolean;
   readonly machineLeaseMs: number;
   readonly engineLeaseMs: number;
 }
@@ -40,17 +45,19 @@ export interface AgentParts {
 /** A running agent: what the API shows of it, and the promise that it has ended. */
 export interface Agent {
   readonly view: View;
+  /** For what people change beside git. */
+  readonly hands: Hands;
   /** Resolves once every loop has ended and leadership is resigned; never rejects. */
   readonly done: Promise<void>;
 }
 
 /** Starts every loop; they end with `signal`. Units are left as they are. */
 export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
-  const { machine, registry, systemd, git, disk, clock, log } = parts;
+  const { machine, registry, systemd, git, allowSubmit, disk, clock, log } = parts;
   const troubles = new Troubles();
-  if (git === undefined) {
-    const problem = new Problem("git-unset", "Cannot take any new unit without a repository", {
-      hint: "Set [Git] URL=",
+  if (git === undefined && !allowSubmit) {
+    const problem = new Problem("git-unset", "Cannot take any unit: no repository is set, and none may be submitted", {
+      hint: "Set [Git] URL=, or [Agent] AllowSubmit=yes",
     });
     troubles.set("git", toRecord(problem));
   }
@@ -66,7 +73,10 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const local: Local = new Local({
     systemd,
     manifest: new OwnManifest({ me: machine.id, disk, log, troubles }),
-    texts: git === undefined || commits === undefined ? undefined : { git: git.port, commits },
+    texts: {
+      git: git === undefined || commits === undefined ? undefined : { port: git.port, commits },
+      submitted: new SubmittedTexts({ registry, disk, log, allowSubmit }),
+    },
     registryReady: (each) => own.ready(each).then(offer),
     ...common,
   });
@@ -81,6 +91,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
       registry,
       git: git?.port,
       commits,
+      allowSubmit,
       local,
       statuses,
       troubles,
@@ -96,11 +107,13 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     statuses.run(signal),
     followManifest({ mirror: own, offer }, signal),
   ];
-  if (machine.mayLead && git !== undefined && commits !== undefined) {
-    loops.push(lead({ ...parts, git, commits, mirror: cluster, troubles, onSync: (sync) => (leading = sync) }, signal));
+  const source = git === undefined || commits === undefined ? undefined : { ...git, commits };
+  if (machine.mayLead && (source !== undefined || allowSubmit)) {
+    loops.push(lead({ ...parts, git: source, mirror: cluster, troubles, onSync: (sync) => (leading = sync) }, signal));
   }
   const done = Promise.all(loops).then(() => undefined);
-  return { view, done };
+  const hands = new ClusterHands({ registry, view, seen: (revision) => view.reached(revision), allowSubmit, clock });
+  return { view, hands, done };
 }
 
 /** Has `offer` called at every change of this machine's manifest. */

@@ -2,7 +2,7 @@
 // what would be decided.
 import type { MachineId } from "../domain/names.ts";
 import type { CandidateMachine, ClusterState, Placement, Standing } from "../domain/placement.ts";
-import type { DesiredState } from "../domain/unit.ts";
+import type { WantedState } from "../domain/unit.ts";
 import type { RegistryPicture } from "./picture.ts";
 
 export interface StandingOptions {
@@ -28,7 +28,7 @@ export function standings(
 
 export function clusterState(
   picture: RegistryPicture,
-  { desired, standing }: { desired: DesiredState; standing: ReadonlyMap<MachineId, Standing> },
+  { desired, standing }: { desired: WantedState; standing: ReadonlyMap<MachineId, Standing> },
 ): ClusterState {
   const machines = [...standing].map(([id, each]): CandidateMachine => ({
     id,

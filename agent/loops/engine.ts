@@ -1,9 +1,10 @@
-// The leader's loop: desired + machines + manifests + statuses -> decisions -> manifests, fenced on the tenure's epoch.
+// The leader's loop: wanted units + machines + manifests + statuses -> decisions -> manifests, fenced on the tenure's epoch.
 // Decides only on a whole and connected picture; whatever it could not read changes nothing.
-import type { MachineId } from "../domain/names.ts";
+import { type WantedReader, createWantedReader } from "../desired/desired.ts";
+import type { MachineId, UnitName } from "../domain/names.ts";
 import type { Decision, Manifest } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
-import type { DesiredState } from "../domain/unit.ts";
+import type { DesiredState, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes } from "../ports/registry.ts";
@@ -12,7 +13,8 @@ import { schedule } from "../schedule/schedule.ts";
 import { encodeManifest, keys } from "../text/values.ts";
 import { clusterState, standings } from "./cluster-state.ts";
 import type { Mirror } from "./mirror.ts";
-import { PictureReader } from "./picture.ts";
+import { tidyUp } from "./housekeeping.ts";
+import { PictureReader, type RegistryPicture } from "./picture.ts";
 import type { Tenure } from "./tenure.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
@@ -24,6 +26,10 @@ export interface EnginePorts {
   readonly registry: Registry;
   readonly mirror: Mirror;
   readonly machineLeaseMs: number;
+  /** Whether units that people submit are run; else they are as if nobody had. */
+  readonly allowSubmit: boolean;
+  /** Of this machine, for the events. */
+  readonly hostname: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly troubles: Troubles;
@@ -36,7 +42,8 @@ export class Engine {
   readonly #waker = new Waker();
   readonly #reader = new PictureReader();
   readonly #sinceMs: number;
-  #desired: DesiredState | undefined;
+  readonly #wanted: WantedReader = createWantedReader();
+  #desired: DesiredState | "none" | undefined;
   #generation = 0;
   #waiting = new Set<string>();
   #witnessed = { sinceMs: Number.NaN, machines: new Set<MachineId>() };
@@ -47,8 +54,8 @@ export class Engine {
     this.#sinceMs = ports.clock.monotonicMs();
   }
 
-  /** The units that the cluster is to run from now on. */
-  want(desired: DesiredState): void {
+  /** The adopted commit's units, from now on; "none": it is known that no commit was ever adopted. */
+  want(desired: DesiredState | "none"): void {
     this.#desired = desired;
     this.#waker.wake();
   }
@@ -70,10 +77,11 @@ export class Engine {
   async #pass(signal: AbortSignal): Promise<number | undefined> {
     const { mirror, log } = this.#ports;
     await mirror.ready(signal);
-    const desired = this.#desired;
+    const commit = this.#desired;
     // On a picture that may be old nothing is decided; the mirror wakes this loop when it is connected again.
-    if (desired === undefined || !mirror.connected) return undefined;
+    if (commit === undefined || !mirror.connected) return undefined;
     const picture = this.#reader.read(mirror.entries());
+    const desired = this.#read(commit, picture);
     const unreadable = picture.problems.find((problem) => problem.message.includes(keys.manifests));
     if (unreadable !== undefined) {
       throw new Problem("manifest-unreadable", "Cannot decide while a manifest cannot be read", {
@@ -84,11 +92,15 @@ export class Engine {
     const settleMs = this.#settleMs();
     const witnessed = this.#witness(picture.machines.keys());
     const standing = standings(picture, { settling: settleMs > 0, witnessed });
-    const decisions = schedule(clusterState(picture, { desired, standing }));
+    // Of a unit that cannot be read nothing is known: it stays as it is
+    const decisions = schedule(clusterState(picture, { desired, standing })).filter(
+      ({ unit }) => !desired.unknown.has(unit),
+    );
     this.#report(decisions);
     const { writes, handovers } = nextManifests({
       decisions,
       desired,
+      restarts: new Map([...picture.restarts].map(([unit, { id }]) => [unit, id])),
       manifests: picture.manifests,
       statuses: picture.statuses,
       standing,
@@ -101,7 +113,41 @@ export class Engine {
       const revision = await this.#write(writes, picture.manifestsModified);
       await mirror.reached(revision, signal);
     }
-    return settleMs > 0 ? settleMs : undefined;
+    const dueMs = await this.#tidyUp(picture, signal);
+    const waits = [settleMs, dueMs].filter((ms) => ms > 0 && ms < Infinity);
+    return waits.length === 0 ? undefined : Math.min(...waits);
+  }
+
+  #read(commit: DesiredState | "none", picture: RegistryPicture): WantedState {
+    if (commit === "none" && picture.revision.adopted !== undefined) {
+      throw new Problem("git-unset", `Cannot decide: the cluster runs commit ${picture.revision.adopted.commit}`, {
+        hint: "This machine leads and has no repository: set [Git] URL= as on the others",
+      });
+    }
+    return this.#wanted.read({
+      desired: commit === "none" ? undefined : commit,
+      submitted: this.#ports.allowSubmit ? picture.submitted : new Map(),
+      holds: picture.holds,
+      unreadable: picture.unreadableUnits,
+    });
+  }
+
+  /** What people wrote and what has had its time; how long until there is more of it, in ms. */
+  async #tidyUp(picture: RegistryPicture, signal: AbortSignal): Promise<number> {
+    const { mirror, registry, clock, log, hostname } = this.#ports;
+    const git = this.#desired === "none" ? undefined : this.#desired;
+    const isGits = (name: UnitName): boolean => git?.units.has(name) === true || git?.templates.has(name) === true;
+    const tidying = { entries: mirror.entries(), picture, isGits, commit: git?.commit, by: hostname };
+    const { batches, dueMs } = tidyUp({ ...tidying, nowMs: clock.wallMs(), nonce: `${this.#tenure.epoch}` });
+    for (const { guards, writes, said } of batches) {
+      const fence: Guard = { kind: "created", key: keys.leader, revision: this.#tenure.epoch };
+      const { applied, revision } = await registry.write({ guards: [fence, ...guards], writes }, this.#tenure.signal);
+      // Somebody was quicker with one of them: their change wakes this loop
+      if (!applied) continue;
+      for (const event of said) log.info(event.kind, { unit: event.unit, message: event.message });
+      await mirror.reached(revision, signal);
+    }
+    return dueMs;
   }
 
   /**

@@ -1,7 +1,7 @@
 // Jobs under way in systemd, one for a unit at most, side by side: none holds up another, or the pass that asked for it.
 // What may succeed later rests and is tried again. Given to local.ts.
-import type { Job } from "../domain/action.ts";
-import type { UnitHash, UnitName } from "../domain/names.ts";
+import type { Job, PlacedUnit } from "../domain/action.ts";
+import type { UnitName } from "../domain/names.ts";
 import type { ManifestEntry } from "../domain/placement.ts";
 import { Problem, asProblem } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -23,7 +23,7 @@ export interface JobPorts {
 export interface JobEnd {
   readonly problem: Problem | undefined;
   /** What lies there now, when the job has changed it. */
-  readonly lies?: "gone" | { readonly launched: UnitHash | undefined };
+  readonly lies?: "gone" | Pick<PlacedUnit, "launched" | "restarted">;
 }
 
 /** What the manifest wants of each unit here. */
@@ -149,8 +149,9 @@ export class Jobs {
     if (refused) return { problem: problemOf(job, result), retry: true };
     // Told once with this text: fleet's rule is that a start that failed is not tried again until something changes.
     if (entry === undefined) return { problem: result.problem, retry: false };
-    await systemd.noteLaunched(job.unit, entry.hash);
-    return { problem: result.problem, retry: false, lies: { launched: entry.hash } };
+    const { hash, restart } = entry;
+    await systemd.noteLaunched(job.unit, { hash, restart });
+    return { problem: result.problem, retry: false, lies: { launched: hash, restarted: restart } };
   }
 
   /** What counts is that the unit is down, whatever the stop job was called. */
@@ -165,13 +166,15 @@ export class Jobs {
       return { problem: undefined, retry: false, lies: "gone" };
     }
     await systemd.noteLaunched(job.unit, undefined);
-    return { problem: undefined, retry: false, lies: { launched: undefined } };
+    return { problem: undefined, retry: false, lies: { launched: undefined, restarted: undefined } };
   }
 }
 
 /** What is wanted of a unit here, as text to compare. */
 function wish(entry: ManifestEntry | undefined): string {
-  return entry === undefined || entry.target === "released" ? "gone" : `${entry.target} ${entry.hash}`;
+  return entry === undefined || entry.target === "released"
+    ? "gone"
+    : `${entry.target} ${entry.hash} ${entry.restart ?? ""}`;
 }
 
 function tooEarly(job: Job, held: readonly UnitName[]): Problem {

@@ -1,4 +1,5 @@
-// Campaigns; while this machine leads, it syncs and runs the engine; resigns on shutdown. One tenure after another.
+// Campaigns; while this machine leads, it syncs and runs the engine; resigns on shutdown. One tenure after another. Without a
+// repository it leads only a cluster that has never adopted a commit: what people submit is all that there is.
 import type { Machine } from "../domain/machine.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Cron } from "../ports/cron.ts";
@@ -10,15 +11,24 @@ import type { Commits } from "./commits.ts";
 import { Engine } from "./engine.ts";
 import type { Mirror } from "./mirror.ts";
 import { Sync } from "./sync.ts";
-import { campaign } from "./tenure.ts";
+import { type Tenure, campaign } from "./tenure.ts";
 import type { Troubles } from "./troubles.ts";
 
 export interface LeadPorts {
   readonly machine: Machine;
   readonly registry: Registry;
   readonly mirror: Mirror;
-  readonly git: { readonly port: Git; readonly schedule: string; readonly jitterMs: number; readonly branch: string };
-  readonly commits: Commits;
+  /** Undefined: no repository is set. */
+  readonly git:
+    | {
+        readonly port: Git;
+        readonly commits: Commits;
+        readonly schedule: string;
+        readonly jitterMs: number;
+        readonly branch: string;
+      }
+    | undefined;
+  readonly allowSubmit: boolean;
   readonly cron: Cron;
   readonly clock: Clock;
   readonly log: Log;
@@ -31,40 +41,71 @@ export interface LeadPorts {
 
 /** Until `signal`; never rejects. */
 export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void> {
-  const { machine, registry, mirror, git, commits, clock, log, troubles } = ports;
+  const { machine, registry, mirror, git, clock, log, troubles, allowSubmit } = ports;
   const value = encodeLeader({ machine: machine.id, hostname: machine.hostname });
   while (!signal.aborted) {
     const tenure = await campaign(
-      { registry, clock, log, key: keys.leader, value, leaseMs: ports.engineLeaseMs },
+      {
+        ...{ registry, clock, log, key: keys.leader, value, leaseMs: ports.engineLeaseMs },
+        ...(git === undefined ? { isFit: (each) => neverAdopted(registry, each) } : {}),
+      },
       signal,
     );
     if (tenure === undefined) return;
     log.info("leader.elected", { machine: machine.id, epoch: tenure.epoch });
     const release = mirror.acquire();
-    const engine = new Engine({ registry, mirror, machineLeaseMs: ports.machineLeaseMs, clock, log, troubles }, tenure);
-    const sync = new Sync(
-      {
-        git: git.port,
-        commits,
-        registry,
-        mirror,
-        cron: ports.cron,
-        schedule: git.schedule,
-        jitterMs: git.jitterMs,
-        ref: git.branch,
-        clock,
-        log,
-        troubles,
-      },
+    const { machineLeaseMs } = ports;
+    const { hostname } = machine;
+    const engine = new Engine(
+      { registry, mirror, machineLeaseMs, allowSubmit, hostname, clock, log, troubles },
       tenure,
-      (desired) => engine.want(desired),
     );
-    ports.onSync(sync);
-    await Promise.all([engine.run(), sync.run()]);
-    ports.onSync(undefined);
+    if (git === undefined) {
+      engine.want("none");
+      await engine.run();
+    } else await syncAndRun({ ...ports, git }, { engine, tenure });
     release();
     for (const source of ["engine", "sync", "git", "commit"]) troubles.clear(source);
     await tenure.resign();
     log.info("leader.ceased", { machine: machine.id, epoch: tenure.epoch });
   }
+}
+
+/** Whoever has no repository must not decide for a cluster that runs one's commit. */
+async function neverAdopted(registry: Registry, signal: AbortSignal): Promise<boolean> {
+  const { entry } = await registry.get(keys.revision, signal);
+  return entry === undefined;
+}
+
+interface Leading {
+  readonly engine: Engine;
+  readonly tenure: Tenure;
+}
+
+async function syncAndRun(
+  ports: LeadPorts & { readonly git: NonNullable<LeadPorts["git"]> },
+  { engine, tenure }: Leading,
+): Promise<void> {
+  const { git, registry, mirror, clock, log, troubles, machine } = ports;
+  const sync = new Sync(
+    {
+      git: git.port,
+      commits: git.commits,
+      by: machine.hostname,
+      registry,
+      mirror,
+      cron: ports.cron,
+      schedule: git.schedule,
+      jitterMs: git.jitterMs,
+      ref: git.branch,
+      clock,
+      log,
+      troubles,
+    },
+    tenure,
+    (desired) => engine.want(desired),
+  );
+  ports.onSync(sync);
+  await Promise.all([engine.run(), sync.run()]);
+  ports.onSync(undefined);
 }

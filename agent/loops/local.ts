@@ -23,8 +23,7 @@ const patienceMs = 5_000;
 export interface LocalPorts {
   readonly systemd: Systemd;
   readonly manifest: OwnManifest;
-  /** Undefined: no repository is set; only units that lie here already can be kept. */
-  readonly texts: TextSources | undefined;
+  readonly texts: TextSources;
   /** Resolves when the registry's manifest has been offered, or is known to be missing. */
   readonly registryReady: (signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;

@@ -1,19 +1,25 @@
 // The registry's entries as typed values, for the engine and the view. A value is read once for each revision of it; one
 // that cannot be read is a problem with a name and keeps the place of what it hides: unknown is not absent.
 import type { Leader, Machine } from "../domain/machine.ts";
-import type { MachineId } from "../domain/names.ts";
+import type { MachineId, UnitName } from "../domain/names.ts";
 import type { Manifest, Revision } from "../domain/placement.ts";
 import type { Checked, Problem } from "../domain/problem.ts";
 import type { MachineStatus } from "../domain/status.ts";
+import type { ClusterEvent, Hold, RestartRequest, SubmittedUnit } from "../domain/submitted.ts";
 import type { Entry } from "../ports/registry.ts";
 import {
   keys,
   machineOfKey,
+  parseEvent,
+  parseHold,
   parseLeader,
   parseMachine,
   parseManifest,
+  parseRestart,
   parseRevision,
   parseStatus,
+  parseSubmittedUnit,
+  unitOfKey,
 } from "../text/values.ts";
 
 /** Maps are in key order. */
@@ -25,6 +31,13 @@ export interface RegistryPicture {
   /** Mod revision of each manifest's key. */
   readonly manifestsModified: ReadonlyMap<MachineId, number>;
   readonly statuses: ReadonlyMap<MachineId, MachineStatus>;
+  readonly submitted: ReadonlyMap<UnitName, SubmittedUnit>;
+  readonly holds: ReadonlyMap<UnitName, Hold>;
+  readonly restarts: ReadonlyMap<UnitName, RestartRequest>;
+  /** Oldest first. */
+  readonly events: readonly ClusterEvent[];
+  /** Units of which a submission or a hold is there but cannot be read. */
+  readonly unreadableUnits: ReadonlySet<UnitName>;
   /** Machines of which some value is there but cannot be read: nothing may be decided about them. */
   readonly unreadable: ReadonlySet<MachineId>;
   readonly problems: readonly Problem[];
@@ -47,6 +60,11 @@ export class PictureReader {
     const manifests = new Map<MachineId, Manifest>();
     const manifestsModified = new Map<MachineId, number>();
     const statuses = new Map<MachineId, MachineStatus>();
+    const submitted = new Map<UnitName, SubmittedUnit>();
+    const holds = new Map<UnitName, Hold>();
+    const restarts = new Map<UnitName, RestartRequest>();
+    const events: ClusterEvent[] = [];
+    const unreadableUnits = new Set<UnitName>();
 
     const value = <T>(entry: Entry, parse: (key: string, text: string) => Checked<T>): T | undefined => {
       const before = this.#known.get(entry.key);
@@ -58,6 +76,9 @@ export class PictureReader {
       problems.push(...read.problems);
       const machine = machineOfKey(entry.key);
       if (machine !== undefined) unreadable.add(machine);
+      const unit = unitOfKey(entry.key);
+      // A restart that cannot be read is one that nobody is told of: nothing is taken from the unit
+      if (unit !== undefined && !entry.key.startsWith(keys.restarts)) unreadableUnits.add(unit);
       return undefined;
     };
 
@@ -68,8 +89,21 @@ export class PictureReader {
 
     for (const key of [...entries.keys()].sort()) {
       const entry = entries.get(key);
+      if (entry === undefined) continue;
+      if (key.startsWith(keys.events)) {
+        const event = value(entry, parseEvent);
+        if (event !== undefined) events.push(event);
+        continue;
+      }
+      const unit = unitOfKey(key);
+      if (unit !== undefined) {
+        if (key === keys.unit(unit)) set(submitted, unit, value(entry, parseSubmittedUnit));
+        else if (key === keys.hold(unit)) set(holds, unit, value(entry, parseHold));
+        else if (key === keys.restart(unit)) set(restarts, unit, value(entry, parseRestart));
+        continue;
+      }
       const machine = machineOfKey(key);
-      if (entry === undefined || machine === undefined) continue;
+      if (machine === undefined) continue;
       if (key === keys.machine(machine)) set(machines, machine, value(entry, parseMachine));
       else if (key === keys.status(machine)) set(statuses, machine, value(entry, parseStatus));
       else if (key === keys.manifest(machine)) {
@@ -88,12 +122,17 @@ export class PictureReader {
       manifests,
       manifestsModified,
       statuses,
+      submitted,
+      holds,
+      restarts,
+      events,
+      unreadableUnits,
       unreadable,
       problems,
     };
   }
 }
 
-function set<T>(map: Map<MachineId, T>, machine: MachineId, value: T | undefined): void {
-  if (value !== undefined) map.set(machine, value);
+function set<K, T>(map: Map<K, T>, key: K, value: T | undefined): void {
+  if (value !== undefined) map.set(key, value);
 }

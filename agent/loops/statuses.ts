@@ -83,7 +83,13 @@ export class Statuses {
       // Listed in any case: what is not listed counts as gone from this machine.
       const state = this.#states.get(unit.name) ?? nowhere;
       const problem = problems.get(unit.name);
-      return { ...state, name: unit.name, hash: unit.hash, ...(problem === undefined ? {} : { problem }) };
+      return {
+        ...state,
+        name: unit.name,
+        hash: unit.hash,
+        ...(unit.restarted === undefined ? {} : { restart: unit.restarted }),
+        ...(problem === undefined ? {} : { problem }),
+      };
     });
     for (const entry of manifest.units) {
       const problem = problems.get(entry.name);

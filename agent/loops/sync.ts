@@ -5,12 +5,14 @@ import type { Revision } from "../domain/placement.ts";
 import { Problem, asProblem, toRecord } from "../domain/problem.ts";
 import type { DesiredState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { ClusterEvent } from "../domain/submitted.ts";
 import type { SyncResult } from "../domain/sync.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { Git } from "../ports/git.ts";
 import type { Log } from "../ports/log.ts";
-import type { Entry, Registry } from "../ports/registry.ts";
+import type { Entry, Registry, Write } from "../ports/registry.ts";
 import {
+  encodeEvent,
   encodeRevision,
   encodeSyncResult,
   keys,
@@ -27,6 +29,8 @@ import type { Troubles } from "./troubles.ts";
 
 /** A poll is looked for at least this often, so that a step of the wall clock cannot put it off for long. */
 const longestWaitMs = 60_000;
+/** A subject or a problem may be of any length. */
+const maxMessageChars = 500;
 /** Pauses after a fetch that failed. */
 const firstRetryMs = 1_000;
 const longestRetryMs = 300_000;
@@ -41,6 +45,8 @@ export interface SyncPorts {
   readonly jitterMs: number;
   /** Name of the branch, for the record. */
   readonly ref: string;
+  /** Hostname of this machine, for the events. */
+  readonly by: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly troubles: Troubles;
@@ -204,27 +210,53 @@ export class Sync {
     if (!desired.ok) {
       const problems = desired.problems.map(toRecord);
       const kept = problems.slice(0, maxKeptProblems);
-      await this.#record({ ...before, refused: { commit: head, ref, atMs, problems: kept } });
+      const message = `Commit ${head.slice(0, 7)} of ${ref} was refused: ${problems[0]?.message ?? "it has problems"}`;
+      await this.#record(
+        { ...before, refused: { commit: head, ref, atMs, problems: kept } },
+        { kind: "commit-refused", message },
+      );
       log.warn("commit.refused", { commit: head, problems: problems.length, first: problems[0]?.message });
       return { outcome: "refused", commit: head, problems };
     }
     const { subject, author } = await git.info(head);
-    await this.#record({ adopted: { commit: head, ref, epoch: this.#tenure.epoch, atMs, subject, author } });
+    const message = `Commit ${head.slice(0, 7)} of ${ref} was adopted: ${subject}`;
+    await this.#record(
+      { adopted: { commit: head, ref, epoch: this.#tenure.epoch, atMs, subject, author } },
+      { kind: "commit-adopted", message },
+    );
     log.info("commit.adopted", { commit: head, units: desired.value.units.size, subject });
     this.#take(desired.value);
     return { outcome: "adopted", commit: head, problems: [] };
   }
 
   /** Fenced twice: by the epoch, and by the value that this leader has read. */
-  async #record(value: Revision): Promise<void> {
-    const { registry } = this.#ports;
+  async #record(value: Revision, said?: Pick<ClusterEvent, "kind" | "message">): Promise<void> {
+    const { registry, clock, by } = this.#ports;
+    const atMs = clock.wallMs();
+    const commit = said?.kind === "commit-refused" ? value.refused?.commit : value.adopted?.commit;
+    const event: Write[] =
+      said === undefined
+        ? []
+        : [
+            {
+              kind: "put",
+              key: keys.event(atMs, `${this.#tenure.epoch}-c`),
+              value: encodeEvent({
+                kind: said.kind,
+                message: said.message.slice(0, maxMessageChars),
+                atMs,
+                by,
+                ...(commit === undefined ? {} : { commit }),
+              }),
+            },
+          ];
     const written = await registry.write(
       {
         guards: [
           { kind: "created", key: keys.leader, revision: this.#tenure.epoch },
           { kind: "modified", key: keys.revision, revision: this.#revision?.modified ?? 0 },
         ],
-        writes: [{ kind: "put", key: keys.revision, value: encodeRevision(value) }],
+        writes: [{ kind: "put", key: keys.revision, value: encodeRevision(value) }, ...event],
       },
       this.#tenure.signal,
     );

@@ -16,6 +16,8 @@ export interface CampaignOptions extends LeaseOptions {
   readonly key: string;
   /** Who leads, as others read it. */
   readonly value: string;
+  /** Asked whenever the key is free: false ends the campaign. Rejects as Registry does. */
+  readonly isFit?: (signal: AbortSignal) => Promise<boolean>;
 }
 
 export interface Tenure {
@@ -33,7 +35,7 @@ export interface Tenure {
 }
 
 /**
- * Resolves when this candidate leads, or with undefined when `signal` ends the campaign; while the registry is away it
+ * Resolves when this candidate leads, or with undefined when `signal` or `isFit` ends the campaign; while the registry is away it
  * tries again with growing pauses. The abort of `signal` also ends the tenure, but `resign` is still the caller's to call.
  */
 export async function campaign(options: CampaignOptions, signal: AbortSignal): Promise<Tenure | undefined> {
@@ -44,6 +46,7 @@ export async function campaign(options: CampaignOptions, signal: AbortSignal): P
     try {
       await untilVacant(options, signal);
       await clock.sleep(clock.random() * rushMs, signal);
+      if (options.isFit !== undefined && !(await options.isFit(signal))) return undefined;
       const tenure = await take(options, signal);
       if (tenure !== undefined) return tenure;
       if (said !== undefined) pauses.reset();

@@ -1,11 +1,12 @@
-// The unit texts that a manifest names, derived from git alone: the registry says which unit and which hash, never what
-// is in it. Given to local.ts.
+// The unit texts that a manifest names: of git's units derived from git alone, for which the registry says which unit and
+// which hash, never what is in it. Given to local.ts.
 import { type CommitId, type UnitName, byName } from "../domain/names.ts";
 import type { ManifestEntry } from "../domain/placement.ts";
 import { Problem, asProblem } from "../domain/problem.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Git } from "../ports/git.ts";
 import type { Commits } from "./commits.ts";
+import type { SubmittedTexts } from "./submitted-texts.ts";
 
 export interface Texts {
   readonly units: ReadonlyMap<UnitName, Unit>;
@@ -14,16 +15,42 @@ export interface Texts {
 }
 
 export interface TextSources {
-  readonly git: Git;
+  /** Undefined: no repository is set. */
+  readonly git: GitSource | undefined;
+  readonly submitted: Pick<SubmittedTexts, "find">;
+}
+
+export interface GitSource {
+  readonly port: Git;
   readonly commits: Commits;
 }
 
-/** Fetches only when a commit is not in the store. Never rejects for a commit: what cannot be had is left out. */
+type GitEntry = ManifestEntry & { readonly source: "git" };
+
+/** Fetches only when a commit is not in the store. Never rejects for a text: what cannot be had is left out. */
 export async function findTexts(
   entries: readonly ManifestEntry[],
-  sources: TextSources | undefined,
+  sources: TextSources,
   signal: AbortSignal,
 ): Promise<Texts> {
+  const submitted = await sources.submitted.find(
+    entries.filter(({ source }) => source === "submitted"),
+    signal,
+  );
+  const { units, missing } = await findInGit(
+    entries.filter((entry): entry is GitEntry => entry.source === "git"),
+    sources.git,
+    signal,
+  );
+  for (const unit of submitted.units) units.set(unit.name, unit);
+  return { units, missing: missing ?? submitted.missing };
+}
+
+async function findInGit(
+  entries: readonly GitEntry[],
+  sources: GitSource | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly units: Map<UnitName, Unit>; readonly missing: Problem | undefined }> {
   const units = new Map<UnitName, Unit>();
   if (entries.length === 0) return { units, missing: undefined };
   if (sources === undefined) {
@@ -38,7 +65,7 @@ export async function findTexts(
     try {
       if (!(await sources.commits.has(commit)) && !fetched) {
         fetched = true;
-        await sources.git.fetch(signal);
+        await sources.port.fetch(signal);
       }
       await take(commit, { group, units, sources });
     } catch (error) {
@@ -53,9 +80,9 @@ export async function findTexts(
 }
 
 interface Taking {
-  readonly group: readonly ManifestEntry[];
+  readonly group: readonly GitEntry[];
   readonly units: Map<UnitName, Unit>;
-  readonly sources: TextSources;
+  readonly sources: GitSource;
 }
 
 async function take(commit: CommitId, { group, units, sources }: Taking): Promise<void> {
@@ -68,20 +95,20 @@ async function take(commit: CommitId, { group, units, sources }: Taking): Promis
 }
 
 /** A commit that was rewritten away may be gone everywhere; the same text under the branch's head serves as well. */
-async function takeFromHead(entries: readonly ManifestEntry[], taking: Omit<Taking, "group">): Promise<void> {
-  const head = await taking.sources.git.head();
+async function takeFromHead(entries: readonly GitEntry[], taking: Omit<Taking, "group">): Promise<void> {
+  const head = await taking.sources.port.head();
   if (head === undefined) return;
   await take(head, { ...taking, group: entries.filter((entry) => !taking.units.has(entry.name)) });
 }
 
-function unknownText({ name, hash, commit }: ManifestEntry): Problem {
+function unknownText({ name, hash, commit }: GitEntry): Problem {
   return new Problem("unit-hash", `Cannot find unit "${name}" with hash ${hash.slice(0, 7)} in commit ${commit}`, {
     hint: "The registry names a text that the repository does not hold; the unit is left as it is",
   });
 }
 
-function groupByCommit(entries: readonly ManifestEntry[]): ReadonlyMap<CommitId, readonly ManifestEntry[]> {
-  const groups = new Map<CommitId, ManifestEntry[]>();
+function groupByCommit(entries: readonly GitEntry[]): ReadonlyMap<CommitId, readonly GitEntry[]> {
+  const groups = new Map<CommitId, GitEntry[]>();
   for (const entry of [...entries].sort((a, b) => byName(a.commit, b.commit))) {
     const group = groups.get(entry.commit);
     if (group === undefined) groups.set(entry.commit, [entry]);

@@ -3,7 +3,8 @@
 import type { Machine } from "../domain/machine.ts";
 import type { CommitId } from "../domain/names.ts";
 import { Problem, asProblem, explainError, toRecord } from "../domain/problem.ts";
-import type { DesiredState } from "../domain/unit.ts";
+import { createWantedReader } from "../desired/desired.ts";
+import type { DesiredState, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ClusterView } from "../ports/cluster.ts";
 import type { ClusterPicture } from "../domain/cluster.ts";
@@ -40,6 +41,7 @@ export interface ViewParts {
   readonly registry: Registry;
   readonly git: Git | undefined;
   readonly commits: Commits | undefined;
+  readonly allowSubmit: boolean;
   readonly local: Local;
   readonly statuses: Statuses;
   readonly troubles: Troubles;
@@ -56,6 +58,7 @@ export class View implements ClusterView {
   readonly version: string;
   readonly #parts: ViewParts;
   readonly #reader = new PictureReader();
+  readonly #wanted = createWantedReader();
   readonly #listeners = new Set<() => void>();
   readonly #signal: AbortSignal;
   #release: (() => void) | undefined;
@@ -105,9 +108,21 @@ export class View implements ClusterView {
     return this.#askLeader(signal);
   }
 
+  /** Resolves once the picture shows everything up to `revision`, or after a moment in which the registry is away. */
+  async reached(revision: number): Promise<void> {
+    const { mirror, clock } = this.#parts;
+    this.#hold();
+    const { controller, dispose } = childOf(this.#signal);
+    const over = () => controller.abort();
+    const patience = clock.sleep(patienceMs, controller.signal).then(over, over);
+    await mirror.reached(revision, controller.signal).catch(over);
+    over();
+    dispose();
+    await patience;
+  }
+
   async #compose(picture: RegistryPicture, problems: ClusterPicture["problems"]): Promise<ClusterPicture> {
-    const adopted = picture.revision.adopted;
-    const desired = adopted === undefined ? undefined : await this.#desired(adopted.commit);
+    const desired = await this.#wantedFrom(picture);
     const standing = standings(picture, { settling: true, witnessed: new Set() });
     return {
       registryRevision: this.#parts.mirror.revision,
@@ -117,9 +132,25 @@ export class View implements ClusterView {
       manifests: picture.manifests,
       statuses: picture.statuses,
       desired,
+      holds: picture.holds,
+      events: picture.events,
       decisions: desired === undefined ? [] : schedule(clusterState(picture, { desired, standing })),
       problems,
     };
+  }
+
+  /** Undefined while there is an adopted commit that cannot be had: unknown is not none. */
+  async #wantedFrom(picture: RegistryPicture): Promise<WantedState | undefined> {
+    const { adopted } = picture.revision;
+    const desired = adopted === undefined ? undefined : await this.#desired(adopted.commit);
+    if (adopted !== undefined && desired === undefined) return undefined;
+    const { submitted, holds, unreadableUnits: unreadable } = picture;
+    return this.#wanted.read({
+      desired,
+      submitted: this.#parts.allowSubmit ? submitted : new Map(),
+      holds,
+      unreadable,
+    });
   }
 
   /** The adopted commit's units if they can be had: a machine with no share in a commit need not have it yet. */

@@ -1,7 +1,7 @@
 // This machine's systemd, as far as flotilla uses it. Own files are marked by where they lie: a unit is ours when its
 // link in systemd's runtime folder leads into our own folder. One contract (test/contract/systemd.ts).
-import type { PlacedUnit } from "../domain/action.ts";
-import type { UnitHash, UnitName } from "../domain/names.ts";
+import type { LaunchNote, PlacedUnit } from "../domain/action.ts";
+import type { UnitName } from "../domain/names.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { SystemdState } from "../domain/status.ts";
 import type { Unit } from "../domain/unit.ts";
@@ -32,8 +32,11 @@ export interface Systemd {
   reload(): Promise<void>;
   /** Asks for the job and waits until it has ended, however long that takes, or until the signal. */
   run(job: "start" | "stop" | "restart" | "reload", unit: UnitName, signal: AbortSignal): Promise<JobResult>;
-  /** Notes on disk that the unit was told to start with this text (undefined: no longer). Survives the agent, not a reboot. */
-  noteLaunched(unit: UnitName, hash: UnitHash | undefined): Promise<void>;
+  /**
+   * Notes on disk that the unit was told to start with this text, and for which restart on request (undefined: no longer).
+   * Survives the agent, not a reboot.
+   */
+  noteLaunched(unit: UnitName, note: LaunchNote | undefined): Promise<void>;
   /** Takes a stopped unit away: disables, resets its failure, removes links and files. */
   remove(unit: UnitName): Promise<void>;
   /**

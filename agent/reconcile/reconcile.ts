@@ -36,7 +36,8 @@ export function plan(view: MachineView): Reconciliation {
     }
     const unit = view.units.get(name);
     if (unit?.hash !== entry.hash) continue; // its text is not at hand
-    const step = stepFor({ unit, target: entry.target, placed: present, state: view.states.get(name) });
+    const { target, restart } = entry;
+    const step = stepFor({ unit, target, restart, placed: present, state: view.states.get(name) });
     if (step.write !== undefined) write.push({ unit, because: step.write });
     if (step.job !== undefined) jobs.push({ ...step.job, unit: name });
     reload ||= step.write !== undefined || (step.job !== undefined && changeWasCutShort(present, unit));

@@ -9,6 +9,8 @@ export interface UnitView {
   /** As it shall be. */
   readonly unit: Pick<Unit, "hash" | "onChange">;
   readonly target: Exclude<TargetState, "inactive">;
+  /** The restart that was asked for last, if any. */
+  readonly restart: string | undefined;
   /** As it lies here, if it does. */
   readonly placed: PlacedUnit | undefined;
   /** Undefined: not known. */
@@ -35,7 +37,8 @@ export function stepFor(view: UnitView): Step {
       return placed.launched === undefined ? nothing : { job: { kind: "stop", because: "it shall be loaded only" } };
     case "launched":
       // Told once with this text: one that failed or ended is not started again (fleet.md, Q-13).
-      if (placed.launched === unit.hash) return nothing;
+      if (placed.launched === unit.hash)
+        return isRestartDue(view) ? { job: { kind: "restart", because: "somebody asked for a restart" } } : nothing;
       return placed.launched === undefined
         ? { job: { kind: "start", because: "it shall be launched" } }
         : { job: takeUpJob(view, placed) }; // written by a pass that was cut short
@@ -56,10 +59,17 @@ function changedStep(view: UnitView, placed: PlacedUnit): Step {
 }
 
 /** Has systemd take up changed text. Reload only what it was told to run, for only then is it known what is running. */
-function takeUpJob({ unit, state }: UnitView, { launched }: PlacedUnit): Step["job"] {
+function takeUpJob(view: UnitView, { launched }: PlacedUnit): Step["job"] {
+  const { unit, state } = view;
   if (state === undefined) return undefined; // whether to start or to restart is not known
   if (state.active === "inactive" || state.active === "failed")
     return { kind: "start", because: "it shall be launched" };
-  const reload = unit.onChange === "reload" && state.active === "active" && launched !== undefined;
+  const reload =
+    unit.onChange === "reload" && state.active === "active" && launched !== undefined && !isRestartDue(view);
   return { kind: reload ? "reload" : "restart", because: "its text has changed" };
+}
+
+/** Carried out once for each request; what starts the unit for another reason carries it out as well. */
+function isRestartDue({ restart, placed }: UnitView): boolean {
+  return restart !== undefined && restart !== placed?.restarted;
 }

@@ -4,6 +4,7 @@ import { type Checked, Problem, type ProblemRecord, invalid, valid } from "../do
 import type {
   ClusterReport,
   CommitReport,
+  HoldReport,
   MachineReference,
   MachineReport,
   UnitDetail,
@@ -38,12 +39,25 @@ const isMachine = isRecord<MachineReport>({
   units: isNumber,
 });
 
+const isHold = isRecord<HoldReport>({
+  unit: isText,
+  target: isText,
+  declared: isOptional(isText),
+  by: isText,
+  why: isOptional(isText),
+  atMs: isNumber,
+  untilMs: isOptional(isNumber),
+});
+
 const isUnit = isRecord<UnitReport>({
   name: isText,
   machine: isReference,
   knowledge: isOneOf("reported", "pending", "lost"),
   target: isOptional(isText),
   commit: isOptional(isText),
+  source: isOptional(isText),
+  hold: isOptional(isHold),
+  restart: isOptional(isText),
   load: isOptional(isText),
   active: isOptional(isText),
   sub: isOptional(isText),
@@ -56,6 +70,8 @@ const isUnit = isRecord<UnitReport>({
 
 const unitFile = {
   name: isText,
+  source: isText,
+  hold: isOptional(isHold),
   hash: isText,
   desired: isText,
   state: isOptional(isText),
@@ -107,10 +123,12 @@ const isCluster = isRecord<ClusterReport>({
   }),
   units: isRecord<ClusterReport["units"]>({
     files: isOptional(isNumber),
+    submitted: isOptional(isNumber),
     waiting: isListOf(isText),
     byState: isMapOf(isNumber),
     troubled: isListOf(isUnit),
   }),
+  holds: isListOf(isHold),
   problems: isListOf(isProblem),
 });
 

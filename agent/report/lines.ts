@@ -1,6 +1,13 @@
 // What `status` says, in lines: a label, a colon, the value. Inner part of report/.
 import { type ProblemRecord, describeProblem } from "../domain/problem.ts";
-import type { ClusterReport, CommitReport, MachineReference, UnitDetail, UnitReport } from "../domain/report.ts";
+import type {
+  ClusterReport,
+  CommitReport,
+  HoldReport,
+  MachineReference,
+  UnitDetail,
+  UnitReport,
+} from "../domain/report.ts";
 import { type Tone, paint } from "../text/columns.ts";
 import { formatMoment, formatSpan } from "../text/time.ts";
 import { visible } from "../text/width.ts";
@@ -33,16 +40,24 @@ function aboutFile(unit: UnitDetail, options: LineOptions): readonly Entry[] {
     return [entry("File", unit.commitAtHand ? "none in the adopted commit" : unknown)];
   }
   return [
-    entry("File", file.file),
+    entry("File", file.source === "submitted" ? "none: it was submitted by hand" : file.file),
     ...(commit === undefined ? [] : [entry("Commit", commitText(commit, options))]),
     entry("Hash", hashText(file.hash, options.full)),
     entry("Wants", wantsText(file)),
+    ...(file.hold === undefined ? [] : [entry("Hold", holdText(file.hold, options))]),
   ];
 }
 
 function wantsText(file: NonNullable<UnitDetail["file"]>): string {
   if (file.template) return "nothing: a template is not run itself";
   return file.global ? `${file.desired} on every machine that fits (global)` : file.desired;
+}
+
+/** Who holds it at what, why and for how long; and what the repository says. */
+function holdText({ target, declared, by, why, atMs, untilMs }: HoldReport, { nowMs }: LineOptions): string {
+  const until = untilMs === undefined ? "until it is lifted" : `until ${formatMoment(untilMs)}`;
+  const said = declared === undefined ? "the repository no longer has it" : `the repository says ${declared}`;
+  return `${target} by ${by}, ${formatSpan(nowMs - atMs)} ago, ${until}${why === undefined ? "" : `: ${why}`} (${said})`;
 }
 
 function aboutWaiting(unit: UnitDetail, { colour }: LineOptions): readonly Entry[] {
@@ -104,6 +119,14 @@ export function clusterLines(cluster: ClusterReport, options: LineOptions): read
     ...aboutCommits(cluster, options),
     aboutMachines(cluster, options),
     ...aboutUnits(cluster, options),
+    ...(cluster.holds.length === 0
+      ? []
+      : [
+          raw(
+            "Holds",
+            some(cluster.holds, (hold) => [visible(`${hold.unit}: ${holdText(hold, options)}`)]),
+          ),
+        ]),
     ...(cluster.problems.length === 0
       ? []
       : [
@@ -145,7 +168,9 @@ function aboutMachines({ machines }: ClusterReport, { full, colour }: LineOption
 
 function aboutUnits({ units }: ClusterReport, options: LineOptions): readonly Entry[] {
   const states = Object.entries(units.byState).map(([state, many]) => visible(`${many} ${state}`));
-  const files = units.files === undefined ? "" : `${units.files} in the repository; `;
+  const { files: all, submitted = 0 } = units;
+  const byHand = submitted === 0 ? "" : `${submitted} submitted by hand; `;
+  const files = all === undefined ? "" : `${all - submitted} in the repository; ${byHand}`;
   const waiting =
     units.waiting.length === 0
       ? []

@@ -4,7 +4,7 @@ import type { ClusterPicture } from "../domain/cluster.ts";
 import type { Machine } from "../domain/machine.ts";
 import { type MachineId, type UnitName, byName } from "../domain/names.ts";
 import { type Manifest, type ManifestEntry, comparePositions } from "../domain/placement.ts";
-import type { MachineReference, UnitReport } from "../domain/report.ts";
+import type { HoldReport, MachineReference, UnitReport } from "../domain/report.ts";
 import type { MachineStatus, UnitStatus } from "../domain/status.ts";
 import type { TargetState } from "../domain/unit.ts";
 
@@ -91,15 +91,28 @@ export function referTo(id: MachineId, machines: ReadonlyMap<MachineId, Machine>
   };
 }
 
+function told({ entry }: Place): Pick<UnitReport, "target" | "commit" | "source"> {
+  if (entry === undefined) return {};
+  const { target, source, commit } = entry;
+  return { target, source, ...(commit === undefined ? {} : { commit }) };
+}
+
+/** An operator's word on a unit, beside the repository's own; undefined when there is none. */
+export function describeHold(name: UnitName, { holds, desired }: ClusterPicture): HoldReport | undefined {
+  const hold = holds.get(name);
+  const declared = desired?.held.get(name)?.declared;
+  return hold === undefined ? undefined : { ...hold, ...(declared === undefined ? {} : { declared }) };
+}
+
 /** What is shown of a unit at a place. */
-export function describePlace(place: Place, machines: ReadonlyMap<MachineId, Machine>): UnitReport {
-  const machine = referTo(place.machine, machines);
-  const told = place.entry === undefined ? {} : { target: place.entry.target, commit: place.entry.commit };
-  const known = { name: place.unit, machine, ...told };
+export function describePlace(place: Place, picture: ClusterPicture): UnitReport {
+  const machine = referTo(place.machine, picture.machines);
+  const hold = describeHold(place.unit, picture);
+  const known = { name: place.unit, machine, ...told(place), ...(hold === undefined ? {} : { hold }) };
   // What a machine said before it stopped answering says nothing about now
   if (!machine.alive) return { ...known, knowledge: "lost" };
   if (place.seen === undefined) return { ...known, knowledge: "pending" };
-  const { load, active, sub, result, sinceMs, restarts, hash, problem } = place.seen;
+  const { load, active, sub, result, sinceMs, restarts, hash, restart, problem } = place.seen;
   return {
     ...known,
     knowledge: "reported",
@@ -110,6 +123,7 @@ export function describePlace(place: Place, machines: ReadonlyMap<MachineId, Mac
     hash,
     ...(result === "" ? {} : { result }),
     ...(sinceMs === 0 ? {} : { sinceMs }),
+    ...(restart === undefined ? {} : { restart }),
     ...(problem === undefined ? {} : { problem }),
   };
 }

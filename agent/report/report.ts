@@ -7,13 +7,14 @@ import { type Checked, Problem, type ProblemRecord, describeProblem, invalid, va
 import type {
   ClusterReport,
   CommitReport,
+  HoldReport,
   MachineReport,
   UnitDetail,
   UnitFileReport,
   UnitFileText,
   UnitReport,
 } from "../domain/report.ts";
-import type { Unit } from "../domain/unit.ts";
+import type { Unit, WantedState } from "../domain/unit.ts";
 import { formatTable } from "../text/columns.ts";
 import { suggest } from "../text/suggest.ts";
 import { visible, visibleLines } from "../text/width.ts";
@@ -24,6 +25,7 @@ import {
   type Place,
   allPlaces,
   currentState,
+  describeHold,
   describePlace,
   isOccupied,
   isWanted,
@@ -52,7 +54,7 @@ export function reportMachines(picture: ClusterPicture): readonly MachineReport[
 export function reportUnits(picture: ClusterPicture): readonly UnitReport[] {
   return allPlaces(picture)
     .filter(isOccupied)
-    .map((place) => describePlace(place, picture.machines));
+    .map((place) => describePlace(place, picture));
 }
 
 /**
@@ -100,7 +102,7 @@ export function reportUnit(picture: ClusterPicture, name: string): Checked<UnitD
     // A released place on a machine that answers and shows nothing is over; on a lost one nobody knows
     places: places
       .filter((place) => isOccupied(place) || !picture.machines.has(place.machine))
-      .map((place) => describePlace(place, picture.machines)),
+      .map((place) => describePlace(place, picture)),
     refusals: refusalsOf(picture, name),
   });
 }
@@ -127,13 +129,19 @@ export function reportCluster(
         .filter((lost) => lost.units > 0),
     },
     units: {
-      ...(picture.desired === undefined ? {} : { files: picture.desired.units.size }),
+      ...(picture.desired === undefined ? {} : countFiles(picture.desired)),
       waiting: waitingUnits(picture),
       byState: countByState(units),
       troubled: units.filter((unit) => unit.problem !== undefined || unit.active === "failed"),
     },
+    holds: reportHolds(picture),
     problems: picture.problems,
   };
+}
+
+/** Every hold, in name order; also on units that the repository no longer has. */
+export function reportHolds(picture: ClusterPicture): readonly HoldReport[] {
+  return [...picture.holds.keys()].sort(byName).flatMap((name) => describeHold(name, picture) ?? []);
 }
 
 /** A kind of listing: its columns, and how the API's answer is read back into rows. */
@@ -246,10 +254,13 @@ function describeFile(
   const template = where.picture.desired?.templates.has(unit.name) ?? false;
   const { global } = unit.options;
   const place = global || template ? undefined : where.place;
+  const hold = describeHold(unit.name, where.picture);
   return {
     name: unit.name,
+    source: unit.source,
     hash: unit.hash,
     desired: unit.target,
+    ...(hold === undefined ? {} : { hold }),
     ...(global ? {} : { state: place === undefined ? "inactive" : currentState(place) }),
     global,
     template,
@@ -257,6 +268,11 @@ function describeFile(
     ...(unit.description === undefined ? {} : { description: unit.description }),
     file: unit.file,
   };
+}
+
+function countFiles({ units }: WantedState): { readonly files: number; readonly submitted: number } {
+  const submitted = [...units.values()].filter(({ source }) => source === "submitted").length;
+  return { files: units.size, submitted };
 }
 
 function describeCommit(adopted: NonNullable<Revision["adopted"]>): CommitReport {
@@ -275,8 +291,7 @@ function notFound(picture: ClusterPicture, name: string): Problem {
   if (picture.desired === undefined && adopted !== undefined) return commitMissing(adopted);
   const near = similarUnit(picture, name.slice(0, maxUnitNameBytes));
   return new Problem("unit-unknown", `Cannot find unit "${name.slice(0, maxUnitNameBytes)}"`, {
-    hint:
-      near === undefined ? "flotilla list-unit-files shows every unit of the adopted commit" : `Did you mean ${near}?`,
+    hint: near === undefined ? "flotilla list-unit-files shows every unit" : `Did you mean ${near}?`,
   });
 }
 

@@ -7,7 +7,6 @@ import {
   type Handover,
   type Manifest,
   type ManifestEntry,
-  type ManifestTarget,
   type Standing,
   comparePositions,
 } from "../domain/placement.ts";
@@ -19,9 +18,12 @@ export interface ManifestInput {
   /** Made by `schedule` of these same units, machines and manifests. */
   readonly decisions: readonly Decision[];
   readonly desired: {
-    readonly commit: CommitId;
-    readonly units: ReadonlyMap<UnitName, Pick<Unit, "hash" | "target" | "options">>;
+    /** Of the units whose source is git. */
+    readonly commit: CommitId | undefined;
+    readonly units: ReadonlyMap<UnitName, Pick<Unit, "source" | "hash" | "target" | "options">>;
   };
+  /** Restarts that were asked for and are still to be told, by unit; one that was told stays in its entry. */
+  readonly restarts: ReadonlyMap<UnitName, string>;
   /** As they stand now; also those of machines that are gone. */
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   readonly statuses: ReadonlyMap<MachineId, Pick<MachineStatus, "seen"> & { readonly units: readonly Named[] }>;
@@ -59,12 +61,12 @@ export function nextManifests(input: ManifestInput): NextManifests {
   const handovers: Handover[] = [];
   for (const [id, draft] of drafts) {
     for (const name of asked.wanted.get(id) ?? []) {
-      const wanted = wantedEntry(input, name);
       const current = draft.entries.get(name);
+      const wanted = wantedEntry(input, { name, current });
       const held = current !== undefined && current.target !== "released";
       const [from] = held || isGlobal(input, name) ? [] : (holders.get(name) ?? []).filter((other) => other !== id);
       if (from !== undefined) handovers.push({ unit: name, from, to: id });
-      else if (current?.hash !== wanted.hash || current.target !== wanted.target) draft.change(wanted);
+      else if (current === undefined || differs(current, wanted)) draft.change(wanted);
     }
   }
   handovers.sort((a, b) => byName(a.unit, b.unit) || byName(a.to, b.to));
@@ -170,14 +172,31 @@ function isGlobal(input: ManifestInput, name: UnitName): boolean {
   return input.desired.units.get(name)?.options.global === true;
 }
 
-function wantedEntry({ desired }: ManifestInput, name: UnitName): ManifestEntry & { readonly target: ManifestTarget } {
+/** A newer commit alone is no difference. */
+function differs(a: ManifestEntry, b: ManifestEntry): boolean {
+  return a.hash !== b.hash || a.target !== b.target || a.source !== b.source || a.restart !== b.restart;
+}
+
+function wantedEntry(
+  { desired, restarts }: ManifestInput,
+  { name, current }: { readonly name: UnitName; readonly current: ManifestEntry | undefined },
+): ManifestEntry {
   const unit = desired.units.get(name);
   if (unit === undefined || unit.target === "inactive") {
     throw new Problem("placement-unwanted", `Cannot place unit "${name}", which is not wanted anywhere`, {
       hint: "Decisions and desired state must be of one commit",
     });
   }
-  return { name, source: "git", commit: desired.commit, hash: unit.hash, target: unit.target };
+  const restart = restarts.get(name) ?? current?.restart;
+  const told = {
+    name,
+    hash: unit.hash,
+    target: unit.target,
+    ...(restart === undefined ? {} : { restart }),
+  };
+  if (unit.source === "submitted") return { ...told, source: "submitted" };
+  if (desired.commit === undefined) throw new Error(`Unit ${name} is from no commit`);
+  return { ...told, source: "git", commit: desired.commit };
 }
 
 function finish(input: ManifestInput, { id, draft, asked }: { id: MachineId; draft: Draft; asked: Asked }): Manifest {
@@ -191,7 +210,9 @@ function finish(input: ManifestInput, { id, draft, asked }: { id: MachineId; dra
   const wanted = asked.wanted.get(id);
   const units = [...draft.entries.values()]
     .map((entry) =>
-      wanted?.has(entry.name) === true && entry.target !== "released" ? wantedEntry(input, entry.name) : entry,
+      wanted?.has(entry.name) === true && entry.target !== "released"
+        ? wantedEntry(input, { name: entry.name, current: entry })
+        : entry,
     )
     .sort((a, b) => byName(a.name, b.name));
   return { machine: id, ...position, units };

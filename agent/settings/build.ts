@@ -67,6 +67,7 @@ export function buildSettings(chosen: Choice, directories: Directories): Setting
     stateDirectory: directories.state,
     runDirectory: directories.run,
     apiSocket: chosen.optional("Agent.Socket") ?? `${directories.run}/flotilla.sock`,
+    allowSubmit: chosen.flag("Agent.AllowSubmit"),
     logLevel: level === "debug" || level === "warn" || level === "error" ? level : "info",
     logFormat: chosen.text("Agent.LogFormat") === "json" ? "json" : "text",
   };

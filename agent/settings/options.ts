@@ -121,6 +121,7 @@ const rows: Readonly<Record<SectionName, readonly Row[]>> = {
     ["StateDirectory", "path", absolutePath],
     ["RunDirectory", "path", absolutePath],
     ["Socket", "path", "an absolute path of at most 107 bytes"],
+    ["AllowSubmit", "boolean", yesOrNo],
     ["LogLevel", "choice", "debug, info, warn or error"],
     ["LogFormat", "choice", "text or json"],
   ],

@@ -166,6 +166,7 @@ async function systemdAlone(shares: readonly (readonly string[])[]): Promise<num
 function benchUnit(name: UnitName) {
   return {
     name,
+    source: "git" as const,
     file: name,
     text: template,
     dropIns: [],

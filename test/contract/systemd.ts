@@ -44,6 +44,7 @@ export function unitName(text: string): UnitName {
 export function unit(name: UnitName, text: string, dropIns: readonly { name: string; text: string }[] = []): Unit {
   return {
     name,
+    source: "git",
     file: name,
     text,
     dropIns: dropIns.map((each) => ({ ...each, file: `${name}.d/${each.name}` })),
@@ -312,13 +313,16 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       const made = fresh("stays");
       await place(made);
       await run("start", made.name);
-      await systemd.noteLaunched(made.name, made.hash);
+      await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-1" });
       const before = [await systemd.placed(), await stateOf(made.name)];
       await systemd.close();
       await assert.rejects(stateOf(made.name), Problem);
       systemd = harness.open();
       assert.deepEqual([await systemd.placed(), await stateOf(made.name)], before);
-      assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.launched, made.hash);
+      const noted = (await systemd.placed()).find((each) => each.name === made.name);
+      assert.deepEqual([noted?.launched, noted?.restarted], [made.hash, "r-1"]);
+      await systemd.noteLaunched(made.name, { hash: made.hash });
+      assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.restarted, undefined);
       await systemd.noteLaunched(made.name, undefined);
       assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.launched, undefined);
     });

@@ -69,6 +69,8 @@ export function emptyPicture(): ClusterPicture {
     manifests: new Map(),
     statuses: new Map(),
     desired: undefined,
+    holds: new Map(),
+    events: [],
     decisions: [],
     problems: [],
   };
@@ -95,6 +97,7 @@ export interface UnitSample extends Partial<Omit<Unit, "name" | "options">> {
 
 export function sampleUnit(name: string, more: UnitSample = {}): Unit {
   return {
+    source: "git",
     file: `static/${name}`,
     text: `[Unit]\nDescription=${name}\n\n[Service]\nExecStart=/bin/sleep infinity\n`,
     dropIns: [],
@@ -298,8 +301,11 @@ export function samplePicture(): ClusterPicture {
         web("4"),
       ),
       templates: byName(template),
-      warnings: [],
+      held: new Map(),
+      unknown: new Set(),
     },
+    holds: new Map(),
+    events: [],
     decisions,
     problems: [
       {

@@ -27,6 +27,7 @@ interface Lying {
   readonly text: string;
   readonly dropIns: Unit["dropIns"];
   readonly launched: UnitHash | undefined;
+  readonly restarted?: string | undefined;
 }
 
 interface Hanging {
@@ -142,7 +143,12 @@ export class FakeSystemd {
       placed: async () =>
         [...this.#lying]
           .sort(([a], [b]) => byName(a, b))
-          .map(([name, { text, dropIns, launched }]) => ({ name, hash: unitHash(text, dropIns), launched })),
+          .map(([name, { text, dropIns, launched, restarted }]) => ({
+            name,
+            hash: unitHash(text, dropIns),
+            launched,
+            ...(restarted === undefined ? {} : { restarted }),
+          })),
       foreign: async (names) => {
         reach();
         return new Map(names.flatMap((name) => (this.#host.has(name) ? [[name, this.#host.get(name) ?? ""]] : [])));
@@ -164,9 +170,10 @@ export class FakeSystemd {
         reach();
         return this.#run(job, name, AbortSignal.any([signal, over.signal]));
       },
-      noteLaunched: async (name, hash) => {
+      noteLaunched: async (name, note) => {
         const lying = this.#lying.get(name);
-        if (lying !== undefined) this.#lying.set(name, { ...lying, launched: hash });
+        if (lying === undefined) return;
+        this.#lying.set(name, { ...lying, launched: note?.hash, restarted: note?.restart });
       },
       remove: async (name) => {
         reach();
@@ -193,8 +200,8 @@ export class FakeSystemd {
     const problem = where === undefined ? this.#unwritable.get(unit.name) : foreignProblem(unit.name, where);
     if (problem !== undefined) return [[unit.name, problem]];
     this.asked.push(`write ${unit.name}`);
-    const launched = this.#lying.get(unit.name)?.launched;
-    this.#lying.set(unit.name, { text: unit.text, dropIns: unit.dropIns, launched });
+    const { launched, restarted } = this.#lying.get(unit.name) ?? {};
+    this.#lying.set(unit.name, { text: unit.text, dropIns: unit.dropIns, launched, restarted });
     return [];
   }
 

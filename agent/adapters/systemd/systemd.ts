@@ -168,7 +168,13 @@ export function createSystemd(options: SystemdOptions): Systemd {
   };
 
   return {
-    placed: async () => placed().map(({ name, hash, launched }) => ({ name, hash, launched })),
+    placed: async () =>
+      placed().map(({ name, hash, launched, restarted }) => ({
+        name,
+        hash,
+        launched,
+        ...(restarted === undefined ? {} : { restarted }),
+      })),
     foreign,
     states: (names) => reach("the states of units", () => units.states(names, call)),
     async write(wanted) {
@@ -192,7 +198,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       files.noteReload(false);
     },
     run: (job, unit, signal) => jobs.run(job, unit, signal),
-    noteLaunched: async (unit, hash) => files.noteLaunched(unit, hash),
+    noteLaunched: async (unit, note) => files.noteLaunched(unit, note),
     async remove(name) {
       const place = files.placeOf(name);
       if (place.kind === "host") throw foreignProblem(name, place.path);

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import type { PlacedUnit } from "../../domain/action.ts";
+import type { LaunchNote, PlacedUnit } from "../../domain/action.ts";
 import { type UnitHash, type UnitName, byName, parseUnitName } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { DropIn, Unit } from "../../domain/unit.ts";
@@ -24,6 +24,8 @@ import { concatenate, listValue, parseUnitFile } from "../../text/unit-file.ts";
 /** systemd applies drop-ins by file name; three digits before each name keep them in our order. */
 const mostDropIns = 1_000;
 const dropInFolder = ".d";
+/** What is noted of a launch: the hash, and the restart on request if there was one. */
+const launchNote = /^([0-9a-f]{40})(?: ([0-9a-z-]{1,64}))?\n?$/;
 
 export interface UnitFilesOptions {
   /** systemd's runtime unit folder. */
@@ -138,11 +140,11 @@ export class UnitFiles {
     });
   }
 
-  noteLaunched(name: UnitName, hash: UnitHash | undefined): void {
+  noteLaunched(name: UnitName, note: LaunchNote | undefined): void {
     writing(`the start of unit "${name}"`, () => {
       this.#folders();
-      if (hash === undefined) rmSync(join(this.#launched, name), { force: true });
-      else this.#put(join(this.#launched, name), `${hash}\n`);
+      if (note === undefined) rmSync(join(this.#launched, name), { force: true });
+      else this.#put(join(this.#launched, name), `${[note.hash, note.restart ?? ""].join(" ").trim()}\n`);
     });
   }
 
@@ -249,12 +251,13 @@ export class UnitFiles {
     const remembered = this.#remembered.get(name);
     const known = remembered?.signature === signature ? remembered : { signature, ...this.#readUnit(name, dropIns) };
     this.#remembered.set(name, known);
-    const launched = readText(join(this.#launched, name))?.trim();
+    const [, launched, restarted] = launchNote.exec(readText(join(this.#launched, name)) ?? "") ?? [];
     return {
       name,
       hash: known.hash,
       install: known.install,
-      launched: launched !== undefined && /^[0-9a-f]{40}$/.test(launched) ? (launched as UnitHash) : undefined,
+      launched: launched as UnitHash | undefined,
+      ...(restarted === undefined ? {} : { restarted }),
     };
   }
 

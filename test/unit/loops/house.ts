@@ -308,6 +308,7 @@ export class Box {
         disk: this.disk,
         clock: through.clock ?? clock,
         log: this.log,
+        allowSubmit: true,
         machineLeaseMs,
         engineLeaseMs,
       },

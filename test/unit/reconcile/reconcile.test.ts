@@ -34,6 +34,7 @@ const commit = "c".repeat(40) as CommitId;
 function unitOf(name: string, digit: string, given: Case): Unit {
   return {
     name: name as UnitName,
+    source: "git",
     file: name,
     text: "",
     dropIns: [],

@@ -32,6 +32,9 @@ import {
   sampleUnit,
 } from "../../fakes/fake-cluster.ts";
 
+/** No holds, and nothing that cannot be read. */
+const nothingBeside = { held: new Map(), unknown: new Set<never>() };
+
 const { n1, n2, gone } = sampleIds;
 const short = { full: false, nowMs: sampleNowMs };
 const plain = { ...short, colour: false };
@@ -151,7 +154,7 @@ for (const { name, told, seen, behind, dead, expect } of states) {
       ...emptyPicture(),
       machines: new Map(dead === true ? [] : [[n1, sampleMachine(n1)]]),
       revision: { adopted },
-      desired: { commit: sampleCommit, units: new Map([[unit.name, unit]]), templates: new Map(), warnings: [] },
+      desired: { commit: sampleCommit, units: new Map([[unit.name, unit]]), templates: new Map(), ...nothingBeside },
       manifests: new Map(told === undefined ? [] : [sampleManifest(n1, { "a.service": told })]),
       statuses: new Map(
         seen === undefined ? [] : [sampleStatus(n1, { "a.service": seen }, { generation: behind === true ? 3 : 4 })],
@@ -292,7 +295,7 @@ test("foreign text cannot command the terminal", () => {
       commit: sampleCommit,
       units: new Map([[unit.name, unit]]),
       templates: new Map(),
-      warnings: [],
+      ...nothingBeside,
     },
     manifests: new Map([sampleManifest(n1, { "a.service": "launched" })]),
     statuses: new Map([

@@ -22,7 +22,7 @@ function desired(units: Readonly<Record<string, Wanted>>, at = "2"): ManifestInp
     units: new Map(
       Object.entries(units).map(([name, asked]) => [
         name as UnitName,
-        { hash: hash(asked.hash ?? "1"), target: asked.target ?? "launched", options: options(asked) },
+        { source: "git", hash: hash(asked.hash ?? "1"), target: asked.target ?? "launched", options: options(asked) },
       ]),
     ),
   };
@@ -45,7 +45,7 @@ function manifest(letter: string, entries: readonly string[], generation = 1): M
 
 /** e.g. `a: web launched 1@2` : unit, target, hash at commit. */
 function line({ machine, units }: Manifest): string {
-  const text = units.map((each) => `${each.name} ${each.target} ${each.hash.charAt(0)}@${each.commit.charAt(0)}`);
+  const text = units.map((each) => `${each.name} ${each.target} ${each.hash.charAt(0)}@${each.commit?.charAt(0)}`);
   return `${machine.charAt(0)}: ${text.join(", ")}`;
 }
 
@@ -68,6 +68,7 @@ function input({ units = {}, machines, manifests = {}, statuses = {}, marked = "
   return {
     decisions: decide({ want, known, standing, marked }),
     desired: want,
+    restarts: new Map(),
     manifests: known,
     statuses: new Map(
       Object.entries(statuses).map(([letter, text]) => {
@@ -466,6 +467,7 @@ class Cluster {
     const { writes, handovers } = nextManifests({
       decisions: this.#decisions(),
       desired: this.#want,
+      restarts: new Map(),
       manifests: this.#manifests,
       statuses: new Map(statuses),
       standing: this.#standing(),

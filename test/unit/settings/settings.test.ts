@@ -67,6 +67,7 @@ suite("settings", () => {
       stateDirectory: "/var/lib/flotilla",
       runDirectory: "/run/flotilla",
       apiSocket: "/run/flotilla/flotilla.sock",
+      allowSubmit: true,
       logLevel: "info",
       logFormat: "text",
     });

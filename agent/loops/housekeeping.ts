@@ -1,0 +1,78 @@
+// What the leader clears away in the registry: submitted units whose names the repository has taken, holds whose time is
+// over, events beyond those that are kept. Given to engine.ts, which carries it out; decides only.
+import type { CommitId, UnitName } from "../domain/names.ts";
+import { type ClusterEvent, maxEvents } from "../domain/submitted.ts";
+import type { Entry, Guard, Write } from "../ports/registry.ts";
+import { encodeEvent, keys } from "../text/values.ts";
+import type { RegistryPicture } from "./picture.ts";
+
+export interface Tidying {
+  readonly entries: ReadonlyMap<string, Entry>;
+  readonly picture: RegistryPicture;
+  /** Whether the adopted commit has a unit or template of this name. */
+  readonly isGits: (name: UnitName) => boolean;
+  readonly commit: CommitId | undefined;
+  /** Hostname of the leader. */
+  readonly by: string;
+  readonly nowMs: number;
+  /** Unlike that of any other writer of events. */
+  readonly nonce: string;
+}
+
+/** One transaction, without the leader's own fence. */
+export interface TidyBatch {
+  readonly guards: readonly Guard[];
+  readonly writes: readonly Write[];
+  readonly said: readonly ClusterEvent[];
+}
+
+/** Events removed at once, and beyond `maxEvents` before any is: so that not every new one costs a write. */
+const eventSlack = 50;
+
+export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]; readonly dueMs: number } {
+  const { entries, picture, isGits, commit, by, nowMs, nonce } = given;
+  const batches: TidyBatch[] = [];
+  const drop = (key: string, event: Omit<ClusterEvent, "atMs" | "by">): void => {
+    const entry = entries.get(key);
+    if (entry === undefined) return;
+    const whole: ClusterEvent = { ...event, atMs: nowMs, by };
+    const told = keys.event(nowMs, `${nonce}-${batches.length}`);
+    batches.push({
+      guards: [{ kind: "modified", key, revision: entry.modRevision }],
+      writes: [
+        { kind: "delete", key },
+        { kind: "put", key: told, value: encodeEvent(whole) },
+      ],
+      said: [whole],
+    });
+  };
+  for (const name of picture.submitted.keys()) {
+    if (!isGits(name)) continue;
+    drop(keys.unit(name), {
+      kind: "unit-taken-over",
+      unit: name,
+      ...(commit === undefined ? {} : { commit }),
+      message: `The repository now has ${name}: what was submitted by hand gives way`,
+    });
+  }
+  let dueMs = Infinity;
+  for (const [name, { untilMs, by: holder }] of picture.holds) {
+    if (untilMs === undefined) continue;
+    if (untilMs > nowMs) dueMs = Math.min(dueMs, untilMs - nowMs);
+    else {
+      const message = `The hold of ${holder} on ${name} has run out`;
+      drop(keys.hold(name), { kind: "unit-resumed", unit: name, message });
+    }
+  }
+  const old = oldEvents(entries);
+  if (old.length > 0) {
+    batches.push({ guards: [], writes: old.map((key) => ({ kind: "delete", key })), said: [] });
+  }
+  return { batches, dueMs };
+}
+
+/** Keys of the oldest events, as many as one transaction takes away. */
+function oldEvents(entries: ReadonlyMap<string, Entry>): readonly string[] {
+  const all = [...entries.keys()].filter((key) => key.startsWith(keys.events));
+  return all.length <= maxEvents + eventSlack ? [] : all.sort().slice(0, eventSlack);
+}
