@@ -33,7 +33,8 @@ export function createTools(own: ProcessParts): Tools {
     stdout: createTerminal(own.stdout),
     stderr: createTerminal(own.stderr),
     signal: endSignal(),
-    apiClient: async (socket) => createApiClient(socket),
+    apiClient: async (reach) => createApiClient(reach),
+    machineShell: async (reach) => (await import("./adapters/ssh.ts")).createMachineShell(reach, own.env),
     workingCopy: async () => (await import("./adapters/working-copy.ts")).createWorkingCopy(),
     discovery: async () => (await import("./wire-discovery.ts")).createDiscoveryTools(tools),
     firstBoot: async () =>

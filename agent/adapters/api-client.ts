@@ -1,32 +1,39 @@
 // The commands' side of the agent's API: node:http over the unix socket and nothing else, so that a command starts fast.
 // Answers are bounded in time and size; every failure is a Problem with a hint.
 import { type IncomingMessage, request as httpRequest } from "node:http";
-import { Problem } from "../domain/problem.ts";
+import { type Place, Problem } from "../domain/problem.ts";
 import {
   type ApiClient,
-  type AskOptions,
+  type ChangeOptions,
   answerTimeoutMs,
   maxAnswerBytes,
   streamSilenceMs,
 } from "../ports/api-client.ts";
+import type { Reach } from "../ports/reach.ts";
+import { whoAsks } from "./person.ts";
 import { checkSocketPath } from "./socket-path.ts";
 
 /** A server-sent event of ours is a short line; more than this without a line feed is no event stream. */
 const maxEventLineChars = 4096;
+/** What an agent finds wrong with one thing is less than this. */
+const maxProblems = 1_000;
 const changesPath = "/v2/changes";
 
-interface Ask extends AskOptions {
+interface Ask extends ChangeOptions {
   readonly socket: string;
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   readonly path: string;
 }
 
 /** Throws Problem "api-socket-path" when the path cannot be a socket's. Connects only when asked something. */
-export function createApiClient(socket: string): ApiClient {
+export function createApiClient(reach: Reach | string): ApiClient {
+  const socket = typeof reach === "string" ? reach : reach.endpoint.kind === "unix" ? reach.endpoint.path : "";
   checkSocketPath(socket);
   return {
     get: (path, options = {}) => ask({ ...options, socket, method: "GET", path }),
     post: (path, options = {}) => ask({ ...options, socket, method: "POST", path }),
+    put: (path, body, options = {}) => ask({ ...options, socket, method: "PUT", path, body }),
+    delete: (path, options = {}) => ask({ ...options, socket, method: "DELETE", path }),
     changes: (signal) => changes(socket, signal),
   };
 }
@@ -41,7 +48,7 @@ async function ask(what: Ask): Promise<unknown> {
     if (isSuccess(response)) return answer;
     throw refusal(answer, { ...what, status: response.statusCode });
   } catch (error) {
-    if (error instanceof Problem) throw error;
+    if (isTold(error)) throw error;
     if (asked?.aborted === true) throw aborted(what.path);
     if (deadline.aborted) throw tooSlow(what.socket, timeoutMs);
     throw unreachableAgent(what.socket, error);
@@ -62,7 +69,7 @@ async function* changes(socket: string, signal: AbortSignal): AsyncIterable<"cha
     // Leaving the loop destroys the response, and with it the connection
     for await (const line of lines(response)) if (line === "event: change") yield "changed";
   } catch (error) {
-    if (error instanceof Problem) throw error;
+    if (isTold(error)) throw error;
     if (signal.aborted) throw aborted(changesPath);
     throw unreachableAgent(socket, error);
   }
@@ -71,7 +78,8 @@ async function* changes(socket: string, signal: AbortSignal): AsyncIterable<"cha
 
 /** Resolves with the head of the answer; silence of `timeoutMs` at any time breaks the connection. */
 function send(what: Ask & { readonly signal: AbortSignal; readonly timeoutMs: number }): Promise<IncomingMessage> {
-  const { socket, method, path, signal, timeoutMs } = what;
+  const { socket, method, path, signal, timeoutMs, body } = what;
+  const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body), "utf8");
   return new Promise((resolve, reject) => {
     const request = httpRequest({
       socketPath: socket,
@@ -80,7 +88,13 @@ function send(what: Ask & { readonly signal: AbortSignal; readonly timeoutMs: nu
       signal,
       timeout: timeoutMs,
       agent: false,
-      headers: { Host: "localhost", Accept: "application/json, text/event-stream", "Content-Length": 0 },
+      headers: {
+        Host: "localhost",
+        Accept: "application/json, text/event-stream",
+        "Content-Length": sent?.length ?? 0,
+        ...(sent === undefined ? {} : { "Content-Type": "application/json" }),
+        ...(method === "GET" ? {} : { "Flotilla-By": what.by ?? whoAsks() }),
+      },
     });
     request.once("response", (response) => {
       request.once("timeout", () => response.destroy(new Error(`nothing heard for ${timeoutMs / 1000} s`)));
@@ -88,7 +102,7 @@ function send(what: Ask & { readonly signal: AbortSignal; readonly timeoutMs: nu
     });
     request.once("timeout", () => request.destroy(new Error(`nothing heard for ${timeoutMs / 1000} s`)));
     request.on("error", reject);
-    request.end();
+    request.end(sent);
   });
 }
 
@@ -122,14 +136,29 @@ function parse(text: string, { path }: Ask): unknown {
   }
 }
 
-/** The agent's own problem, as it sent it. */
-function refusal(answer: unknown, what: Ask & { readonly status: number | undefined }): Problem {
+/** The agent's own problem, as it sent it, or all of them. */
+function refusal(answer: unknown, what: Ask & { readonly status: number | undefined }): Error {
   const { error } = isObject(answer) ? answer : {};
-  const { code, message, hint } = isObject(error) ? error : {};
-  if (typeof code === "string" && typeof message === "string") {
-    return new Problem(code, message, typeof hint === "string" ? { hint } : {});
-  }
-  return notOurs(what, what.status);
+  const whole = problemIn(error);
+  if (whole === undefined) return notOurs(what, what.status);
+  const listed = isObject(error) && Array.isArray(error["problems"]) ? error["problems"].slice(0, maxProblems) : [];
+  const problems = listed.flatMap((each) => problemIn(each) ?? []);
+  return problems.length === 0 ? whole : new AggregateError(problems, whole.message);
+}
+
+function problemIn(told: unknown): Problem | undefined {
+  const { code, message, hint, file, line, column, key } = isObject(told) ? told : {};
+  if (typeof code !== "string" || typeof message !== "string") return undefined;
+  const at: Place | undefined =
+    typeof file !== "string"
+      ? undefined
+      : {
+          file,
+          ...(typeof line === "number" ? { line } : {}),
+          ...(typeof column === "number" ? { column } : {}),
+          ...(typeof key === "string" ? { key } : {}),
+        };
+  return new Problem(code, message, { hint: typeof hint === "string" ? hint : undefined, at });
 }
 
 function notOurs({ path }: Ask, status: number | undefined): Problem {
@@ -158,6 +187,12 @@ function tooSlow(socket: string, timeoutMs: number): Problem {
 
 function aborted(path: string): Problem {
   return new Problem("aborted", `Cannot finish asking for ${path}: it was given up`);
+}
+
+/** Whether it is what the caller shall see; Node gathers the failures of connecting in an AggregateError, too. */
+function isTold(error: unknown): boolean {
+  const all: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+  return all.length > 0 && all.every((each) => each instanceof Problem);
 }
 
 function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {

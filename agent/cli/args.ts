@@ -2,6 +2,7 @@
 // commands themselves know no parser. Nothing here touches the process.
 import { CommanderError, Command as Parser } from "commander";
 import { Problem } from "../domain/problem.ts";
+import { socketReach } from "../ports/reach.ts";
 import { suggest } from "../text/suggest.ts";
 import { bootstrapStatus } from "./bootstrap-status.ts";
 import { bootstrap } from "./bootstrap.ts";
@@ -18,6 +19,7 @@ import { listUnitFiles } from "./list-unit-files.ts";
 import { listUnits } from "./list-units.ts";
 import { playground } from "./playground.ts";
 import { writeFailure } from "./print.ts";
+import { reachOptions, readReach, usualSocket } from "./reach.ts";
 import { type Program, argumentText } from "./shape.ts";
 import { status } from "./status.ts";
 import { sync } from "./sync.ts";
@@ -25,12 +27,7 @@ import type { Tools } from "./tools.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
 
-const usualSocket = "/run/flotilla/flotilla.sock";
 const programSummary = "Runs services on a group of Linux machines with nothing but systemd, etcd and git";
-const socketOption: Option = {
-  flags: "--socket PATH",
-  means: `The agent's socket (environment: FLOTILLA_SOCKET; default: ${usualSocket})`,
-};
 const versionOption: Option = { flags: "--version", means: "Print the version" };
 const helpOption: Option = { flags: "-h, --help", means: "Print this help" };
 const helpWidth = 100;
@@ -54,7 +51,7 @@ async function parseAndRun(argv: readonly string[], tools: Tools): Promise<numbe
     say: (text) => (said += text),
     choose: (command, given) => (chosen = { command, given }),
   });
-  const words = completeCommand(argv, [...new Set(commands.map(({ name }) => firstWord(name))), "help"]);
+  const words = completeCommand(spellOut(argv), [...new Set(commands.map(({ name }) => firstWord(name))), "help"]);
   try {
     parser.parse([...words], { from: "user" });
   } catch (error) {
@@ -69,7 +66,7 @@ async function parseAndRun(argv: readonly string[], tools: Tools): Promise<numbe
 /** Everything that can be typed, for what is made of it: the manual, the completions of shells. */
 export async function describeProgram(version: string): Promise<Program> {
   const commands = commandsWith(await fullAgentCommand());
-  const options = [socketOption, versionOption, helpOption];
+  const options = [...reachOptions, versionOption, helpOption];
   return { summary: programSummary, version, options, commands, groups: groupSummaries };
 }
 
@@ -111,13 +108,13 @@ function buildParser(commands: readonly Command[], choosing: Choosing): Parser {
   const parser = new Parser("flotilla")
     .description(programSummary)
     .version(`flotilla version ${tools.version}`, versionOption.flags, versionOption.means)
-    .option(valued(socketOption.flags), socketOption.means)
     .helpOption(helpOption.flags, helpOption.means)
     .helpCommand("help [command]", "Print the help of a command")
     .addHelpText("after", generalHelp)
     .configureHelp({ showGlobalOptions: true, helpWidth: width })
     .configureOutput({ writeOut: say, writeErr: () => undefined, outputError: () => undefined })
     .exitOverride();
+  for (const { flags, means } of reachOptions) parser.option(valued(flags), means);
   for (const command of commands) addCommand(parser, command, choosing);
   return parser;
 }
@@ -135,13 +132,15 @@ function addCommand(parser: Parser, command: Command, choosing: Choosing): void 
   for (const argument of command.args) own.argument(argumentText(argument), argument.means);
   for (const { flags, means } of command.options) own.option(valued(flags), means);
   own.addHelpText("after", moreHelp(command)).action(() => {
-    const { socket } = parser.opts<{ socket?: string }>();
-    const options = { ...given(own), ...(group === parser ? {} : forSecond(own, given(group))) };
+    const { flags, meant } = reachFlags(parser, own);
+    const options = { ...meant, ...given(own), ...(group === parser ? {} : forSecond(own, given(group))) };
     choose(command, {
       args: own.args,
       options,
-      socket: socket ?? nonEmpty(tools.env["FLOTILLA_SOCKET"]) ?? usualSocket,
-      socketFlag: socket,
+      get reach() {
+        return readReach({ flags, env: tools.env });
+      },
+      socketFlag: flags["socket"],
     });
   });
 }
@@ -157,6 +156,23 @@ function given(own: Parser): Readonly<Record<string, string | true>> {
   }
   return options;
 }
+
+/**
+ * The options of all commands that stood on the line, by long form without dashes; `meant`: those that the command has for
+ * itself, which the parser gives to all commands.
+ */
+function reachFlags(parser: Parser, own: Parser): { readonly flags: TextOptions; readonly meant: TextOptions } {
+  const ofItself = new Set(own.options.map(({ long }) => name(long)));
+  const all = Object.entries(given(parser)).flatMap(([flag, value]) =>
+    typeof value === "string" ? [[flag, value] as const] : [],
+  );
+  return {
+    flags: Object.fromEntries(all.filter(([flag]) => !ofItself.has(flag))),
+    meant: Object.fromEntries(all.filter(([flag]) => ofItself.has(flag))),
+  };
+}
+
+type TextOptions = Readonly<Record<string, string>>;
 
 /** The parser gives options that two words of one command share to the first one: they are meant for the second. */
 function forSecond(
@@ -192,7 +208,8 @@ function addGroup(parser: Parser, word: string, { choose }: Choosing): Parser {
     const hint = near === undefined ? `It is one of: ${verbs.join(", ")}` : `Did you mean ${word} ${near}?`;
     const nothing = { name: word, summary, args: [], options: [], examples: [] };
     const refuse = async (): Promise<number> => Promise.reject(usageProblem(`Cannot tell ${what}`, hint));
-    choose({ ...nothing, run: refuse }, { args: [], options: {}, socket: usualSocket, socketFlag: undefined });
+    const reach = socketReach(usualSocket);
+    choose({ ...nothing, run: refuse }, { args: [], options: {}, reach, socketFlag: undefined });
   });
   return group;
 }
@@ -217,12 +234,27 @@ ${Object.entries(exitCodes)
 A command may be shortened as long as it is clear which one is meant: list-m.
 `;
 
+const booleanFlag = "--strict-host-key-checking";
+
+/** fleet took this one alone for true, and never the word behind it. */
+function spellOut(argv: readonly string[]): readonly string[] {
+  const end = argv.indexOf("--");
+  return argv.map((word, index) =>
+    word !== booleanFlag || (end >= 0 && index > end) || /^(true|false|yes|no|on|off)$/i.test(argv[index + 1] ?? "")
+      ? word
+      : `${booleanFlag}=true`,
+  );
+}
+
+/** Words behind which a value stands and no command. */
+const valuedReachFlags: ReadonlySet<string> = new Set(reachOptions.map(({ flags }) => flags.split(" ")[0] ?? flags));
+
 /**
  * `argv` with an abbreviated command written out, when exactly one begins so, as fleet did it. One that no command
  * begins with is left to the parser, which has a suggestion.
  */
 function completeCommand(argv: readonly string[], names: readonly string[]): readonly string[] {
-  const at = argv.findIndex((word, index) => !word.startsWith("-") && argv[index - 1] !== "--socket");
+  const at = argv.findIndex((word, index) => !word.startsWith("-") && !valuedReachFlags.has(argv[index - 1] ?? ""));
   const word = argv[at];
   // Without a command: the help, as the answer to a question and not to a mistake
   if (word === undefined) return [...argv, "--help"];
@@ -252,8 +284,4 @@ function firstWord(name: string): string {
 
 function name(long: string | undefined): string {
   return (long ?? "").replace(/^--/, "");
-}
-
-function nonEmpty(text: string | undefined): string | undefined {
-  return text === "" ? undefined : text;
 }

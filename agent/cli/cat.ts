@@ -16,9 +16,9 @@ export const cat: Command = {
     ["cat web@1.service", "An instance: its template's text"],
     ["cat web@ > web@.service", "A template, byte for byte"],
   ],
-  run: async (tools, { args, options, socket }) => {
+  run: async (tools, { args, options, reach }) => {
     const name = completeUnitName(args[0] ?? "");
-    const client = await tools.apiClient(socket);
+    const client = await tools.apiClient(reach);
     const answer = await client.get(`/v2/unit-files/${encodeURIComponent(name)}`, { signal: tools.signal });
     const unit = orThrow(answers.unitFile(answer));
     await writeForeign(tools, options["json"] === true ? jsonText(answer) : unitFileText(unit));

@@ -1,5 +1,6 @@
 // What a command is: data about its arguments and a function that does it. args.ts turns it into a parsed command line;
 // commands know no parser.
+import type { Reach } from "../ports/reach.ts";
 import type { Tools } from "./tools.ts";
 
 export interface Argument {
@@ -22,8 +23,11 @@ export interface Given {
   readonly args: readonly string[];
   /** By long form without dashes (`fields`, `full`, `no-legend`): true for a flag, text for one with a value. */
   readonly options: Readonly<Record<string, string | true | undefined>>;
-  /** Path of the agent's socket: the flag, the environment's, or the usual one. */
-  readonly socket: string;
+  /**
+   * Where the agent's API is and how machines are reached: flags, environment, what is usual. Read when it is asked for:
+   * throws a usage problem when it is wrong.
+   */
+  readonly reach: Reach;
   /** Only when the flag itself was given. */
   readonly socketFlag: string | undefined;
 }

@@ -36,7 +36,7 @@ export async function show(
   given: Given,
   draw: (client: ApiClient, signal: AbortSignal) => Promise<string>,
 ): ReturnType<Command["run"]> {
-  const client = await tools.apiClient(given.socket);
+  const client = await tools.apiClient(given.reach);
   if (given.options["watch"] !== true) {
     await tools.stdout.write(await draw(client, tools.signal));
     return exitCodes.ok;

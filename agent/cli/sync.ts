@@ -17,8 +17,8 @@ export const sync: Command = {
   more: `Waits until the newest commit is adopted or refused. Units may take a while longer: list-units --watch.
 Exit code 1 says that the commit was refused or could not be fetched.`,
   examples: [["sync", "After git push, instead of waiting for the next look"]],
-  run: async (tools, { options, socket }) => {
-    const client = await tools.apiClient(socket);
+  run: async (tools, { options, reach }) => {
+    const client = await tools.apiClient(reach);
     const answer = await client.post("/v2/sync", { signal: tools.signal, timeoutMs: syncTimeoutMs });
     const { outcome, commit, problems } = orThrow(answers.sync(answer));
     const isGood = outcome === "adopted" || outcome === "unchanged";

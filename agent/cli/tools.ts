@@ -4,6 +4,8 @@ import type { JoinRecord } from "../domain/discovery.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FirstBoot } from "../ports/first-boot.ts";
+import type { MachineShell } from "../ports/machine-shell.ts";
+import type { Reach } from "../ports/reach.ts";
 import type { WorkingCopy } from "../ports/working-copy.ts";
 
 /** One of the process's two ways to say something. */
@@ -84,8 +86,10 @@ export interface Tools {
   readonly clock: Clock;
   /** Aborted by the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
-  /** Cheap: connects only when asked something. */
-  apiClient(socket: string): Promise<ApiClient>;
+  /** Cheap: connects only when asked something. A text is the path of a socket of this machine. */
+  apiClient(reach: Reach | string): Promise<ApiClient>;
+  /** Cheap likewise. */
+  machineShell(reach: Reach): Promise<MachineShell>;
   workingCopy(): Promise<WorkingCopy>;
   discovery(): Promise<DiscoveryTools>;
   firstBoot(): Promise<FirstBoot>;

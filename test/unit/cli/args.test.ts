@@ -4,6 +4,7 @@ import { runCommand } from "../../../agent/cli/args.ts";
 import type { AgentRequest, PlaygroundRequest } from "../../../agent/cli/tools.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import type { ApiClient } from "../../../agent/ports/api-client.ts";
+import type { Reach } from "../../../agent/ports/reach.ts";
 import { fakeTools } from "../../fakes/fake-tools.ts";
 
 const agents: readonly { words: string; expect: AgentRequest }[] = [
@@ -81,8 +82,8 @@ const sockets: readonly { words: string; env: Record<string, string>; expect: st
 for (const { words, env, expect } of sockets) {
   test(`the socket of flotilla ${words} with ${JSON.stringify(env)}`, async () => {
     let asked = "";
-    const apiClient = async (socket: string): Promise<ApiClient> => {
-      asked = socket;
+    const apiClient = async (reach: Reach | string): Promise<ApiClient> => {
+      asked = typeof reach === "string" ? reach : reach.endpoint.kind === "unix" ? reach.endpoint.path : "";
       throw new Problem("agent-unreachable", "Cannot reach it");
     };
     assert.equal(await runCommand(words.split(" "), fakeTools({ env, apiClient })), 3);
