@@ -44,6 +44,7 @@ const sideDoors: Readonly<Record<string, string>> = {
   "text/discovery-store.ts": "the tokens of a discovery service are kept on disk by the API that serves them",
   "text/boot-result.ts": "the result of a boot is written by the run and read by whoever asks how it stands",
   "report/boot.ts": "a boot is reported where there is no cluster, and without loading what reports one",
+  "text/glob.ts": "patterns that people type choose among names where these are known",
   "text/suggest.ts": "what was typed is compared with what there is, where commands are read",
   "firstboot/record.ts": "what a boot remembers is made when the plan has been carried out, step by step",
   "firstboot/show.ts": "a plan is printed by commands that make none",

@@ -59,6 +59,7 @@ type Attempt<T> =
 export class ClusterHands implements Hands {
   readonly #ports: HandsPorts;
   readonly #reader: WantedReader = createWantedReader();
+  #events = 0;
 
   constructor(ports: HandsPorts) {
     this.#ports = ports;
@@ -333,7 +334,8 @@ export class ClusterHands implements Hands {
   #checked(unit: SubmittedUnit): string {
     const read = this.#reader.unit(unit);
     if (read.ok) return read.value.hash;
-    throw read.problems.length === 1 ? read.problems[0] : new AggregateError(read.problems);
+    const [only] = read.problems;
+    throw read.problems.length === 1 && only !== undefined ? only : new AggregateError(read.problems);
   }
 
   #hashOf(unit: SubmittedUnit): string | undefined {
@@ -350,7 +352,10 @@ export class ClusterHands implements Hands {
 
   #event(kind: ClusterEvent["kind"], more: Pick<ClusterEvent, "by" | "message"> & { readonly unit?: UnitName }): Write {
     const atMs = this.#ports.clock.wallMs();
-    return { kind: "put", key: keys.event(atMs, `h-${this.#nonce()}`), value: encodeEvent({ ...more, kind, atMs }) };
+    // What one machine did within a millisecond stays in order
+    const count = String(this.#events++ % 1e6).padStart(6, "0");
+    const key = keys.event(atMs, `${count}-${this.#nonce()}`);
+    return { kind: "put", key, value: encodeEvent({ ...more, kind, atMs }) };
   }
 
   #nonce(): string {

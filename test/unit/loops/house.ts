@@ -66,6 +66,10 @@ export interface HouseOptions {
   /** Ms between two polls. */
   readonly pollMs?: number;
   readonly metadata?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** False: no machine has a repository. */
+  readonly git?: boolean;
+  /** Letters of machines that take what people submit; all unless set. */
+  readonly submit?: string;
 }
 
 /** What the registry holds, read and checked. */
@@ -94,7 +98,13 @@ export class House {
     const leaders = options.leaders ?? options.machines ?? "abc";
     this.machines = Array.from(options.machines ?? "abc").map(
       (letter) =>
-        new Box(this, { letter, mayLead: leaders.includes(letter), metadata: options.metadata?.[letter] ?? {} }),
+        new Box(this, {
+          letter,
+          mayLead: leaders.includes(letter),
+          metadata: options.metadata?.[letter] ?? {},
+          hasGit: options.git !== false,
+          allowSubmit: options.submit?.includes(letter) !== false,
+        }),
     );
   }
 
@@ -257,6 +267,8 @@ export class Box {
     readonly git?: (git: Git) => Git;
     readonly systemd?: (systemd: Systemd) => Systemd;
   } = {};
+  readonly hasGit: boolean;
+  readonly allowSubmit: boolean;
   readonly #house: House;
   #running:
     { readonly agent: Agent; readonly over: AbortController; readonly git: Git; readonly handle: Systemd } | undefined;
@@ -265,9 +277,23 @@ export class Box {
 
   constructor(
     house: House,
-    { letter, mayLead, metadata }: { letter: string; mayLead: boolean; metadata: Readonly<Record<string, string>> },
+    {
+      letter,
+      mayLead,
+      metadata,
+      hasGit,
+      allowSubmit,
+    }: {
+      letter: string;
+      mayLead: boolean;
+      metadata: Readonly<Record<string, string>>;
+      hasGit: boolean;
+      allowSubmit: boolean;
+    },
   ) {
     this.#house = house;
+    this.hasGit = hasGit;
+    this.allowSubmit = allowSubmit;
     this.letter = letter;
     this.id = idOf(letter);
     this.systemd = new FakeSystemd({ wallMs: () => house.clock.wallMs() });
@@ -303,12 +329,12 @@ export class Box {
         machine: this.machine,
         registry: through.registry?.(this.connection) ?? this.connection,
         systemd: through.systemd?.(seen) ?? seen,
-        git: { port: through.git?.(git) ?? git, schedule: "*", jitterMs: 0, branch: "main" },
+        git: this.hasGit ? { port: through.git?.(git) ?? git, schedule: "*", jitterMs: 0, branch: "main" } : undefined,
         cron,
         disk: this.disk,
         clock: through.clock ?? clock,
         log: this.log,
-        allowSubmit: true,
+        allowSubmit: this.allowSubmit,
         machineLeaseMs,
         engineLeaseMs,
       },

@@ -1,0 +1,303 @@
+// What people change beside git: units submitted by hand, holds on git's units, restarts; with a leader, without one,
+// without a repository, and across restarts.
+import assert from "node:assert/strict";
+import { afterEach, describe, test } from "node:test";
+import type { UnitName } from "../../../agent/domain/names.ts";
+import { Problem } from "../../../agent/domain/problem.ts";
+import { maxEvents } from "../../../agent/domain/submitted.ts";
+import type { Hands, Submission } from "../../../agent/ports/hands.ts";
+import { encodeEvent, keys } from "../../../agent/text/values.ts";
+import { House, type HouseOptions, changed, machineLeaseMs, name, service } from "./house.ts";
+
+let house: House;
+afterEach(() => house.close());
+
+async function open(options: HouseOptions = {}): Promise<House> {
+  house = await House.open(options);
+  return house;
+}
+
+/** The agents of a house without a repository, up and led. */
+async function openWithoutGit(options: HouseOptions = {}): Promise<void> {
+  await open({ ...options, git: false });
+  house.start();
+  await house.until(async () => (await house.held()).manifests.size === house.machines.length, 5_000);
+}
+
+const by = "ann@desk";
+const hands = (letter: string): Hands => house.box(letter).agent.hands;
+
+function submit(letter: string, unit: string, more: Partial<Submission> = {}): Promise<string> {
+  const submission = { name: name(unit), text: service(), replace: false, by, target: "launched" as const, ...more };
+  return house.settle(hands(letter).submit(submission));
+}
+
+function target(letter: string, unit: string, wanted: "inactive" | "loaded" | "launched", more = {}) {
+  return house.settle(hands(letter).setTarget({ name: name(unit), target: wanted, by, ...more }));
+}
+
+async function refused(work: Promise<unknown>): Promise<string> {
+  return house.settle(
+    work.then(
+      () => "done",
+      (error: unknown) => (error instanceof Problem ? error.code : String(error)),
+    ),
+  );
+}
+
+async function events(letter: string): Promise<readonly string[]> {
+  const { events: all } = await house.settle(house.box(letter).agent.view.picture());
+  return all.map(({ kind, by: who, unit }) => `${kind} ${who} ${unit ?? ""}`.trim());
+}
+
+describe("submitted units", () => {
+  test("run beside the repository's, under the same rules, asked of any machine", async () => {
+    await open({ machines: "abc", leaders: "a" });
+    await house.ready();
+    await house.deploy({ "web.service": service("Conflicts=hand.service") });
+    assert.equal(await submit("c", "hand.service"), "created");
+    await house.until(() => house.isUp({ "web.service": "a", "hand.service": "b" }), 5_000);
+    assert.equal(await submit("b", "hand.service"), "unchanged");
+    assert.equal(
+      await refused(hands("b").submit({ name: name("hand.service"), text: changed(), replace: false, by })),
+      "unit-differs",
+    );
+    await house.clock.advance(5);
+    assert.equal(await submit("b", "hand.service", { text: changed(), replace: true, target: undefined }), "replaced");
+    await house.until(() => house.box("b").systemd.textOf(name("hand.service")) === changed(), 5_000);
+    assert.ok(house.isUp({ "web.service": "a", "hand.service": "b" }), "it keeps its target and its place");
+    await house.clock.advance(5);
+    assert.deepEqual(await target("a", "hand.service", "loaded"), {
+      outcome: "set",
+      before: "launched",
+      target: "loaded",
+    });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    await house.clock.advance(5); // what other machines do in one millisecond is in no order
+    await house.settle(hands("c").destroy(name("hand.service"), by));
+    await house.until(async () => (await house.held()).manifests.get(house.box("b").id)?.units.length === 0, 5_000);
+    assert.deepEqual(
+      (await events("a")).filter((line) => line.endsWith("hand.service")),
+      [
+        "unit-submitted ann@desk hand.service",
+        "unit-replaced ann@desk hand.service",
+        "unit-target ann@desk hand.service",
+        "unit-destroyed ann@desk hand.service",
+      ],
+    );
+  });
+
+  test("without a repository they are all that there is, and outlive every leader", async () => {
+    await openWithoutGit({ machines: "abc" });
+    await submit("a", "web@.service", { target: undefined });
+    await submit("a", "web@1.service");
+    await house.until(() => house.isUp({ "web@1.service": "a" }), 5_000);
+    const leader = (await house.leader()) ?? "";
+    const other = leader === "a" ? "b" : "a";
+    house.machines.forEach((each) => each.asked());
+    await house.box(leader).stop();
+    await house.until(async () => ![undefined, leader].includes(await house.leader()), 20_000);
+    house.box(leader).start();
+    await submit(other, "more.service");
+    await house.until(() => house.up()["more.service"] !== undefined, 30_000);
+    const asked = house.machines.flatMap((each) => each.asked()).filter((line) => line.includes("web@1"));
+    assert.deepEqual(asked, [], "nobody touched what ran");
+  });
+
+  test("a machine brings them back after a reboot without a registry", async () => {
+    await openWithoutGit({ machines: "a" });
+    await submit("a", "web.service");
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    const box = house.box("a");
+    await box.crash();
+    box.connection.cutOff();
+    box.start();
+    await house.until(() => house.isUp({ "web.service": "a" }), 20_000);
+  });
+
+  test("a machine that takes none leaves a manifest's alone, and the API refuses", async () => {
+    await open({ machines: "ab", leaders: "a", submit: "a" });
+    await house.ready();
+    assert.equal(await refused(submit("b", "web.service")), "submit-off");
+    await house.deploy({ "big.service": service() });
+    await submit("a", "web.service", { text: service("MachineMetadata=x=1") });
+    await house.clock.advance(1_000);
+    assert.deepEqual(house.up(), { "big.service": "a" });
+    const { value } = { value: await house.operator.get(keys.unit(name("web.service"))) };
+    await house.put(
+      keys.unit(name("web.service")),
+      (value.entry?.value ?? "").replace("MachineMetadata=x=1", "Conflicts=big*"),
+    );
+    await house.until(async () => (await house.box("b").problem("submit-off")) !== undefined, 5_000);
+    assert.deepEqual(house.up(), { "big.service": "a" });
+  });
+
+  test("the repository takes a name over, and an event says so", async () => {
+    await open({ machines: "a" });
+    await house.ready();
+    await submit("a", "web.service");
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    await house.deploy({ "web.service": changed() });
+    await house.until(() => house.box("a").systemd.textOf(name("web.service")) === changed(), 5_000);
+    await house.until(async () => (await house.operator.read(keys.units)).entries.length === 0, 5_000);
+    assert.ok((await events("a")).includes("unit-taken-over host-a web.service"));
+    assert.equal(await refused(submit("a", "web.service")), "unit-git");
+    assert.equal(await refused(hands("a").destroy(name("web.service"), by)), "unit-git");
+    assert.ok(house.isUp({ "web.service": "a" }));
+  });
+
+  test("one that cannot be read any more stays as it is", async () => {
+    await open({ machines: "a" });
+    await house.ready();
+    await submit("a", "web.service");
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    house.box("a").asked();
+    for (const damaged of [
+      "{",
+      "{}",
+      JSON.stringify({ name: "web.service", text: "no section", dropIns: [], target: "launched", by, atMs: 1 }),
+    ]) {
+      await house.put(keys.unit(name("web.service")), damaged);
+      await house.clock.advance(machineLeaseMs * 2);
+      assert.deepEqual([house.up(), house.box("a").asked()], [{ "web.service": "a" }, []], damaged);
+    }
+  });
+
+  for (const [what, given, code] of [
+    ["a faulty option", { text: service("Global=perhaps") }, "unit-option-value"],
+    ["no section", { text: "nonsense" }, "unit-line"],
+    ["nothing", { text: "" }, "unit-empty"],
+    ["far too much", { text: `${service()}#${"x".repeat(300_000)}` }, "unit-size"],
+    ["a template that is to run", { name: "web@.service" as UnitName }, "unit-template"],
+  ] as const)
+    test(`${what} is refused, and nothing is written`, async () => {
+      await openWithoutGit({ machines: "a" });
+      const submission = {
+        name: name("web.service"),
+        text: service(),
+        replace: false,
+        by,
+        target: "launched" as const,
+      };
+      assert.equal(await refused(hands("a").submit({ ...submission, ...given })), code);
+      assert.equal((await house.operator.read(keys.units)).entries.length, 0);
+    });
+});
+
+describe("holds", () => {
+  test("stop a unit of the repository until they are lifted, across commits, leaders and restarts", async () => {
+    await open({ machines: "ab" });
+    await house.ready();
+    await house.deploy({ "web.service": service(), "db.service": service() });
+    await house.until(() => house.isUp({ "db.service": "a", "web.service": "b" }), 5_000);
+    assert.deepEqual(await target("b", "web.service", "loaded", { why: "disk is full" }), {
+      outcome: "held",
+      before: "launched",
+      target: "loaded",
+    });
+    await house.until(() => house.isUp({ "db.service": "a" }), 5_000);
+    await house.deploy({ "web.service": changed(), "db.service": service() });
+    await Promise.all(house.machines.map((each) => each.stop()));
+    house.start();
+    await house.until(async () => (await house.held()).machines.size === 2, 20_000);
+    await house.always(() => house.isUp({ "db.service": "a" }), machineLeaseMs * 2);
+    const { desired, holds } = await house.settle(house.box("a").agent.view.picture());
+    assert.equal(holds.get(name("web.service"))?.why, "disk is full");
+    assert.equal(desired?.held.get(name("web.service"))?.declared, "launched");
+    assert.equal((await target("a", "web.service", "launched")).outcome, "resumed");
+    await house.until(() => house.isUp({ "db.service": "a", "web.service": "b" }), 5_000);
+    assert.equal((await target("a", "web.service", "launched")).outcome, "unchanged");
+  });
+
+  test("run out when their time is over", async () => {
+    await open({ machines: "a" });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    await target("a", "web.service", "inactive", { forMs: 3_600_000 });
+    await house.until(() => house.isUp({}), 5_000);
+    await house.clock.advance(3_500_000);
+    assert.deepEqual(house.up(), {});
+    await house.until(() => house.isUp({ "web.service": "a" }), 200_000, 1_000);
+    assert.ok((await events("a")).includes("unit-resumed host-a web.service"));
+  });
+
+  test("by patterns, and lifted by patterns; what is not there is named", async () => {
+    await open({ machines: "a" });
+    await house.ready();
+    await house.deploy({
+      "web@.service": service(),
+      "web@1.service": "-> web@.service",
+      "web@2.service": "-> web@.service",
+      "db.service": service(),
+    });
+    await submit("a", "hand.service");
+    await house.until(() => Object.keys(house.up()).length === 4, 5_000);
+    const held = await house.settle(hands("a").hold({ patterns: ["web@*"], target: "loaded", by }));
+    assert.deepEqual(
+      held.map(({ unit }) => unit),
+      ["web@1.service", "web@2.service"],
+    );
+    await house.until(() => house.isUp({ "db.service": "a", "hand.service": "a" }), 5_000);
+    assert.equal(await refused(hands("a").hold({ patterns: ["nothing*"], target: "loaded", by })), "unit-unknown");
+    assert.equal(
+      await refused(hands("a").hold({ patterns: ["hand.service"], target: "loaded", by })),
+      "unit-submitted",
+    );
+    assert.equal(await refused(hands("a").resume(["db.service"], by)), "hold-unknown");
+    assert.deepEqual(await house.settle(hands("a").resume(["*"], by)), ["web@1.service", "web@2.service"]);
+    await house.until(() => Object.keys(house.up()).length === 4, 5_000);
+    assert.deepEqual(await house.settle(hands("a").resume(["*"], by)), []);
+  });
+
+  test("one that cannot be read leaves its unit as it is", async () => {
+    await open({ machines: "a" });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await target("a", "web.service", "loaded");
+    await house.until(() => house.isUp({}), 5_000);
+    await house.put(keys.hold(name("web.service")), "{");
+    await house.clock.advance(machineLeaseMs * 2);
+    assert.deepEqual(house.up(), {}, "unknown is not lifted");
+    assert.equal((await target("a", "web.service", "launched")).outcome, "resumed");
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+  });
+});
+
+describe("restarts", () => {
+  test("each machine that runs the unit restarts it once, and says so", async () => {
+    await open({ machines: "ab" });
+    await house.ready();
+    await house.deploy({ "log.service": service("Global=true"), "off.service": service("DesiredState=loaded") });
+    await house.until(() => house.isUp({ "log.service": "ab" }), 5_000);
+    house.machines.forEach((each) => each.asked());
+    const id = await house.settle(hands("b").restart(name("log.service"), by));
+    await house.until(async () => {
+      const { statuses } = await house.held();
+      return [...statuses.values()].every(
+        ({ units }) => units.find((each) => each.name === "log.service")?.restart === id,
+      );
+    }, 5_000);
+    const restarts = house.machines.map((each) => each.asked().filter((line) => line.includes("restart")));
+    assert.deepEqual(restarts, [["restart log.service"], ["restart log.service"]]);
+    // The request itself is gone after a while; neither that nor new agents restart it again
+    await house.clock.advance(700_000);
+    await Promise.all(house.machines.map((each) => each.stop()));
+    house.start();
+    await house.clock.advance(20_000);
+    const again = house.machines.flatMap((each) => each.asked().filter((line) => line !== "reload"));
+    assert.deepEqual(again, []);
+    assert.equal(await refused(hands("a").restart(name("off.service"), by)), "unit-not-launched");
+    assert.equal(await refused(hands("a").restart(name("none.service"), by)), "unit-unknown");
+  });
+});
+
+test("the leader keeps no more events than it may", async () => {
+  await open({ machines: "a" });
+  await house.ready();
+  const event = { kind: "unit-held", atMs: 1, by, message: "Something happened" } as const;
+  for (let index = 0; index < maxEvents + 60; index++) await house.put(keys.event(index, "x"), encodeEvent(event));
+  await house.until(async () => (await house.operator.read(keys.events)).entries.length <= maxEvents + 50, 5_000);
+  const first = (await house.operator.read(keys.events)).entries[0]?.key ?? "";
+  assert.ok(first > keys.event(30, ""), `the oldest went first: ${first}`);
+});
