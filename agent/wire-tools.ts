@@ -34,7 +34,7 @@ export function createTools(own: ProcessParts): Tools {
     stderr: createTerminal(own.stderr),
     signal: endSignal(),
     apiClient: async (reach) => createApiClient(reach),
-    machineShell: async (reach) => (await import("./adapters/ssh.ts")).createMachineShell(reach, own.env),
+    machineShell: async (reach) => (await import("./adapters/shell/shell.ts")).createMachineShell(reach, own.env),
     workingCopy: async () => (await import("./adapters/working-copy.ts")).createWorkingCopy(),
     discovery: async () => (await import("./wire-discovery.ts")).createDiscoveryTools(tools),
     firstBoot: async () =>

@@ -106,23 +106,24 @@ export function parseEndpoint(list: string): Endpoint {
   const shown = text.replace(/\/\/[^/@]*@/, "//...@").slice(0, 128);
   if (text.startsWith("/")) return { kind: "unix", path: text };
   const [, scheme, host = "", path = ""] = /^([a-z][a-z0-9+.-]*):\/\/([^/]*)(.*)$/i.exec(text) ?? [];
-  switch (scheme?.toLowerCase()) {
-    case undefined:
-      throw usageProblem(
-        `Cannot use endpoint "${shown}": URL scheme undefined`,
-        "It is unix:///PATH or https://HOST:PORT",
-      );
+  if (scheme === undefined) {
+    throw usageProblem(
+      `Cannot use endpoint "${shown}": URL scheme undefined`,
+      "It is unix:///PATH or https://HOST:PORT",
+    );
+  }
+  switch (scheme.toLowerCase()) {
     case "unix":
     case "file":
       if (host === "" && path !== "") return { kind: "unix", path };
       throw usageProblem(
-        `Cannot use endpoint "${shown}": unable to connect to host "${host.slice(0, 64)}" with scheme "${scheme ?? ""}"`,
+        `Cannot use endpoint "${shown}": unable to connect to host "${host.slice(0, 64)}" with scheme "${scheme}"`,
         `Write three slashes: unix:///${host}${path}`,
       );
     case "http":
     case "https":
       if (/^[A-Za-z0-9._:[\]-]+$/.test(host) && /^\/?$/.test(path)) {
-        return { kind: "http", origin: `${scheme?.toLowerCase() ?? ""}://${host}` };
+        return { kind: "http", origin: `${scheme.toLowerCase()}://${host}` };
       }
       throw usageProblem(
         `Cannot use endpoint "${shown}"`,
@@ -184,7 +185,7 @@ function readBoolean(found: Found | undefined): boolean | undefined {
 }
 
 function readKnownHosts(found: Found | undefined): string | undefined {
-  // eslint-disable-next-line no-control-regex -- they would end a line of ssh's configuration
+  // A control character would end a line of ssh's configuration
   if (found === undefined || !/["\u0000-\u001f]/.test(found.text)) return found?.text;
   throw usageProblem(
     `Cannot take "${found.text.replace(/\p{C}/gu, "?").slice(0, 64)}" as ${found.label}`,
