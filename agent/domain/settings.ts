@@ -1,4 +1,5 @@
 // Everything an operator can set, complete and checked. Made by settings/, read by wire and the adapters.
+import type { ListenAddress } from "./listen.ts";
 import type { MachineId } from "./names.ts";
 
 /** A secret: never printed, logged or serialised. Read it with `reveal`. */
@@ -131,6 +132,19 @@ export interface SystemdSettings {
   readonly concurrency: number;
 }
 
+/** Who may reach the API beside root on this machine, and how. */
+export interface ApiSettings {
+  /** Name or number of the group that may use the unix socket; undefined: `flotilla`, where there is such a group. */
+  readonly group: string | undefined;
+  /** TCP addresses beside the unix socket; each beyond loopback goes with a token or certificates of clients. */
+  readonly listen: readonly ListenAddress[];
+  /** For TCP; undefined: plain HTTP. PEM files. `clientCaFile`: only who has a certificate of these is let in. */
+  readonly tls:
+    { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | undefined } | undefined;
+  /** Asked of everyone who comes over TCP. */
+  readonly token: Secret | undefined;
+}
+
 export interface Settings {
   readonly machine: MachineSettings;
   /** Undefined: no repository; the agent then keeps what it runs, takes nothing new and cannot lead. */
@@ -139,6 +153,7 @@ export interface Settings {
   /** Undefined: this machine neither runs an etcd of flotilla's nor looks for one. */
   readonly etcd: EtcdSettings | undefined;
   readonly systemd: SystemdSettings;
+  readonly api: ApiSettings;
   readonly machineLeaseMs: number;
   readonly engineLeaseMs: number;
   /** Durable: /var/lib/flotilla. */

@@ -8,10 +8,10 @@ import { etcdUnits } from "./etcd.ts";
 import { expandSpecifiers, isOneLine } from "./escape.ts";
 
 export const settingsPath = "/etc/flotilla/flotilla.conf";
-const sections: readonly string[] = ["Machine", "Git", "Registry", "Etcd", "Systemd", "Agent"];
+const sections: readonly string[] = ["Machine", "Git", "Registry", "Etcd", "Systemd", "API", "Agent"];
 /** Secrets that settings can take from a file: `Token` as `TokenFile`. */
 const fileSecrets: ReadonlySet<string> = new Set([
-  ...["Git.Token", "Git.Password", "Registry.Password", "Etcd.DiscoveryPassword"],
+  ...["Git.Token", "Git.Password", "Registry.Password", "Etcd.DiscoveryPassword", "API.Token"],
 ]);
 
 export interface SettingLine {

@@ -1,5 +1,6 @@
 // Values that name a place on the network or in a repository, checked beyond their shape. A URL never carries a secret
 // here: whoever writes one into it is told where it belongs, and is not quoted.
+import { parseListenAddress, showAddress } from "../domain/listen.ts";
 import { splitList, type Read } from "./values.ts";
 
 /** How a repository is reached, by its URL. */
@@ -147,4 +148,11 @@ export function readInitialCluster(items: readonly string[], must: string): Read
     if (!entries.includes(entry)) entries.push(entry);
   }
   return { ok: true, value: entries };
+}
+
+/** Checks where a server is to listen; the answer has each address once, in one way of writing. */
+export function readListen(items: readonly string[], must: string): Read<readonly string[]> {
+  const addresses = items.map((item) => parseListenAddress(item));
+  const known = addresses.flatMap((address) => (address === undefined ? [] : [showAddress(address)]));
+  return known.length < items.length ? { ok: false, must } : { ok: true, value: [...new Set(known)] };
 }

@@ -1,7 +1,9 @@
 // Choices that are known to be right -> Settings, in milliseconds and with the folders that depend on other settings.
+import { parseListenAddress } from "../domain/listen.ts";
 import { parseMachineId, type MachineId } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
 import type {
+  ApiSettings,
   EtcdDiscovery,
   EtcdSettings,
   GitSettings,
@@ -62,6 +64,7 @@ export function buildSettings(chosen: Choice, directories: Directories): Setting
       unitDirectory: chosen.optional("Systemd.UnitDirectory"),
       concurrency: chosen.number("Systemd.Concurrency"),
     },
+    api: buildApi(chosen),
     machineLeaseMs: chosen.ms("Agent.MachineLease"),
     engineLeaseMs: chosen.ms("Agent.EngineLease"),
     stateDirectory: directories.state,
@@ -108,6 +111,20 @@ function buildRegistry(chosen: Choice): RegistrySettings {
     certFile: chosen.optional("Registry.CertFile"),
     keyFile: chosen.optional("Registry.KeyFile"),
     requestTimeoutMs: chosen.ms("Registry.RequestTimeout"),
+  };
+}
+
+function buildApi(chosen: Choice): ApiSettings {
+  const certFile = chosen.optional("API.TLSCertFile");
+  const keyFile = chosen.optional("API.TLSKeyFile");
+  return {
+    group: chosen.optional("API.Group"),
+    listen: chosen.list("API.Listen").flatMap((text) => parseListenAddress(text) ?? []),
+    tls:
+      certFile === undefined || keyFile === undefined
+        ? undefined
+        : { certFile, keyFile, clientCaFile: chosen.optional("API.TLSClientCAFile") },
+    token: chosen.secret("API.Token"),
   };
 }
 

@@ -9,6 +9,7 @@ import {
   readFolder,
   readGitUrl,
   readInitialCluster,
+  readListen,
   readMemberUrls,
   readPrefix,
   readSchedule,
@@ -91,6 +92,8 @@ function refine(option: Option, value: Value): Read<Value> {
       return readMemberUrls(items, option.must);
     case "Etcd.InitialCluster":
       return readInitialCluster(items, option.must);
+    case "API.Listen":
+      return readListen(items, option.must);
     case "Etcd.Discovery":
       return readDiscoveryUrl(text, option.must);
     default:

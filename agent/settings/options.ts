@@ -40,7 +40,7 @@ export interface Option {
   readonly schema: ValueSchema;
 }
 
-export const sectionNames = ["Machine", "Git", "Registry", "Etcd", "Systemd", "Agent"] as const;
+export const sectionNames = ["Machine", "Git", "Registry", "Etcd", "Systemd", "API", "Agent"] as const;
 export type SectionName = (typeof sectionNames)[number];
 
 type Row = readonly [key: string, kind: Kind, must: string];
@@ -114,6 +114,15 @@ const rows: Readonly<Record<SectionName, readonly Row[]>> = {
     ["Address", "text", "unix:path= and an absolute path"],
     ["UnitDirectory", "path", absolutePath],
     ["Concurrency", "count", "a whole number"],
+  ],
+  API: [
+    ["Group", "text", "the name or the number of a group"],
+    ["Listen", "list", "addresses with a port, such as 127.0.0.1:8080 or [::]:8080, at most 16 of them"],
+    ["TLSCertFile", "path", absolutePath],
+    ["TLSKeyFile", "path", absolutePath],
+    ["TLSClientCAFile", "path", absolutePath],
+    ["Token", "secret", oneLineSecret],
+    ["TokenFile", "secret-file", absolutePath],
   ],
   Agent: [
     ["MachineLease", "duration", "a time span"],

@@ -1,6 +1,7 @@
 // Rules between options: what needs what, what excludes what, and what was set but does nothing.
 import { Problem } from "../domain/problem.ts";
 import { transportOf } from "./addresses.ts";
+import { apiConflicts, apiNeeds, apiWarnings } from "./api-rules.ts";
 import { title, type Choice } from "./chosen.ts";
 import { etcdConflicts, etcdIdle, etcdPairs } from "./etcd-rules.ts";
 import { options } from "./options.ts";
@@ -28,7 +29,8 @@ export function acrossOptions(chosen: Choice): readonly Problem[] {
     needs(one, other);
     needs(other, one);
   }
-  problems.push(...etcdConflicts(chosen));
+  for (const [one, other] of apiNeeds) needs(one, other);
+  problems.push(...etcdConflicts(chosen), ...apiConflicts(chosen));
   const token = chosen.chosen("Git.Token");
   const password = chosen.chosen("Git.Password");
   if (token !== undefined && password !== undefined)
@@ -107,6 +109,7 @@ export function withoutEffect(chosen: Choice): readonly Problem[] {
         .filter((name) => name !== "Registry.RequestTimeout"),
       "There is no [Registry] Endpoints=",
     );
+  warnings.push(...apiWarnings(chosen));
   if (url === undefined)
     warnings.push(
       new Problem("setting-no-repository", "Cannot take any new unit without a repository", { hint: "Set [Git] URL=" }),

@@ -81,14 +81,19 @@ export function draftSettings({ conf, fleetConf, environment, flags }: SettingsS
   const secretFiles = [...choices].flatMap(([name, { value }]) =>
     findOption(name)?.kind === "secret-file" && typeof value === "string" ? [value] : [],
   );
+  const open = file === undefined ? [] : openFile(file, choices);
+  const isCommanding = file !== undefined && choices.get(commandingSecret)?.origin.at?.file === file.file;
   return {
     choices,
-    problems,
-    warnings: [...layers.flatMap((layer) => layer.warnings), ...(file === undefined ? [] : openFile(file, choices))],
+    problems: isCommanding ? [...problems, ...open] : problems,
+    warnings: [...layers.flatMap((layer) => layer.warnings), ...(isCommanding ? [] : open)],
     environment,
     secretFiles: [...new Set(secretFiles)],
   };
 }
+
+/** Who knows this secret commands the cluster: where others can read it, the agent does not start. */
+const commandingSecret = "API.Token";
 
 /** A secret in a file that others may read is no secret. */
 function openFile({ file, mode }: SettingsText, choices: Choices): readonly Problem[] {
@@ -127,7 +132,8 @@ export function completeSettings(
     const read = readSecret({ path: chosen.value, origin: chosen.origin }, secrets.get(chosen.value));
     if (!read.ok) problems.push(...read.problems);
     else {
-      warnings.push(...tooOpen(read.value.file, read.value.mode));
+      const open = tooOpen(read.value.file, read.value.mode);
+      (option.insteadOf === commandingSecret ? problems : warnings).push(...open);
       choices.set(option.insteadOf, { value: read.value.text, origin: chosen.origin });
     }
   }

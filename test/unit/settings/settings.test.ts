@@ -62,6 +62,7 @@ suite("settings", () => {
       },
       etcd: undefined,
       systemd: { scope: "system", address: undefined, unitDirectory: undefined, concurrency: 64 },
+      api: { group: undefined, listen: [], tls: undefined, token: undefined },
       machineLeaseMs: 10_000,
       engineLeaseMs: 5000,
       stateDirectory: "/var/lib/flotilla",
@@ -174,7 +175,7 @@ suite("settings", () => {
       name: "unknown section, once",
       conf: "[Daemon]\nURL=x\nBranch=y\n",
       says: [
-        "flotilla.conf:2: Cannot understand section [Daemon] (There are [Machine] [Git] [Registry] [Etcd] [Systemd] [Agent])",
+        "flotilla.conf:2: Cannot understand section [Daemon] (There are [Machine] [Git] [Registry] [Etcd] [Systemd] [API] [Agent])",
       ],
     },
     {
@@ -243,7 +244,7 @@ suite("settings", () => {
       conf: "[Git]\nURL=\u001b[2Jx\n[X\u202ey]\na=b\n",
       says: [
         "flotilla.conf:2: Cannot accept [Git] URL=?[2Jx (It must be https://, http://, ssh://, file://, user@host:path or an absolute path)",
-        "flotilla.conf:4: Cannot understand section [X?y] (There are [Machine] [Git] [Registry] [Etcd] [Systemd] [Agent])",
+        "flotilla.conf:4: Cannot understand section [X?y] (There are [Machine] [Git] [Registry] [Etcd] [Systemd] [API] [Agent])",
       ],
     },
     {
