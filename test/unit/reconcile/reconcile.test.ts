@@ -26,6 +26,9 @@ interface Case {
   /** Hash with which a unit was last told to start, where it is not the one that lies there. */
   readonly toldWith?: Readonly<Record<string, string>>;
   readonly reloadDue?: boolean;
+  /** The restart that everything is told, and the one that launched units were last told. */
+  readonly restart?: string;
+  readonly restarted?: string;
 }
 
 const hash = (digit: string): UnitHash => digit.repeat(40) as UnitHash;
@@ -80,12 +83,14 @@ function view(given: Case): MachineView {
       commit,
       hash: hash(digit),
       target,
+      ...(given.restart === undefined ? {} : { restart: given.restart }),
     })),
     units: new Map(units.map(({ name, digit }) => [name as UnitName, unitOf(name, digit, given)])),
     placed: here.map(({ name, kind, digit }) => ({
       name: name as UnitName,
       hash: hash(digit),
       launched: kind === "launched" ? hash(given.toldWith?.[name] ?? digit) : undefined,
+      ...(kind === "launched" ? { restarted: given.restarted } : {}),
     })),
     states: new Map(
       here
@@ -121,8 +126,10 @@ function carriedOut(before: MachineView): MachineView {
   for (const { kind, unit } of jobs) {
     const each = placed.get(unit);
     assert.ok(each !== undefined, `a ${kind} of what is not there`);
+    const restarted = before.entries.find((entry) => entry.name === unit)?.restart;
     if (kind === "remove") placed.delete(unit);
-    else placed.set(unit, { ...each, launched: kind === "stop" ? undefined : each.hash });
+    else if (kind === "stop") placed.set(unit, { ...each, launched: undefined });
+    else placed.set(unit, { ...each, launched: each.hash, restarted });
   }
   return { ...before, placed: [...placed.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }
@@ -136,6 +143,43 @@ const cases: readonly (Case & { readonly name: string; readonly expect: readonly
   },
   { name: "F-232: loaded and same hash", told: { a: "loaded" }, here: { a: "loaded" }, expect: [] },
   { name: "F-232, F-245: launched and same hash", told: { a: "launched" }, here: { a: "launched" }, expect: [] },
+  {
+    name: "a restart on request, once",
+    told: { a: "launched", b: "loaded", c: "launched" },
+    here: { a: "launched", b: "loaded", c: "launched 1 failed" },
+    restart: "r2",
+    restarted: "r1",
+    expect: ["restart a", "restart c"],
+  },
+  {
+    name: "a restart that was carried out",
+    told: { a: "launched" },
+    here: { a: "launched" },
+    restart: "r1",
+    restarted: "r1",
+    expect: [],
+  },
+  {
+    name: "a restart that is no longer told",
+    told: { a: "launched" },
+    here: { a: "launched" },
+    restarted: "r1",
+    expect: [],
+  },
+  {
+    name: "a restart of what is not here yet is its start",
+    told: { a: "launched" },
+    restart: "r1",
+    expect: ["write a", "daemon-reload", "start a"],
+  },
+  {
+    name: "a restart and another text at once: no reload",
+    onChange: "reload",
+    told: { a: "launched 2" },
+    here: { a: "launched 1" },
+    restart: "r1",
+    expect: ["write a", "daemon-reload", "restart a"],
+  },
   {
     name: "F-233, F-565: other hash, launched: in place, restarted",
     told: { a: "launched 2" },

@@ -6,18 +6,27 @@ import { manifestTargets } from "../../../agent/domain/placement.ts";
 import { parseCommitId, parseMachineId, parseUnitHash, parseUnitName, unitTypes } from "../../../agent/domain/names.ts";
 import { type Checked, describeProblem, toRecord } from "../../../agent/domain/problem.ts";
 import {
+  encodeEvent,
+  encodeHold,
   encodeLeader,
   encodeMachine,
   encodeManifest,
+  encodeRestart,
   encodeRevision,
   encodeStatus,
+  encodeSubmittedUnit,
   keys,
   machineOfKey,
+  parseEvent,
+  parseHold,
   parseLeader,
   parseMachine,
   parseManifest,
+  parseRestart,
   parseRevision,
   parseStatus,
+  parseSubmittedUnit,
+  unitOfKey,
 } from "../../../agent/text/values.ts";
 
 const id = value(parseMachineId("0123456789abcdef0123456789abcdef"));
@@ -178,3 +187,68 @@ function value<T>(checked: Checked<T>): T {
   assert.ok(checked.ok);
   return checked.value;
 }
+
+const submitted = {
+  name: db,
+  text: "[Service]\n",
+  dropIns: [{ name: "a.conf", text: "" }],
+  target: "loaded",
+  by: "ann@desk",
+  atMs: 1,
+} as const;
+const hold = { unit: db, target: "loaded", by: "ann@desk", why: "disk", atMs: 1, untilMs: 2 } as const;
+const restart = { unit: db, id: "m3k-1", by: "ann@desk" };
+const event = {
+  kind: "unit-held",
+  atMs: 1,
+  by: "ann@desk",
+  message: "ann holds db",
+  unit: db,
+  commit,
+  machine: id,
+} as const;
+
+test("what people write reads back as it was written", () => {
+  assert.deepEqual(parseSubmittedUnit(keys.unit(db), encodeSubmittedUnit(submitted)), { ok: true, value: submitted });
+  assert.deepEqual(parseHold(keys.hold(db), encodeHold(hold)), { ok: true, value: hold });
+  assert.deepEqual(parseRestart(keys.restart(db), encodeRestart(restart)), { ok: true, value: restart });
+  assert.deepEqual(parseEvent(keys.event(1, "n"), encodeEvent(event)), { ok: true, value: event });
+  const byHand = {
+    ...manifest,
+    units: [{ name: db, source: "submitted", hash, target: "launched", restart: "m3k-1" }],
+  } as const;
+  assert.deepEqual(parseManifest(keys.manifest(id), encodeManifest(byHand)), { ok: true, value: byHand });
+});
+
+for (const [what, read] of [
+  ["a submission under another's key", parseSubmittedUnit(keys.unit(web), encodeSubmittedUnit(submitted))],
+  ["a hold under another's key", parseHold(keys.hold(web), encodeHold(hold))],
+  ["a restart under another's key", parseRestart(keys.restart(web), encodeRestart(restart))],
+  ["a target that there is not", parseHold(keys.hold(db), encodeHold(hold).replace('"loaded"', '"gone"'))],
+  [
+    "a drop-in with a path",
+    parseSubmittedUnit(keys.unit(db), encodeSubmittedUnit(submitted).replace("a.conf", "../a.conf")),
+  ],
+  ["a restart's id that is no word", parseRestart(keys.restart(db), encodeRestart({ ...restart, id: "a b" }))],
+  [
+    "a git unit without a commit",
+    parseManifest(keys.manifest(id), encodeManifest(manifest).replaceAll(`"commit":"${commit}",`, "")),
+  ],
+  [
+    "a submitted unit with a commit",
+    parseManifest(keys.manifest(id), encodeManifest(manifest).replaceAll('"source":"git"', '"source":"submitted"')),
+  ],
+] as const)
+  test(`${what} is refused by its key`, () => {
+    assert.equal(read.ok, false);
+    assert.ok(!read.ok && read.problems.every(({ code }) => code === "registry-value"));
+  });
+
+test("keys of units lead back to them", () => {
+  assert.equal(unitOfKey(keys.unit(web)), web);
+  assert.equal(unitOfKey(keys.hold(db)), db);
+  assert.equal(unitOfKey(keys.restart(db)), db);
+  for (const key of ["units/../x", "units/", "units/x", "leader", keys.event(1, "a"), keys.machine(id)])
+    assert.equal(unitOfKey(key), undefined);
+  assert.ok(keys.event(9, "x") < keys.event(10, "a"), "events are in order of time");
+});
