@@ -14,6 +14,7 @@ const commit = (digit: string): CommitId => digit.repeat(40) as CommitId;
 
 interface Wanted extends Asked {
   readonly hash?: string;
+  readonly source?: "submitted";
 }
 
 function desired(units: Readonly<Record<string, Wanted>>, at = "2"): ManifestInput["desired"] {
@@ -22,30 +23,39 @@ function desired(units: Readonly<Record<string, Wanted>>, at = "2"): ManifestInp
     units: new Map(
       Object.entries(units).map(([name, asked]) => [
         name as UnitName,
-        { source: "git", hash: hash(asked.hash ?? "1"), target: asked.target ?? "launched", options: options(asked) },
+        {
+          source: asked.source ?? "git",
+          hash: hash(asked.hash ?? "1"),
+          target: asked.target ?? "launched",
+          options: options(asked),
+        },
       ]),
     ),
   };
 }
 
-/** "web launched 1" or "web released": a unit, its target, its hash. All name commit 1. */
+/** "web launched 1 r1" or "web released": a unit, its target, its hash, its last restart. All name commit 1. */
 function manifest(letter: string, entries: readonly string[], generation = 1): Manifest {
   const units = entries.map((text): ManifestEntry => {
-    const [name = "", target = "launched", digit = "1"] = text.split(" ");
+    const [name = "", target = "launched", digit = "1", restart] = text.split(" ");
     return {
       name: name as UnitName,
       source: "git",
       commit: commit("1"),
       hash: hash(digit),
       target: target as ManifestTarget,
+      ...(restart === undefined ? {} : { restart }),
     };
   });
   return { machine: id(letter), epoch: 1, generation, units };
 }
 
-/** e.g. `a: web launched 1@2` : unit, target, hash at commit. */
+/** e.g. `a: web launched 1@2 r1` : unit, target, hash at commit, last restart. */
 function line({ machine, units }: Manifest): string {
-  const text = units.map((each) => `${each.name} ${each.target} ${each.hash.charAt(0)}@${each.commit?.charAt(0)}`);
+  const text = units.map(
+    (each) =>
+      `${each.name} ${each.target} ${each.hash.charAt(0)}@${each.commit?.charAt(0) ?? "hand"}${each.restart === undefined ? "" : ` ${each.restart}`}`,
+  );
   return `${machine.charAt(0)}: ${text.join(", ")}`;
 }
 
@@ -57,9 +67,18 @@ interface Scene {
   readonly statuses?: Readonly<Record<string, string>>;
   /** Metadata x=1 is on these machines. */
   readonly marked?: string;
+  /** Asked for and not yet told. */
+  readonly restarts?: Readonly<Record<string, string>>;
 }
 
-function input({ units = {}, machines, manifests = {}, statuses = {}, marked = "" }: Scene): ManifestInput {
+function input({
+  units = {},
+  machines,
+  manifests = {},
+  statuses = {},
+  marked = "",
+  restarts = {},
+}: Scene): ManifestInput {
   const known = new Map(Object.entries(manifests).map(([letter, entries]) => [id(letter), manifest(letter, entries)]));
   const standing = new Map(
     machines.map((name): [MachineId, Standing] => [id(name.charAt(0)), name.endsWith("?") ? "presumed" : "present"]),
@@ -68,7 +87,7 @@ function input({ units = {}, machines, manifests = {}, statuses = {}, marked = "
   return {
     decisions: decide({ want, known, standing, marked }),
     desired: want,
-    restarts: new Map(),
+    restarts: new Map(Object.entries(restarts) as [UnitName, string][]),
     manifests: known,
     statuses: new Map(
       Object.entries(statuses).map(([letter, text]) => {
@@ -136,6 +155,28 @@ const cases: readonly (Scene & { name: string; writes: readonly string[]; handov
     units: { p: { target: "loaded" } },
     manifests: { a: ["p"] },
     writes: ["a: p loaded 1@2"],
+  },
+  {
+    name: "a restart that was asked for is told, and nothing else",
+    machines: ["a", "b"],
+    units: { p: {}, q: {} },
+    manifests: { a: ["p"], b: ["q"] },
+    restarts: { p: "r1" },
+    writes: ["a: p launched 1@2 r1"],
+  },
+  {
+    name: "a restart that was told stays told, and is no change, when its request has gone",
+    machines: ["a"],
+    units: { p: {} },
+    manifests: { a: ["p launched 1 r1"] },
+    writes: [],
+  },
+  {
+    name: "a unit that the repository takes over is told so, with the same text too",
+    machines: ["a"],
+    units: { p: { source: "submitted" } },
+    manifests: { a: ["p"] },
+    writes: ["a: p launched 1@hand"],
   },
   {
     name: "a new unit only touches its machine",
