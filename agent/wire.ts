@@ -109,7 +109,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
       over.signal,
     );
     try {
-      door.open(createApi({ view: agent.view, clock, log, version: machine.version }));
+      door.open(createApi({ view: agent.view, hands: agent.hands, clock, log, version: machine.version }));
       log.info("agent.started", {
         machine: machine.id,
         version: machine.version,
