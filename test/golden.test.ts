@@ -14,6 +14,7 @@ import type { ApiServer } from "../agent/ports/api-server.ts";
 import type { ClusterView } from "../agent/ports/cluster.ts";
 import type { Log } from "../agent/ports/log.ts";
 import { FakeCluster, emptyPicture, sampleCommit, samplePicture } from "./fakes/fake-cluster.ts";
+import { FakeHands } from "./fakes/fake-hands.ts";
 import { FakeOutput, fakeTools } from "./fakes/fake-tools.ts";
 
 const folder = join(import.meta.dirname, "golden");
@@ -56,7 +57,7 @@ const servers: ApiServer[] = [];
 
 before(async () => {
   for (const [name, make] of Object.entries(clusters)) {
-    const api = createApi({ view: make(), clock: createClock(), log: quiet, version: "1.2.3" });
+    const api = createApi({ view: make(), hands: new FakeHands(), clock: createClock(), log: quiet, version: "1.2.3" });
     servers.push(await serveApi(api, { socket: join(scratch, name) }));
   }
 });

@@ -45,6 +45,8 @@ const sideDoors: Readonly<Record<string, string>> = {
   "text/boot-result.ts": "the result of a boot is written by the run and read by whoever asks how it stands",
   "report/boot.ts": "a boot is reported where there is no cluster, and without loading what reports one",
   "text/glob.ts": "patterns that people type choose among names where these are known",
+  "report/select.ts": "what narrows a listing is asked of the API alone; commands pass it on",
+  "text/api-document.ts": "the API answers with its own description, and checks bodies by it",
   "text/suggest.ts": "what was typed is compared with what there is, where commands are read",
   "firstboot/record.ts": "what a boot remembers is made when the plan has been carried out, step by step",
   "firstboot/show.ts": "a plan is printed by commands that make none",

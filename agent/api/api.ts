@@ -1,32 +1,53 @@
-// The agent's HTTP API, version 2: JSON under /v2 for the command, dashboards and scripts. Front door of the room and the
-// one importer of hono. Whatever goes wrong is an answer of one shape; nothing thrown leaves this room.
+// The agent's HTTP API: version 2, JSON under /v2 for the command, dashboards and scripts, and wings at roots of their own.
+// Front door of the room and the one importer of hono. Whatever goes wrong is an answer; nothing thrown leaves this room.
 import { type Context, Hono } from "hono";
 import { Problem } from "../domain/problem.ts";
 import type { ApiHandler } from "../ports/api-server.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ClusterView } from "../ports/cluster.ts";
+import type { Hands } from "../ports/hands.ts";
 import type { Log } from "../ports/log.ts";
+import { readJsonBody, refuseBody } from "./body.ts";
 import { EventStreams } from "./changes.ts";
+import { events } from "./events.ts";
+import { holds, liftHolds, placeHolds } from "./holds.ts";
 import { machines } from "./machines.ts";
-import { entityOf, statusOf } from "./problems.ts";
+import { openapi } from "./openapi.ts";
+import { type Failure, failureOf, orThrow } from "./problems.ts";
+import { mustBeFromHere, personOf, queryOf } from "./request.ts";
 import type { Resource } from "./resource.ts";
 import { clusterStatus, unitStatus } from "./status.ts";
 import { sync } from "./sync.ts";
-import { unitFile, unitFiles } from "./unit-files.ts";
+import { destroyUnit, restartUnit, submitUnit, targetUnit, unitFile, unitFiles } from "./unit-files.ts";
 import { units } from "./units.ts";
 
 const root = "/v2";
-const resources: readonly Resource[] = [machines, units, unitFiles, unitFile, clusterStatus, unitStatus, sync];
-/** No resource reads a body; an empty object from a careful client is let pass. */
-const maxBodyBytes = 4096;
+const resources: readonly Resource[] = [
+  ...[machines, units],
+  ...[unitFiles, unitFile, submitUnit, destroyUnit, targetUnit, restartUnit],
+  ...[clusterStatus, unitStatus, sync],
+  ...[holds, placeHolds, liftHolds],
+  ...[events, openapi],
+];
 
 export interface ApiOptions {
   readonly view: ClusterView;
+  readonly hands: Hands;
   readonly clock: Clock;
   readonly log: Log;
   /** flotilla's. */
   readonly version: string;
 }
+
+/** Another API beside version 2: it answers whatever is asked at and below its roots, failures too, and never rejects. */
+export interface Wing {
+  /** Without a slash at the end. */
+  readonly roots: readonly string[];
+  handle(request: Request): Promise<Response>;
+}
+
+/** One line for each: what makes it. */
+const wings: readonly ((options: ApiOptions) => Wing)[] = [];
 
 /** The whole API as one handler, which adapters/api-server.ts puts on a socket. */
 export function createApi(options: ApiOptions): ApiHandler {
@@ -35,21 +56,20 @@ export function createApi(options: ApiOptions): ApiHandler {
   app.use(async (context, next) => {
     context.header("Server", `flotilla/${options.version}`);
     context.header("Cache-Control", "no-store");
-    refuseBody(context);
+    mustBeFromHere(context.req.raw);
     await next();
   });
+  for (const wing of wings.map((make) => make(options))) {
+    for (const path of wing.roots.flatMap((each) => [each, `${each}/*`])) {
+      app.all(path, async (context) => {
+        const response = await wing.handle(context.req.raw);
+        return context.newResponse(response.body, response); // with the headers that every answer has
+      });
+    }
+  }
   app.get(root, (context) => context.json(index(options)));
   for (const resource of resources) {
-    app.on(resource.method, root + resource.path, async (context) =>
-      context.json(
-        await resource.answer({
-          view: options.view,
-          clock: options.clock,
-          name: context.req.param("name") ?? "",
-          signal: context.req.raw.signal,
-        }),
-      ),
-    );
+    app.on(resource.method, root + resource.path, async (context) => answer(resource, { context, options }));
   }
   app.get(`${root}/changes`, (context) => {
     // HEAD asks what a stream would be like; nobody would ever read or end its body
@@ -66,16 +86,40 @@ export function createApi(options: ApiOptions): ApiHandler {
   }
   app.notFound((context) => {
     const path = context.req.path.slice(0, 300);
-    return failure(
-      context,
-      new Problem("api-path", `Cannot find "${path}"`, { hint: `GET ${root} lists what there is` }),
-    );
+    const hint = `GET ${root} lists what there is`;
+    return failed(context, failureOf(new Problem("api-path", `Cannot find "${path}"`, { hint })));
   });
-  app.onError((error, context) => failure(context, explained(error, { context, log: options.log })));
+  app.onError((error, context) => {
+    const asked = `${context.req.method} ${context.req.path.slice(0, 300)}`;
+    const failure = failureOf(error, `Cannot answer ${asked}`);
+    if (failure.status === 500 && !context.req.raw.signal.aborted) options.log.error("api.failed", error, { asked });
+    return failed(context, failure);
+  });
   return {
     handle: async (request) => app.fetch(request),
     endStreams: () => streams.endAll(),
   };
+}
+
+async function answer(
+  resource: Resource,
+  given: { readonly context: Context; readonly options: ApiOptions },
+): Promise<Response> {
+  const { context, options } = given;
+  const { raw: request } = context.req;
+  const { signal } = request;
+  if (resource.takesBody !== true) refuseBody(request);
+  const { status, body } = await resource.answer({
+    view: options.view,
+    hands: options.hands,
+    clock: options.clock,
+    name: context.req.param("name") ?? "",
+    query: queryOf(request, resource.query ?? []),
+    by: personOf(request),
+    read: async (shape) => orThrow(shape(await readJsonBody(request, { clock: options.clock, signal }))),
+    signal,
+  });
+  return context.json(body, status);
 }
 
 function index({ view, version }: ApiOptions): object {
@@ -92,28 +136,13 @@ function index({ view, version }: ApiOptions): object {
 
 function methodsByPath(): ReadonlyMap<string, readonly string[]> {
   const all = [...resources, { path: "", method: "GET" }, { path: "/changes", method: "GET" }];
-  return new Map(all.map(({ path, method }) => [path, method === "GET" ? ["GET", "HEAD"] : [method]] as const));
-}
-
-function refuseBody(context: Context): void {
-  if (context.req.header("transfer-encoding") !== undefined) {
-    throw new Problem("api-body-length", "Cannot take a body of unknown length", { hint: "Send none" });
+  const paths = new Map<string, readonly string[]>();
+  for (const { path, method } of all) {
+    paths.set(path, [...(paths.get(path) ?? []), ...(method === "GET" ? ["GET", "HEAD"] : [method])]);
   }
-  if (Number(context.req.header("content-length") ?? "0") > maxBodyBytes) {
-    throw new Problem("api-body-size", `Cannot take a body of more than ${maxBodyBytes} bytes`, { hint: "Send none" });
-  }
+  return paths;
 }
 
-/** A Problem as it is; of anything else the cause is logged, and the client is told where to look. */
-function explained(error: Error, where: { readonly context: Context; readonly log: Log }): Problem {
-  const { context, log } = where;
-  if (error instanceof Problem && statusOf(error) !== 500) return error;
-  const asked = `${context.req.method} ${context.req.path.slice(0, 300)}`;
-  if (!context.req.raw.signal.aborted) log.error("api.failed", error, { asked });
-  if (error instanceof Problem) return error;
-  return new Problem("internal", `Cannot answer ${asked}`, { hint: "The agent's log says why" });
-}
-
-function failure(context: Context, problem: Problem): Response {
-  return context.json(entityOf(problem), statusOf(problem));
+function failed(context: Context, { entity, status }: Failure): Response {
+  return context.json(entity, status);
 }

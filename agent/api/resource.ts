@@ -1,33 +1,61 @@
 // What a resource of the API is given and gives back. Inner part of api/; knows no web framework.
-import { Problem } from "../domain/problem.ts";
 import type { ClusterPicture } from "../domain/cluster.ts";
+import { type Checked, Problem } from "../domain/problem.ts";
+import type { Person } from "../domain/submitted.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ClusterView } from "../ports/cluster.ts";
+import type { Hands } from "../ports/hands.ts";
+import type { UnitSelection } from "../report/select.ts";
 
 export interface Inquiry {
   readonly view: ClusterView;
+  readonly hands: Hands;
   readonly clock: Clock;
   /** The part of the path that names something, decoded; "" for resources without. Unchecked. */
   readonly name: string;
+  /** Every value of a key of the query, in order; only keys that the resource takes are there. */
+  readonly query: (key: string) => readonly string[];
+  /** Who asks, as they say themselves. */
+  readonly by: Person;
+  /** The body of the request, checked; rejects with every problem of one that is not so. */
+  readonly read: <T>(shape: (body: unknown) => Checked<T>) => Promise<T>;
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal;
 }
 
-/** One resource: what it answers is sent as JSON. Throws a Problem for everything that is not so. */
+export interface Answer {
+  readonly status: 200 | 201 | 202;
+  /** Sent as JSON. */
+  readonly body: object;
+}
+
+/** One resource and one method. Throws a Problem, or an AggregateError of them, for everything that is not so. */
 export interface Resource {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** Below the API's root; ":name" stands for one part. */
   readonly path: string;
   /** For the index. */
   readonly gives: string;
-  answer(inquiry: Inquiry): Promise<object>;
+  /** Keys that the query may have; none unless said. */
+  readonly query?: readonly string[];
+  /** Whether it reads a body; where it does not, a body is refused. */
+  readonly takesBody?: boolean;
+  answer(inquiry: Inquiry): Promise<Answer>;
+}
+
+export function found(body: object): Answer {
+  return { status: 200, body };
 }
 
 /** The picture is kept in the agent's memory; longer than this it cannot take unless something is stuck. */
 const pictureTimeoutMs = 10_000;
 
 /** The cluster's picture, within its time. */
-export function pictureOf({ view, clock, signal }: Inquiry): Promise<ClusterPicture> {
+export function pictureOf({
+  view,
+  clock,
+  signal,
+}: Pick<Inquiry, "view" | "clock" | "signal">): Promise<ClusterPicture> {
   return within(
     { clock, signal, ms: pictureTimeoutMs },
     (inner) => view.picture(inner),
@@ -51,4 +79,11 @@ async function within<T>(
   } finally {
     over.abort();
   }
+}
+
+/** Keys of a query that narrow listings of units. */
+export const selectionKeys: readonly string[] = ["unit", "machine", "state"];
+
+export function selectionOf({ query }: Inquiry): UnitSelection {
+  return { units: query("unit"), machines: query("machine"), states: query("state") };
 }

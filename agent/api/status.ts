@@ -2,14 +2,14 @@
 import { parseUnitName } from "../domain/names.ts";
 import { reportCluster, reportUnit } from "../report/report.ts";
 import { orThrow } from "./problems.ts";
-import { type Resource, pictureOf } from "./resource.ts";
+import { type Resource, found, pictureOf } from "./resource.ts";
 
 export const clusterStatus: Resource = {
   method: "GET",
   path: "/status",
   gives: "leader, adopted and refused commit, counts, present troubles",
   answer: async (inquiry) =>
-    reportCluster(await pictureOf(inquiry), { machine: inquiry.view.me, version: inquiry.view.version }),
+    found(reportCluster(await pictureOf(inquiry), { machine: inquiry.view.me, version: inquiry.view.version })),
 };
 
 export const unitStatus: Resource = {
@@ -18,6 +18,6 @@ export const unitStatus: Resource = {
   gives: "all that is known of one unit",
   answer: async (inquiry) => {
     const name = orThrow(parseUnitName(inquiry.name));
-    return orThrow(reportUnit(await pictureOf(inquiry), name));
+    return found(orThrow(reportUnit(await pictureOf(inquiry), name)));
   },
 };

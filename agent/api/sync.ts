@@ -1,5 +1,5 @@
 // POST /v2/sync: has the leader fetch now, and says what came of it.
-import type { Resource } from "./resource.ts";
+import { type Resource, found } from "./resource.ts";
 
 export const sync: Resource = {
   method: "POST",
@@ -8,6 +8,6 @@ export const sync: Resource = {
   // The view bounds the wait itself, by what a fetch may take
   answer: async ({ view, signal }) => {
     const { outcome, commit, problems } = await view.sync(signal);
-    return { outcome, problems, ...(commit === undefined ? {} : { commit }) };
+    return found({ outcome, problems, ...(commit === undefined ? {} : { commit }) });
   },
 };

@@ -1,10 +1,16 @@
 // GET /v2/units: every unit on every machine, with systemd's state.
 import { reportUnits } from "../report/report.ts";
-import { type Resource, pictureOf } from "./resource.ts";
+import { selectUnits } from "../report/select.ts";
+import { orThrow } from "./problems.ts";
+import { type Resource, found, pictureOf, selectionKeys, selectionOf } from "./resource.ts";
 
 export const units: Resource = {
   method: "GET",
   path: "/units",
-  gives: "units on machines, with their state",
-  answer: async (inquiry) => ({ units: reportUnits(await pictureOf(inquiry)) }),
+  gives: "units on machines, with their state; unit=GLOB, machine=MACHINE and state=STATE narrow",
+  query: selectionKeys,
+  answer: async (inquiry) => {
+    const all = reportUnits(await pictureOf(inquiry));
+    return found({ units: orThrow(selectUnits(all, selectionOf(inquiry))) });
+  },
 };

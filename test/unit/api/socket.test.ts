@@ -15,6 +15,7 @@ import { Problem } from "../../../agent/domain/problem.ts";
 import type { ApiHandler } from "../../../agent/ports/api-server.ts";
 import type { Log } from "../../../agent/ports/log.ts";
 import { FakeCluster, samplePicture } from "../../fakes/fake-cluster.ts";
+import { FakeHands } from "../../fakes/fake-hands.ts";
 
 const quiet: Log = {
   debug: () => undefined,
@@ -33,7 +34,8 @@ function scratch(context: TestContext): string {
 async function running(context: TestContext, more: { handler?: ApiHandler; socket?: string } = {}) {
   const socket = more.socket ?? join(scratch(context), "run", "flotilla.sock");
   const view = new FakeCluster(samplePicture());
-  const handler = more.handler ?? createApi({ view, clock: createClock(), log: quiet, version: "1.2.3" });
+  const handler =
+    more.handler ?? createApi({ view, hands: new FakeHands(), clock: createClock(), log: quiet, version: "1.2.3" });
   const server = await serveApi(handler, { socket });
   context.after(() => server.close());
   return { socket, view, server, client: createApiClient(socket) };

@@ -10,6 +10,7 @@ import { serveApi } from "../../../agent/adapters/api-server.ts";
 import { createClock } from "../../../agent/adapters/clock.ts";
 import type { Log } from "../../../agent/ports/log.ts";
 import { FakeCluster, emptyPicture, samplePicture } from "../../fakes/fake-cluster.ts";
+import { FakeHands } from "../../fakes/fake-hands.ts";
 
 const main = join(import.meta.dirname, "../../../agent/main.ts");
 const quiet: Log = {
@@ -23,7 +24,7 @@ const quiet: Log = {
 async function cluster(context: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), "flotilla-process-"));
   const view = new FakeCluster(samplePicture());
-  const api = createApi({ view, clock: createClock(), log: quiet, version: "1" });
+  const api = createApi({ view, hands: new FakeHands(), clock: createClock(), log: quiet, version: "1" });
   const server = await serveApi(api, { socket: join(folder, "api.sock") });
   context.after(async () => {
     await server.close();

@@ -12,6 +12,7 @@ import { runCommand } from "../../../agent/cli/args.ts";
 import type { ApiServer } from "../../../agent/ports/api-server.ts";
 import type { Log } from "../../../agent/ports/log.ts";
 import { FakeCluster, emptyPicture, sampleIds, sampleMachine, samplePicture } from "../../fakes/fake-cluster.ts";
+import { FakeHands } from "../../fakes/fake-hands.ts";
 import { type FakeTools, FakeOutput, fakeTools } from "../../fakes/fake-tools.ts";
 
 const quiet: Log = {
@@ -29,7 +30,10 @@ async function agent(context: TestContext) {
   const view = new FakeCluster(oneMachine);
   let server: ApiServer | undefined;
   const start = async () => {
-    server = await serveApi(createApi({ view, clock: createClock(), log: quiet, version: "1" }), { socket });
+    server = await serveApi(
+      createApi({ view, hands: new FakeHands(), clock: createClock(), log: quiet, version: "1" }),
+      { socket },
+    );
   };
   const stop = async () => server?.close();
   await start();
