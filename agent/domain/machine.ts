@@ -1,5 +1,6 @@
 // A machine of the cluster, as it announces itself while it lives.
 import type { MachineId } from "./names.ts";
+import type { Person } from "./submitted.ts";
 
 export interface Machine {
   readonly id: MachineId;
@@ -21,4 +22,26 @@ export interface Machine {
 export interface Leader {
   readonly machine: MachineId;
   readonly hostname: string;
+}
+
+/**
+ * Registry key machine-settings/ID: what operators changed of a machine's metadata, stronger than the machine's own word.
+ * It stays when the machine goes, and may be there before it comes.
+ */
+export interface MachineSettings {
+  readonly machine: MachineId;
+  /** `null`: the machine does not have the key, whatever it says itself. At most `maxMetadataChanges`. */
+  readonly metadata: Readonly<Record<string, string | null>>;
+  readonly by: Person;
+  /** Wall ms of the last change. */
+  readonly atMs: number;
+}
+
+/** Keys of one machine that operators may have changed. */
+export const maxMetadataChanges = 100;
+
+/** The metadata that counts: the machine's own with the changes laid over it. */
+export function effectiveMetadata(own: Machine["metadata"], changes: MachineSettings["metadata"]): Machine["metadata"] {
+  const entries = Object.entries({ ...own, ...changes });
+  return Object.fromEntries(entries.flatMap(([key, value]) => (value === null ? [] : [[key, value]])));
 }

@@ -51,6 +51,7 @@ export const eventKinds = [
   "unit-restarted",
   "unit-held",
   "unit-resumed",
+  "machine-changed",
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

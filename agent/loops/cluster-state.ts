@@ -20,7 +20,8 @@ export function standings(
   const ids = [...new Set([...picture.machines.keys(), ...picture.manifests.keys(), ...picture.unreadable])].sort();
   const found = new Map<MachineId, Standing>();
   for (const id of ids) {
-    if (picture.machines.has(id)) found.set(id, "present");
+    // Whether one without known metadata may keep what it has, or take more, cannot be judged
+    if (picture.machines.has(id)) found.set(id, picture.unsettled.has(id) ? "presumed" : "present");
     else if ((settling && !witnessed.has(id)) || picture.unreadable.has(id)) found.set(id, "presumed");
   }
   return found;

@@ -1,7 +1,7 @@
 // What people change beside git: submitted units, holds, restarts. Each change is one guarded transaction with its event,
 // made by whichever agent was asked; the leader sees it in the registry like everything else.
 import { type WantedReader, createWantedReader } from "../desired/desired.ts";
-import { type UnitName, byName, isTemplate } from "../domain/names.ts";
+import { type MachineId, type UnitName, byName, isTemplate } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
 import {
   type ClusterEvent,
@@ -15,7 +15,7 @@ import {
 import type { TargetState, Unit, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ClusterView } from "../ports/cluster.ts";
-import type { Hands, Submission, TargetRequest, TargetResult } from "../ports/hands.ts";
+import type { Hands, MetadataChange, Submission, TargetRequest, TargetResult } from "../ports/hands.ts";
 import type { Entry, Guard, Registry, Write } from "../ports/registry.ts";
 import { compileGlob } from "../text/glob.ts";
 import {
@@ -27,6 +27,7 @@ import {
   parseHold,
   parseSubmittedUnit,
 } from "../text/values.ts";
+import { changeSettings } from "./machine-settings.ts";
 
 export interface HandsPorts {
   readonly registry: Registry;
@@ -228,6 +229,17 @@ export class ClusterHands implements Hands {
     return names;
   }
 
+  async changeMetadata(changes: readonly MetadataChange[], by: Person, signal?: AbortSignal): Promise<void> {
+    const { registry, clock } = this.#ports;
+    await this.#attempt("change the metadata of machines", signal, async () => {
+      const who = person(by);
+      const step = await changeSettings(changes, { registry, by: who, atMs: clock.wallMs(), signal });
+      if (step.writes.length === 0) return { kind: "done", value: undefined };
+      const said = step.said.map((each) => this.#event("machine-changed", { by: who, ...each }));
+      return { kind: "write", guards: step.guards, writes: [...step.writes, ...said], value: undefined };
+    });
+  }
+
   async #setSubmitted(request: TargetRequest, signal: AbortSignal | undefined): Promise<Attempt<TargetResult>> {
     const { name, target } = request;
     this.#mustTakeSubmissions(name);
@@ -350,7 +362,10 @@ export class ClusterHands implements Hands {
     });
   }
 
-  #event(kind: ClusterEvent["kind"], more: Pick<ClusterEvent, "by" | "message"> & { readonly unit?: UnitName }): Write {
+  #event(
+    kind: ClusterEvent["kind"],
+    more: Pick<ClusterEvent, "by" | "message"> & { readonly unit?: UnitName; readonly machine?: MachineId },
+  ): Write {
     const atMs = this.#ports.clock.wallMs();
     // What one machine did within a millisecond stays in order
     const count = String(this.#events++ % 1e6).padStart(6, "0");

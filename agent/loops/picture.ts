@@ -1,6 +1,6 @@
 // The registry's entries as typed values, for the engine and the view. A value is read once for each revision of it; one
 // that cannot be read is a problem with a name and keeps the place of what it hides: unknown is not absent.
-import type { Leader, Machine } from "../domain/machine.ts";
+import { type Leader, type Machine, type MachineSettings, effectiveMetadata } from "../domain/machine.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
 import type { Manifest, Revision } from "../domain/placement.ts";
 import type { Checked, Problem } from "../domain/problem.ts";
@@ -10,10 +10,12 @@ import type { Entry } from "../ports/registry.ts";
 import {
   keys,
   machineOfKey,
+  machineOfSettings,
   parseEvent,
   parseHold,
   parseLeader,
   parseMachine,
+  parseMachineSettings,
   parseManifest,
   parseRestart,
   parseRevision,
@@ -26,6 +28,7 @@ import {
 export interface RegistryPicture {
   readonly leader: (Leader & { readonly epoch: number }) | undefined;
   readonly revision: Revision;
+  /** With what operators changed of their metadata. */
   readonly machines: ReadonlyMap<MachineId, Machine>;
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   /** Mod revision of each manifest's key. */
@@ -40,6 +43,8 @@ export interface RegistryPicture {
   readonly unreadableUnits: ReadonlySet<UnitName>;
   /** Machines of which some value is there but cannot be read: nothing may be decided about them. */
   readonly unreadable: ReadonlySet<MachineId>;
+  /** Living machines whose metadata is not known, because what was changed of it cannot be read. */
+  readonly unsettled: ReadonlySet<MachineId>;
   readonly problems: readonly Problem[];
 }
 
@@ -57,6 +62,8 @@ export class PictureReader {
     const problems: Problem[] = [];
     const unreadable = new Set<MachineId>();
     const machines = new Map<MachineId, Machine>();
+    const settings = new Map<MachineId, MachineSettings>();
+    const unsettled = new Set<MachineId>();
     const manifests = new Map<MachineId, Manifest>();
     const manifestsModified = new Map<MachineId, number>();
     const statuses = new Map<MachineId, MachineStatus>();
@@ -102,6 +109,13 @@ export class PictureReader {
         else if (key === keys.restart(unit)) set(restarts, unit, value(entry, parseRestart));
         continue;
       }
+      const changed = machineOfSettings(key);
+      if (changed !== undefined) {
+        const read = value(entry, parseMachineSettings);
+        if (read === undefined) unsettled.add(changed);
+        else settings.set(changed, read);
+        continue;
+      }
       const machine = machineOfKey(key);
       if (machine === undefined) continue;
       if (key === keys.machine(machine)) set(machines, machine, value(entry, parseMachine));
@@ -110,6 +124,11 @@ export class PictureReader {
         manifestsModified.set(machine, entry.modRevision);
         set(manifests, machine, value(entry, parseManifest));
       }
+    }
+    for (const [id, { metadata }] of settings) {
+      const machine = machines.get(id);
+      if (machine !== undefined)
+        machines.set(id, { ...machine, metadata: effectiveMetadata(machine.metadata, metadata) });
     }
     this.#known = known;
     return {
@@ -128,6 +147,7 @@ export class PictureReader {
       events,
       unreadableUnits,
       unreadable,
+      unsettled,
       problems,
     };
   }

@@ -1,5 +1,5 @@
 // What people may change in the cluster beside git, as the API asks for it. Implemented by loops/hands.ts.
-import type { UnitName } from "../domain/names.ts";
+import type { MachineId, UnitName } from "../domain/names.ts";
 import type { Hold, Person } from "../domain/submitted.ts";
 import type { TargetState } from "../domain/unit.ts";
 
@@ -31,10 +31,21 @@ export interface TargetResult {
   readonly target: TargetState;
 }
 
+/** One key of one machine's metadata. */
+export interface MetadataChange {
+  /** It need not be there. */
+  readonly machine: MachineId;
+  /** Letters, digits and _.-, at most 128. */
+  readonly key: string;
+  /** 1 to 256 characters on one line; undefined: the machine no longer has the key, whatever it says itself. */
+  readonly value: string | undefined;
+}
+
 /**
  * Every call rejects with a Problem: "unit-unknown", "unit-git" (the name belongs to the repository), "unit-differs" (it is
  * there with another text, and may not be replaced), "unit-template" (a template is never run), "unit-submitted" (a hold is
- * for git's units), "submit-off" (this cluster takes units from git alone), "hold-time", "hold-why", all that reading a
+ * for git's units), "submit-off" (this cluster takes units from git alone), "hold-time", "hold-why", "metadata-change" (a key or value that
+ * cannot be taken, or too many), all that reading a
  * unit may find (gathered in an AggregateError of Problems), "registry-changed" (somebody else was quicker again and
  * again), and what Registry and the view reject with. What was done stands in the registry, with its event.
  */
@@ -55,4 +66,6 @@ export interface Hands {
   ): Promise<readonly Hold[]>;
   /** Lifts every hold that one of the patterns names. Resolves with those that it lifted; none is no failure for "*". */
   resume(patterns: readonly string[], by: Person, signal?: AbortSignal): Promise<readonly UnitName[]>;
+  /** All of them in one step or none, in order; stronger than what the machines say themselves, until changed again. */
+  changeMetadata(changes: readonly MetadataChange[], by: Person, signal?: AbortSignal): Promise<void>;
 }

@@ -3,6 +3,7 @@
 import eventSchema from "../../schemas/event.json" with { type: "json" };
 import holdSchema from "../../schemas/hold.json" with { type: "json" };
 import leaderSchema from "../../schemas/leader.json" with { type: "json" };
+import machineSettingsSchema from "../../schemas/machine-settings.json" with { type: "json" };
 import machineSchema from "../../schemas/machine.json" with { type: "json" };
 import manifestSchema from "../../schemas/manifest.json" with { type: "json" };
 import restartSchema from "../../schemas/restart.json" with { type: "json" };
@@ -11,7 +12,7 @@ import submittedUnitSchema from "../../schemas/submitted-unit.json" with { type:
 import syncRequestSchema from "../../schemas/sync-request.json" with { type: "json" };
 import syncResultSchema from "../../schemas/sync-result.json" with { type: "json" };
 import statusSchema from "../../schemas/status.json" with { type: "json" };
-import type { Leader, Machine } from "../domain/machine.ts";
+import type { Leader, Machine, MachineSettings } from "../domain/machine.ts";
 import { type MachineId, type UnitName, byName, parseMachineId, parseUnitName } from "../domain/names.ts";
 import type { Manifest, Revision } from "../domain/placement.ts";
 import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
@@ -34,7 +35,9 @@ export const keys = {
   holds: "holds/",
   restarts: "restarts/",
   events: "events/",
+  machineSettings: "machine-settings/",
   machine: (id: MachineId): string => `machines/${id}`,
+  settingsOf: (id: MachineId): string => `machine-settings/${id}`,
   manifest: (id: MachineId): string => `manifests/${id}`,
   status: (id: MachineId): string => `statuses/${id}`,
   unit: (name: UnitName): string => `units/${name}`,
@@ -51,6 +54,12 @@ export function unitOfKey(key: string): UnitName | undefined {
   return name?.ok === true ? name.value : undefined;
 }
 
+/** The machine whose settings a key under machine-settings/ holds; undefined for every other key. */
+export function machineOfSettings(key: string): MachineId | undefined {
+  const id = key.startsWith(keys.machineSettings) ? parseMachineId(key.slice(keys.machineSettings.length)) : undefined;
+  return id?.ok === true ? id.value : undefined;
+}
+
 /** The machine that a key under machines/, manifests/ or statuses/ belongs to; undefined for every other key. */
 export function machineOfKey(key: string): MachineId | undefined {
   const match = /^(?:machines|manifests|statuses)\/([0-9a-f]{32})$/.exec(key);
@@ -60,6 +69,7 @@ export function machineOfKey(key: string): MachineId | undefined {
 
 export const encodeLeader = (leader: Leader): string => canonicalJson(leader);
 export const encodeMachine = (machine: Machine): string => canonicalJson(machine);
+export const encodeMachineSettings = (settings: MachineSettings): string => canonicalJson(settings);
 export const encodeManifest = (manifest: Manifest): string => canonicalJson(manifest);
 export const encodeRevision = (revision: Revision): string => canonicalJson(revision);
 export const encodeStatus = (status: MachineStatus): string => canonicalJson(status);
@@ -76,6 +86,7 @@ export const maxKeptProblems = 200;
 
 const leaderShape = compileSchema<Leader>(leaderSchema);
 const machineShape = compileSchema<Machine>(machineSchema);
+const machineSettingsShape = compileSchema<MachineSettings>(machineSettingsSchema);
 const manifestShape = compileSchema<Manifest>(manifestSchema);
 const revisionShape = compileSchema<Revision>(revisionSchema);
 const statusShape = compileSchema<MachineStatus>(statusSchema);
@@ -97,6 +108,15 @@ export function parseLeader(key: string, text: string): Checked<Leader> {
 
 export function parseMachine(key: string, text: string): Checked<Machine> {
   return read(key, text, machineShape, (machine) => strangers(key, machine.id));
+}
+
+/** Also refuses settings under another machine's key. */
+export function parseMachineSettings(key: string, text: string): Checked<MachineSettings> {
+  return read(key, text, machineSettingsShape, ({ machine }) =>
+    machineOfSettings(key) === machine
+      ? []
+      : [new Problem("shape", `Cannot take machine "${machine}" here`, { hint: "The key belongs to another" })],
+  );
 }
 
 /** Also refuses a manifest that is another machine's, and units that are not in name order, each once. */
