@@ -6,6 +6,7 @@ import { createV3Store } from "./adapters/discovery/v3.ts";
 import { createDisk } from "./adapters/disk.ts";
 import { createHost } from "./adapters/host.ts";
 import { createStderrLog } from "./adapters/log.ts";
+import { createRunLock } from "./adapters/run-lock.ts";
 import { createEtcdCluster } from "./adapters/registry/etcd-members.ts";
 import { membersOverPeer } from "./adapters/registry/etcd-peers.ts";
 import { joinEtcd } from "./bootstrap/join.ts";
@@ -25,6 +26,12 @@ interface JoinParts {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
 }
+
+const lockWords = {
+  code: "discovery-running",
+  work: "flotilla discovery join",
+  hint: "flotilla bootstrap status tells what it waits for; systemctl stop flotilla-discovery ends it",
+};
 
 /** Undefined: the settings have no [Etcd], and there is nothing to join. */
 export async function joinByRequest(
@@ -52,6 +59,7 @@ export async function joinByRequest(
       publicIp: settings.machine.publicIp === "" ? publicIp : settings.machine.publicIp,
       disk: createDisk(settings.stateDirectory),
       run: createDisk(settings.runDirectory),
+      lock: createRunLock(`${settings.runDirectory}/discovery.lock`, { clock, words: lockWords }),
       data: createEtcdData(etcd.dataDirectory),
       store: storeOf(etcd.discovery),
       names: createNames(request.nameServer),

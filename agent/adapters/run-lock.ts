@@ -1,4 +1,4 @@
-// The lock of a first boot as a file: who holds it, by process and boot. Implements ports/run-lock.ts. A holder that has
+// The lock of work that only one process may do, as a file: who holds it, by process and boot. Implements ports/run-lock.ts. A holder that has
 // ended, or is of an earlier boot, holds nothing.
 import { link, mkdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -15,8 +15,29 @@ interface Held extends LockHolder {
   readonly began: string;
 }
 
+/** How one that comes second is told so. */
+export interface LockWords {
+  /** Of the Problem. */
+  readonly code: string;
+  /** What the other process does: "flotilla discovery join". */
+  readonly work: string;
+  readonly hint: string;
+}
+
+const bootWords: LockWords = {
+  code: "bootstrap-running",
+  work: "flotilla bootstrap",
+  hint: "flotilla bootstrap status --wait tells when it is over",
+};
+
+export interface RunLockOptions {
+  readonly clock: Clock;
+  /** Those of a first boot unless set. */
+  readonly words?: LockWords;
+}
+
 /** `path` lies in a folder that only root can change. */
-export function createRunLock(path: string, { clock }: { readonly clock: Clock }): RunLock {
+export function createRunLock(path: string, { clock, words = bootWords }: RunLockOptions): RunLock {
   const own = `${path}.${process.pid}`;
   return {
     async take() {
@@ -29,7 +50,7 @@ export function createRunLock(path: string, { clock }: { readonly clock: Clock }
           began: (await beganAt(process.pid)) ?? "",
         };
         await writeFile(own, JSON.stringify(held), { mode: 0o644 });
-        await place(path, own);
+        await place(path, own, words);
       } catch (error) {
         await unlink(own).catch(() => undefined); // the first error is the one to tell
         if (error instanceof Problem) throw error;
@@ -43,7 +64,7 @@ export function createRunLock(path: string, { clock }: { readonly clock: Clock }
 }
 
 /** A link to a file that is whole already: nobody sees half a lock, and only one can make it. */
-async function place(path: string, own: string): Promise<void> {
+async function place(path: string, own: string, words: LockWords): Promise<void> {
   for (let tries = 0; tries < maxTries; tries++) {
     try {
       await link(own, path);
@@ -53,10 +74,10 @@ async function place(path: string, own: string): Promise<void> {
     }
     const text = await textOf(path);
     const holder = await livingHolder(text);
-    if (holder !== undefined) throw busy(holder.pid);
+    if (holder !== undefined) throw busy(words, holder.pid);
     await clear(path, { own, text });
   }
-  throw busy(undefined);
+  throw busy(words, undefined);
 }
 
 /** Takes a dead lock away; one that somebody else made meanwhile goes back to its place. */
@@ -79,11 +100,9 @@ async function clear(
   await unlink(aside);
 }
 
-function busy(pid: number | undefined): Problem {
+function busy({ code, work, hint }: LockWords, pid: number | undefined): Problem {
   const who = pid === undefined ? "" : ` (process ${pid})`;
-  return new Problem("bootstrap-running", `Cannot begin: another flotilla bootstrap is at work${who}`, {
-    hint: "flotilla bootstrap status --wait tells when it is over",
-  });
+  return new Problem(code, `Cannot begin: another ${work} is at work${who}`, { hint });
 }
 
 async function textOf(path: string): Promise<string | undefined> {

@@ -18,6 +18,9 @@ import { type Joining, foundNow, ownNote } from "./joining.ts";
 
 /** For peers that are up this is long; for those that are not it is waited in vain. */
 const askPeersMs = 3_000;
+/** Before a member is taken out, its own peer URL is silent this often, with pauses in between: 2 to 11 s in all. */
+const ownTries = 3;
+const ownPauseMs = 1_000;
 /** A client's endpoints are looked at anew for so long when it boots; then those that it has must do. */
 const refreshMs = 5_000;
 /** While a cluster forms, or comes back, it is asked this often. */
@@ -120,18 +123,14 @@ function waitWords(
 
 /**
  * Takes the member that this machine was out of the cluster and in again, as one that begins without data. Undefined: it
- * could not be done yet, and was waited for.
+ * could not be done yet, and was waited for; or its data is there after all.
  */
 async function replace(
   joining: Joining,
   { found, own, cluster }: Settling & { readonly own: EtcdPeer; readonly cluster: LiveCluster },
 ): Promise<JoinRecord | undefined> {
   const { wait, reach, files, token, settings, signal } = joining;
-  const running = await askPeers(joining, own.peerUrls);
-  if (running.cluster !== undefined)
-    throw new Problem("discovery-duplicate", `Cannot be ${own.name}: an etcd answers at ${own.peerUrls.join(", ")}`, {
-      hint: "Another machine has this address, or etcd was started by hand from another folder; correct PeerURLs= or stop it",
-    });
+  await refuseRunning(joining, own);
   const what = `waiting for etcd to take ${own.name} in again: its data is gone`;
   const endpoints = usableClientUrls(cluster.members.filter(({ peerUrls }) => !isSame(peerUrls, own)));
   if (endpoints.length === 0) {
@@ -146,6 +145,8 @@ async function replace(
     const { clusterId, members } = await etcd.members(signal);
     const before = members.find(({ peerUrls }) => isSame(peerUrls, own));
     await files.writeNote({ kind: "replacing", token, id: ownId(own.peerUrls, token) });
+    // The last moment: a disk that was mounted while the others were asked has the data that seemed lost
+    if (await joining.data.hasLog()) return undefined;
     if (before !== undefined) await etcd.removeMember(before.id, signal);
     const after = await etcd.addMember(own.peerUrls, signal);
     joining.log.info("discovery.replaced", { name: own.name, before: before?.id, after: after.added.id });
@@ -160,6 +161,19 @@ async function replace(
     return undefined;
   } finally {
     await etcd.close();
+  }
+}
+
+/** One silence is not enough to take a member out: a lost packet or a pause of etcd looks the same. */
+async function refuseRunning(joining: Joining, own: EtcdPeer): Promise<void> {
+  const { clock, signal } = joining;
+  for (let tries = 1; tries <= ownTries; tries++) {
+    if (tries > 1) await clock.sleep(ownPauseMs, signal);
+    const { cluster } = await askPeers(joining, own.peerUrls);
+    if (cluster !== undefined)
+      throw new Problem("discovery-duplicate", `Cannot be ${own.name}: an etcd answers at ${own.peerUrls.join(", ")}`, {
+        hint: "Another machine has this address, or etcd was started by hand from another folder; correct PeerURLs= or stop it",
+      });
   }
 }
 
@@ -216,7 +230,9 @@ async function seen(joining: Joining, record: JoinRecord): Promise<LiveCluster |
     () => undefined, // answered in time, or given up
   );
   try {
-    const endpoints = [...new Set([...((await files.learned())?.endpoints ?? []), ...record.endpoints])];
+    const learned = await files.learned();
+    const kept = learned === undefined || learned === "damaged" ? [] : learned.endpoints;
+    const endpoints = [...new Set([...kept, ...record.endpoints])];
     return (
       (await orNothing(joining, () => membersAt(joining, endpoints, limit))) ??
       (await orNothing(joining, () => peersOf({ ...joining, signal: limit }, record.members))) ??

@@ -45,16 +45,20 @@ export class JoinFiles {
     await this.#write(noteFile, writeNote(note));
   }
 
-  /** Undefined: this machine's agent has never been in touch with a cluster, or what it kept cannot be understood. */
-  async learned(): Promise<Learned | undefined> {
+  /**
+   * Undefined: this machine's agent has never been in touch with a cluster. "damaged": it has, and what it kept cannot be
+   * understood.
+   */
+  async learned(): Promise<Learned | "damaged" | undefined> {
     const text = await this.#disk.read(learnedFile);
+    if (text === undefined) return undefined;
     try {
-      const value: unknown = text === undefined ? undefined : JSON.parse(text);
+      const value: unknown = JSON.parse(text);
       const { clusterId, endpoints } = (value ?? {}) as { readonly clusterId?: unknown; readonly endpoints?: unknown };
-      if (typeof clusterId !== "string" || !Array.isArray(endpoints)) return undefined;
+      if (typeof clusterId !== "string" || !Array.isArray(endpoints)) return "damaged";
       return { clusterId, endpoints: endpoints.filter((each) => typeof each === "string") };
     } catch {
-      return undefined; // its owner, the registry, sets a damaged one aside
+      return "damaged"; // its owner, the registry, sets it aside
     }
   }
 

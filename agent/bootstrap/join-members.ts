@@ -77,6 +77,11 @@ async function byDns(
       await wait.pause(
         `waiting for a record of ${self.peerUrls.length > 0 ? self.peerUrls.join(", ") : self.name} in ${shown}`,
       );
+    else if (settings.role === "member" && list.members.length === 1 && discovery.state === "new")
+      // Records come one by one: a cluster of one would keep all later ones out
+      await wait.pause(
+        `waiting for records of other members in ${shown}: this machine's is the only one (for a cluster of one, leave DiscoverySRV= out)`,
+      );
     else return byList(joining, list, discovery.state);
   }
 }
@@ -190,10 +195,10 @@ async function complete(
   const found = foundNow(joining, size);
   const note = await ownNote(joining, self.peerUrls);
   const own = verdict.own ? members.find(({ name }) => name === self.name) : undefined;
-  if (own !== undefined && note?.kind === "registering")
-    return listedMember(found, { members, own, clientUrls: settings.clientUrls, state: "new" });
+  // Registered by this machine, and nothing decided yet. The others may have formed the cluster since, and changed it.
+  const isNoted = own !== undefined && note?.kind === "registering";
   const others = otherPeerUrls(members, self.peerUrls);
-  if (own !== undefined && others.length === 0)
+  if (own !== undefined && !isNoted && others.length === 0)
     throw new Problem(
       "discovery-lost",
       `Cannot join by ${shown}: this machine was its only member, and its data is gone`,
@@ -204,7 +209,7 @@ async function complete(
   const expected = expectedClusterId(members, token);
   return settle(joining, {
     found,
-    coming: own === undefined ? "surplus" : "registered",
+    coming: own === undefined ? "surplus" : isNoted ? "noted" : "registered",
     members,
     own: own ?? (settings.role === "member" ? self : undefined),
     others,

@@ -5,16 +5,26 @@ import type { JoinRecord } from "../domain/discovery.ts";
 import { Problem, describeProblem, explainError, toRecord } from "../domain/problem.ts";
 import type { EtcdDiscovery } from "../domain/settings.ts";
 import { refreshClient, settle } from "./join-cluster.ts";
-import { JoinFiles, recordFile } from "./join-files.ts";
+import { JoinFiles, learnedFile, recordFile } from "./join-files.ts";
 import { firstMembers } from "./join-members.ts";
 import { JoinWait } from "./join-wait.ts";
 import { type JoinWorld, type Joining, foundNow } from "./joining.ts";
 
 /**
- * The decision, kept on the disk when it resolves. Rejects with a Problem where a person has to do something, or with the
- * signal's reason.
+ * The decision, kept on the disk when it resolves. Rejects with a Problem where a person has to do something,
+ * "discovery-running" while another process is at it, or with the signal's reason.
  */
 export async function joinEtcd(world: JoinWorld, signal: AbortSignal): Promise<JoinRecord> {
+  // Before anything is shown: what the other one shows is not written over
+  const release = await world.lock.take();
+  try {
+    return await joinAlone(world, signal);
+  } finally {
+    await release();
+  }
+}
+
+async function joinAlone(world: JoinWorld, signal: AbortSignal): Promise<JoinRecord> {
   const wait = new JoinWait({ ...world, signal });
   const { settings, store, disk } = world;
   const joining: Joining = {
@@ -75,11 +85,13 @@ function refuseCopy({ machineId, settings }: Joining, record: JoinRecord): void 
 
 /** A member that has been decided on and has no data; undefined: the decision has no weight yet, and is made anew. */
 async function resumeMember(joining: Joining, record: JoinRecord): Promise<JoinRecord | undefined> {
-  const { files, token, shown, settings } = joining;
+  const { files, token, shown, settings, log } = joining;
   const { member, clusterId, members } = record;
   if (member === undefined) return undefined;
   const learned = await files.learned();
-  const isFormed = learned !== undefined && learned.clusterId === clusterId;
+  if (learned === "damaged") log.warn("discovery.endpoints-damaged", { file: learnedFile });
+  // Somebody wrote the file once it was in touch with a cluster: that it cannot be understood does not undo that
+  const isFormed = learned === "damaged" || (learned !== undefined && learned.clusterId === clusterId);
   const isSameWay = record.token === token && record.how === settings.discovery.kind;
   if (!isSameWay && isFormed)
     throw new Problem("discovery-other-cluster", `Cannot join by ${shown}: this machine belongs to another cluster`, {

@@ -6,6 +6,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { DiscoveryStore, EtcdData, EtcdReach, Names } from "../ports/discovery.ts";
 import type { Disk } from "../ports/disk.ts";
 import type { Log } from "../ports/log.ts";
+import type { RunLock } from "../ports/run-lock.ts";
 import type { JoinFiles } from "./join-files.ts";
 import type { JoinWait } from "./join-wait.ts";
 
@@ -22,6 +23,8 @@ export interface JoinWorld {
   readonly disk: Disk;
   /** The agent's run directory. */
   readonly run: Disk;
+  /** Held for as long as it takes: two at once would write over each other's notes, token entries and decision. */
+  readonly lock: RunLock;
   readonly data: EtcdData;
   /** Where the settings name a token. */
   readonly store: DiscoveryStore | undefined;

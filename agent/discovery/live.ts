@@ -21,11 +21,12 @@ export type Standing =
  * How a machine without etcd data comes to ask.
  * `listed`: by a list of its settings or DNS, for the first time.
  * `registered`: its entry is in the token, and nothing on its disk says that it put it there.
+ * `noted`: its entry is in the token, and its disk says that it put it there and that nothing has been decided since.
  * `surplus`: the token has all its members without it.
  * `decided`: its record says that it is a new member; `formed`: and that it has been in touch with the cluster.
  * `rejoining`: its record says that it is a member of a cluster that stood before.
  */
-export type Coming = "listed" | "registered" | "surplus" | "decided" | "formed" | "rejoining";
+export type Coming = "listed" | "registered" | "noted" | "surplus" | "decided" | "formed" | "rejoining";
 
 /**
  * `new`, `existing`: start etcd so. `replace`: take the member that lost its data out of the cluster and in again.
@@ -46,6 +47,9 @@ const courses: Readonly<Record<Coming, Readonly<Record<Standing["kind"], Course>
       unknown: "client",
       silent: "wait",
     },
+  },
+  noted: {
+    ...{ forming: "new", expected: "new", added: "existing", started: "replace", unknown: "client", silent: "new" },
   },
   surplus: {
     ...{

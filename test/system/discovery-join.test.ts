@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Problem } from "../../agent/domain/problem.ts";
+import type { SrvRecord } from "../../agent/ports/discovery.ts";
 import { withFoundEndpoints } from "../../agent/wire-join.ts";
 import { readSettings } from "../../agent/wire.ts";
 import { withoutEtcd } from "./etcd-server.ts";
@@ -45,6 +46,7 @@ suite("machines join etcd", { skip: withoutEtcd }, () => {
     const first = m1.joining();
     const shown = await m1.shows(/^waiting: waiting for 2 of 3 members: m1 is registered$/);
     assert.equal(shown.missing, 2);
+    await assert.rejects(m1.join({ once: true }), coded("discovery-running", /another flotilla discovery join/));
     await first.stop();
     const again = m1.joining();
     const second = m2.joining();
@@ -292,10 +294,13 @@ suite("machines join etcd", { skip: withoutEtcd }, () => {
     const joining = m1.join({ nameServer: dns.address });
     await m1.shows(/^waiting: waiting for the records of cluster\.test: there are none/);
     dns.addresses.set("node.cluster.test", ["127.0.0.1"]);
-    dns.services.set(
-      "_etcd-server._tcp.cluster.test",
-      [m1, m2].map(({ peerUrl }) => ({ host: "node.cluster.test", port: Number(new URL(peerUrl).port) })),
-    );
+    const [one, two] = [m1, m2].map(({ peerUrl }) => ({
+      host: "node.cluster.test",
+      port: Number(new URL(peerUrl).port),
+    })) as [SrvRecord, SrvRecord];
+    dns.services.set("_etcd-server._tcp.cluster.test", [one]);
+    await m1.shows(/^waiting: waiting for records of other members in the records of cluster\.test/);
+    dns.services.set("_etcd-server._tcp.cluster.test", [one, two]);
     const records = await Promise.all([joining, m2.join({ nameServer: dns.address })]);
     assert.equal(records[0].clusterId, records[1].clusterId);
     assert.match((await m1.environment())["ETCD_INITIAL_CLUSTER"] ?? "", /m1=http:\/\/node\.cluster\.test:/);

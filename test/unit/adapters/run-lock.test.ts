@@ -36,6 +36,17 @@ describe("the lock of a first boot", () => {
     assert.deepEqual(await readdir(join(folder, "run")), []);
   });
 
+  test("says what other work is going on, where it is not a boot", async () => {
+    const words = { code: "discovery-running", work: "flotilla discovery join", hint: "Wait for it" };
+    const lock = createRunLock(path, { clock, words });
+    const release = await lock.take();
+    await assert.rejects(lock.take(), {
+      ...{ code: "discovery-running", hint: "Wait for it" },
+      message: `Cannot begin: another flotilla discovery join is at work (process ${process.pid})`,
+    });
+    await release();
+  });
+
   test("what a dead process left is taken over, also where its number lives on", async () => {
     const child = spawn("sleep", ["600"]);
     const pid = child.pid ?? 0;

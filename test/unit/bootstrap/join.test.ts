@@ -5,7 +5,7 @@ import { environmentFile, learnedFile, noteFile, recordFile } from "../../../age
 import { expectedClusterId, ownId, readRecord } from "../../../agent/discovery/discovery.ts";
 import type { JoinProgress, JoinRecord, LiveMember } from "../../../agent/domain/discovery.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
-import type { EtcdDiscovery, EtcdSettings } from "../../../agent/domain/settings.ts";
+import { type EtcdDiscovery, type EtcdSettings, Secret } from "../../../agent/domain/settings.ts";
 import { FakeClock } from "../../fakes/fake-clock.ts";
 import { FakeNames, FakeReach, FakeToken, unreachableStore } from "../../fakes/fake-discovery.ts";
 import { MemoryDisk } from "../../fakes/memory-disk.ts";
@@ -41,6 +41,8 @@ class Machine {
   readonly log = new MemoryLog();
   readonly names = new FakeNames();
   hasLog = false;
+  /** Whether some process holds the lock. */
+  isLocked = false;
   machineId = "1".repeat(32);
   readonly settings: EtcdSettings;
   readonly #world: World;
@@ -65,7 +67,15 @@ class Machine {
         ...{ settings, name: `m${this.#number}`, hostname: `m${this.#number}`, publicIp: `10.0.0.${this.#number}` },
         ...{ disk: this.disk, run: this.run, names: this.names, reach, clock, log: this.log, once: how.once ?? false },
         ...{ data: { hasLog: async () => this.hasLog }, machineId: this.machineId },
-        store: settings.discovery.kind === "v2" ? token.connect() : undefined,
+        lock: {
+          take: async () => {
+            if (this.isLocked) throw new Problem("discovery-running", "Cannot begin");
+            this.isLocked = true;
+            return async () => void (this.isLocked = false);
+          },
+          holder: async () => undefined,
+        },
+        store: ["v2", "v3"].includes(settings.discovery.kind) ? token.connect() : undefined,
       },
       over.signal,
     ).then(
@@ -184,7 +194,7 @@ suite("joining etcd", () => {
     );
     assert.equal(m1.progress.state, "done");
     assert.equal(m1.disk.files.has(noteFile), false);
-    assert.deepEqual(world.reach.calls, [], "nobody has to be asked where all are new");
+    assert.deepEqual(world.reach.calls, [`peers ${peer(2)} ${peer(3)}`], "asked once, and nobody has to answer");
     assert.equal(world.clock.sleeping, 0);
     assert.deepEqual(m1.log.events("info"), [
       "discovery.asking",
@@ -201,10 +211,63 @@ suite("joining etcd", () => {
     await world.clock.advance(100);
     await first.stop();
     world.register(2, 3);
-    world.up(2, 3); // two of three have formed it meanwhile
+    // Two of three have formed it meanwhile
+    world.reach.cluster = { clusterId: clusterOf(3), members: [live(1, { up: false }), live(2), live(3)] };
     assert.equal((await m1.join()).member?.state, "new");
     assert.equal(world.token.entries.length, 3);
   });
+
+  test("two at once: the second is refused, and changes nothing of the first", async () => {
+    const world = new World();
+    const m1 = world.machine();
+    const joining = m1.start();
+    await world.clock.advance(100);
+    const { progress } = m1;
+    const { asked } = world.token;
+    assert.match(await refusal(m1.join({ once: true })), /^discovery-running/);
+    assert.deepEqual(m1.progress, progress);
+    assert.equal(world.token.asked, asked);
+    assert.ok(m1.isLocked, "the first still has it");
+    world.register(2, 3);
+    await joining.end();
+    assert.ok(!m1.isLocked);
+    const given = world.machine({ number: 5 });
+    const up = given.start();
+    await up.stop();
+    assert.ok(!given.isLocked, "given back also where it is given up");
+  });
+
+  for (const { name, members, clusterId = clusterOf(3), expect } of [
+    { name: "nobody answers", members: undefined, expect: "member new" },
+    { name: "it is forming", members: [live(2, { up: false }), live(3, { up: false })], expect: "member new" },
+    { name: "it is expected", members: [live(1, { up: false }), live(2), live(3)], expect: "member new" },
+    {
+      name: "an operator has taken it out and in again",
+      members: [live(1, { up: false, name: "" }), live(2), live(3)],
+      expect: "member existing",
+    },
+    { name: "an operator has taken it out", members: [live(2), live(3)], expect: "client undefined" },
+    {
+      name: "they are in another cluster",
+      members: [live(1, { up: false }), live(2), live(3)],
+      clusterId: "beef",
+      expect: "discovery-other-cluster",
+    },
+  ])
+    test(`cut off after it registered, the others have gone on without it: ${name}`, async () => {
+      const world = new World();
+      const m1 = world.machine();
+      const first = m1.start();
+      await world.clock.advance(100);
+      await first.stop();
+      world.register(2, 3);
+      if (members !== undefined) world.reach.cluster = { clusterId, members };
+      const words = await m1.join().then(
+        ({ role, member }) => `${role} ${member?.state}`,
+        (error: unknown) => (error instanceof Problem ? error.code : String(error)),
+      );
+      assert.equal(words, expect);
+    });
 
   test("a crash between the note and the registration, and one whose outcome nobody knows", async () => {
     const world = new World();
@@ -226,6 +289,7 @@ suite("joining etcd", () => {
     m1.hasLog = true;
     m1.disk.files.delete(environmentFile); // a crash before it was written
     const { asked } = world.token;
+    world.reach.calls.length = 0;
     const other: EtcdDiscovery = { ...byToken, url: "http://store/other" };
     assert.deepEqual(await m1.join({ settings: { discovery: other } }), record);
     assert.match(m1.environment, /ETCD_NAME=m1/);
@@ -441,6 +505,55 @@ suite("joining etcd", () => {
       assert.ok(!world.reach.calls.some((call) => call.startsWith("remove")));
     });
 
+    test("its own address is silent once and answers then: nothing is taken out", async () => {
+      const world = new World();
+      world.register(1, 2, 3);
+      world.up(1, 2, 3);
+      const others = new Set([peer(2), peer(3), clientUrl(2), clientUrl(3)]);
+      const original = world.reach.askPeers.bind(world.reach);
+      let silences = 2;
+      world.reach.askPeers = (urls, options) => {
+        world.reach.only = urls.includes(peer(1)) && silences-- <= 0 ? undefined : others;
+        return original(urls, options);
+      };
+      assert.match(await refusal(world.machine().join()), /^discovery-duplicate: Cannot be m1: an etcd answers at/);
+      assert.ok(!world.reach.calls.some((call) => /^(remove|add)/.test(call)), world.reach.calls.join());
+    });
+
+    test("its own address is asked so often, and with pauses, before it is taken out", async () => {
+      const world = new World();
+      world.register(1, 2, 3);
+      world.upWithoutFirst();
+      const beganMs = world.clock.monotonicMs();
+      await world.machine().join();
+      const own = world.reach.calls.filter((call) => call === `peers ${peer(1)}`);
+      assert.equal(own.length, 3);
+      assert.ok(world.clock.monotonicMs() - beganMs >= 2_000);
+      assert.equal(world.clock.sleeping, 0);
+    });
+
+    test("its data appears while its members are asked: nothing is taken out", async () => {
+      const world = new World();
+      world.register(1, 2, 3);
+      world.upWithoutFirst();
+      const m1 = world.machine();
+      const original = world.reach.connect.bind(world.reach);
+      world.reach.connect = (endpoints) => {
+        const etcd = original(endpoints);
+        return {
+          ...etcd,
+          members: async () => {
+            m1.hasLog = true;
+            return etcd.members();
+          },
+        };
+      };
+      const record = await m1.join();
+      assert.deepEqual([record.role, record.member?.id], ["member", undefined]);
+      assert.ok(!world.reach.calls.some((call) => /^(remove|add)/.test(call)), world.reach.calls.join());
+      assert.equal(m1.disk.files.has(noteFile), false);
+    });
+
     test("its data is there after all, on a disk that was mounted late: it is the member that it was", async () => {
       const world = new World();
       world.register(1, 2, 3);
@@ -469,11 +582,52 @@ suite("joining etcd", () => {
       assert.ok(!world.reach.calls.some((call) => /^(remove|add)/.test(call)), world.reach.calls.join());
     });
 
-    test("an entry of its own id that nobody can read is refused, and not asked for again and again", async () => {
+    test("an entry of its own id that is no member: of version 2 the whole token is refused", async () => {
       const world = new World();
       world.token.put(ownId([peer(1)], url), "no member");
-      const m1 = world.machine();
-      assert.match(await refusal(m1.join()), /discovery-(duplicate|entry|token|refused)[^]*/);
+      assert.match(await refusal(world.machine().join()), /^discovery-entry: .* is no member/);
+    });
+
+    suite("its id is taken, and the token does not show by whom", () => {
+      const discovery: EtcdDiscovery = {
+        ...{ kind: "v3", token: new Secret("abcd1234"), endpoints: ["http://10.0.0.9:2379"], username: undefined },
+        ...{ password: undefined, tls: noTls },
+      };
+      const id = ownId([peer(1)], "abcd1234");
+
+      /** Has an entry of this id that nobody can read, and has been told so once. */
+      async function told(): Promise<{ world: World; m1: Machine; joining: ReturnType<Machine["start"]> }> {
+        const world = new World();
+        world.token.put(id, "no member");
+        const m1 = world.machine({ discovery });
+        const joining = m1.start();
+        await world.clock.advance(500);
+        assert.deepEqual(
+          [m1.progress.state, m1.progress.what],
+          ["waiting", "waiting for discovery service http://store (token abcd...) to show the entry of this machine"],
+        );
+        return { world, m1, joining };
+      }
+
+      test("it pauses, looks again, and refuses; it does not ask again and again", async () => {
+        const { world, m1, joining } = await told();
+        const { asked } = world.token;
+        assert.match(
+          await refusal(joining.end(5_000)),
+          /^discovery-duplicate: Cannot register with .*: this machine's id is taken \(Its entry [0-9a-f]+ is no member/,
+        );
+        assert.equal(world.token.asked - asked, 1, "one more look, and no more registrations");
+        assert.equal(m1.progress.state, "failed");
+      });
+
+      test("an entry that shows late is its own, and it goes on", async () => {
+        const { world, m1, joining } = await told();
+        world.token.entries.length = 0;
+        world.token.put(id, `m1=${peer(1)}`);
+        await world.clock.advance(5_000);
+        assert.match(m1.progress.what, /^waiting for 2 of 3 members: m1 is registered$/);
+        await joining.stop();
+      });
     });
 
     test("found with data, and the data lost later: it asks by its token, and is no member of nobody's cluster", async () => {
@@ -536,6 +690,21 @@ suite("joining etcd", () => {
       world.register(1);
       assert.match(await refusal(world.machine().join()), /^discovery-lost/);
     });
+
+    for (const damaged of ["", '{"clusterId":"1', "null", '{"clusterId":"1"}'])
+      test(`only etcd's data is gone, and the file that says that it was in touch is damaged: ${damaged}`, async () => {
+        const world = new World();
+        world.register(2, 3);
+        const m1 = world.machine();
+        await m1.join();
+        m1.disk.files.set(learnedFile, damaged);
+        const joining = m1.start();
+        await world.clock.advance(600_000);
+        assert.match(m1.progress.what, /^waiting for a member that is up: .* may have been in the cluster/);
+        assert.deepEqual(m1.log.events("warn"), ["discovery.endpoints-damaged"]);
+        world.upWithoutFirst();
+        assert.equal((await joining.end()).member?.state, "existing");
+      });
 
     for (const { name, learned, up, expect } of [
       { name: "decided, never up, nobody answers", learned: false, up: false, expect: "new" },
@@ -615,6 +784,13 @@ suite("joining etcd", () => {
       world.token.trouble = unreachableStore();
       assert.deepEqual((await m4.join()).endpoints, [1, 2, 7].map(clientUrl));
       assert.deepEqual(world.reach.calls, []);
+    });
+
+    test("what the agent kept is damaged: the endpoints of the decision do", async () => {
+      const { world, m4 } = await client();
+      m4.disk.files.set(learnedFile, "{");
+      world.up(1, 2, 7);
+      assert.deepEqual((await m4.join()).endpoints, [1, 2, 7].map(clientUrl));
     });
 
     test("nobody answers: what it has must do, within seconds", async () => {
@@ -764,7 +940,25 @@ suite("joining etcd", () => {
         /^waiting for a record of http:\/\/10\.0\.0\.1:2380 in the records of example\.org/,
       );
       m1.names.hosts.set("m1.example.org", ["10.0.0.1"]);
-      assert.equal((await joining.end()).size, 1);
+      await world.clock.advance(600_000);
+      assert.match(
+        m1.progress.what,
+        /^waiting for records of other members in the records of example\.org: this machine's is the only one \(for a cluster of one, leave DiscoverySRV= out\)/,
+      );
+      assert.equal(m1.disk.files.has(recordFile), false);
+      named(m1, "");
+      assert.equal((await joining.end()).size, 3);
+    });
+
+    test("one record is enough for a cluster that stands, and for a client", async () => {
+      const world = new World();
+      const m1 = world.machine({ discovery: { ...discovery, state: "existing" } });
+      named(m1, "", 1);
+      assert.deepEqual((await m1.join()).member?.state, "existing");
+      const client = world.machine({ number: 4, role: "client", peerUrls: [], discovery });
+      named(client, "", 1);
+      world.reach.cluster = { clusterId: "1", members: [{ ...live(1), peerUrls: ["http://m1.example.org:2380"] }] };
+      assert.deepEqual((await client.join()).endpoints, [clientUrl(1)]);
     });
   });
 });
