@@ -1,6 +1,7 @@
 // etcd on the machine: the distribution's own unit with a drop-in, its environment, and what the agent has to know to form
 // the cluster (the [Etcd] section of flotilla.conf). etcd itself discovers nothing.
 import type { SetupFacts } from "../domain/first-boot.ts";
+import { whyNotKept } from "../domain/kept-folder.ts";
 import type { Place } from "../domain/problem.ts";
 import type { CloudConfig, Entry } from "../domain/user-data.ts";
 import { type Draft, type Given, base, madeLines, shorten, tell, textFile } from "./draft.ts";
@@ -214,13 +215,10 @@ function checkValues({ values, isMember }: { values: Values; isMember: boolean }
     });
   };
   const data = values.get("data_dir")?.value ?? defaultData;
+  const lost = whyNotKept(data);
   if (!/^\/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$/.test(data) || data.includes(".."))
     refuse("data_dir", "It must be an absolute path of letters, digits and . _ -");
-  else if (/^\/(tmp|var\/tmp|run|var\/run|dev|proc|sys)(\/|$)/.test(data))
-    refuse(
-      "data_dir",
-      "What stands there is gone at the next boot, and this member with it: take a folder that is kept",
-    );
+  else if (lost !== undefined) refuse("data_dir", lost);
   if (values.has("wal_dir"))
     refuse(
       "wal_dir",

@@ -1,4 +1,5 @@
 // Rules between the options of [Etcd]: one way of discovery, and what that way needs. For settings/rules.ts only.
+import { whyNotKept } from "../domain/kept-folder.ts";
 import { Problem } from "../domain/problem.ts";
 import { title, type Choice } from "./chosen.ts";
 
@@ -23,6 +24,15 @@ export function etcdConflicts(chosen: Choice): readonly Problem[] {
       new Problem("setting-conflict", `Cannot use ${first?.origin.label ?? ""} together with ${other.origin.label}`, {
         hint: "Both say who the first members are; keep one of them",
         at: other.origin.at,
+      }),
+    );
+  const data = chosen.chosen("Etcd.DataDirectory");
+  const lost = data === undefined ? undefined : whyNotKept(chosen.text("Etcd.DataDirectory"));
+  if (data !== undefined && lost !== undefined)
+    problems.push(
+      new Problem("setting-value", `Cannot accept ${data.origin.label}=${chosen.text("Etcd.DataDirectory")}`, {
+        hint: lost,
+        at: data.origin.at,
       }),
     );
   const isClient = chosen.text("Etcd.Role") === "client";

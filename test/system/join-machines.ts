@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { createClock } from "../../agent/adapters/clock.ts";
 import type { JoinProgress, JoinRecord } from "../../agent/domain/discovery.ts";
@@ -26,7 +26,8 @@ export interface MachineOptions {
 
 /** A folder and whatever runs in it. */
 export class JoinWorldOnDisk {
-  readonly directory = mkdtempSync(join(tmpdir(), "flotilla-join-"));
+  /** Not below /tmp: data of etcd is refused there. */
+  readonly directory = mkdtempSync(join(homedir(), ".flotilla-join-"));
   readonly #closers: (() => Promise<void>)[] = [];
   #ports: number[] = [];
 

@@ -91,6 +91,11 @@ suite("settings: [Etcd]", () => {
       conf: `${member}Discovery=http://u:hunter2@a/b\n`,
       says: "flotilla.conf:3: Cannot accept [Etcd] Discovery=http://(secret)@a/b (It must be a URL without a password: that belongs into DiscoveryUsername= and DiscoveryPassword= beside it)",
     },
+    ...["/tmp/etcd", "/var/tmp/etcd", "/run/etcd", "/run/user/0/etcd"].map((folder) => ({
+      name: `data of etcd in ${folder}`,
+      conf: `${member}DataDirectory=${folder}\n`,
+      says: `flotilla.conf:3: Cannot accept [Etcd] DataDirectory=${folder} (What stands there is gone at the next boot, and this member with it: take a folder that is kept)`,
+    })),
     {
       name: "an address for listening",
       conf: "[Etcd]\nPeerURLs=http://0.0.0.0:2380\n",
@@ -124,7 +129,7 @@ suite("settings: [Etcd]", () => {
     ],
     ["[Etcd]\nDiscoverySRV", ["example.org", "a"], ["-a", "a b", "a."]],
     [`${member}Name`, ["m1", "web-1.example"], ["a,b", "a=b", "a b"]],
-    [`${member}DataDirectory`, ["/srv/etcd"], ["srv", "/srv/../x"]],
+    [`${member}DataDirectory`, ["/srv/etcd", "/tmpfiles/etcd", "/var/lib/tmp"], ["srv", "/srv/../x"]],
   ];
   for (const [set, good, bad] of values) {
     const label = set.split("\n").at(-1) ?? set;
