@@ -1,4 +1,20 @@
 // Texts that are ours only in part: lines between two marks, and NAME=value lines. Pure; given to the files of this folder.
+// A text of a file has one character for each byte here (latin1): nobody says in which encoding the lines of others are.
+
+/** Lines of ours, in UTF-8, as they stand in such a text. */
+export function written(lines: readonly string[]): readonly string[] {
+  return lines.map((line) => Buffer.from(line).toString("latin1"));
+}
+
+/** Such a text for people: what is no UTF-8 in it is shown as U+FFFD. */
+export function readable(text: string): string {
+  return bytesOf(text).toString("utf8");
+}
+
+/** What the file holds that has such a text. */
+export function bytesOf(text: string): Buffer {
+  return Buffer.from(text, "latin1");
+}
 
 /** The lines of a block of ours in `text`; undefined: it has none. */
 export function blockOf(text: string, name: string): readonly string[] | undefined {

@@ -7,7 +7,7 @@ import { Problem, asProblem } from "../../domain/problem.ts";
 import { sha256 } from "../../text/digest.ts";
 import { findAccount, findGroup, groupId, userId } from "./accounts.ts";
 import { type Around, type Doer, at, codeOf, hintFor } from "./around.ts";
-import { blockOf, variableLines, withBlock, withVariables } from "./blocks.ts";
+import { blockOf, bytesOf, readable, variableLines, withBlock, withVariables, written } from "./blocks.ts";
 import {
   type Spot,
   type Standing,
@@ -85,8 +85,8 @@ export const block: Doer<"block"> = {
     const text = textOf(await find(around, path, { followLast: true }));
     const before = blockOf(text ?? "", name);
     return {
-      same: withBlock(text ?? "", name, lines) === (text ?? ""),
-      before: before === undefined ? undefined : joined(before),
+      same: withBlock(text ?? "", name, written(lines)) === (text ?? ""),
+      before: before === undefined ? undefined : readable(joined(before)),
       after: lines.length === 0 ? undefined : joined(lines),
     };
   },
@@ -94,7 +94,7 @@ export const block: Doer<"block"> = {
     (await checkFile(around, { path, sizeBytes: joined(lines).length, followLast: true })).map((problem) =>
       placed(problem, place),
     ),
-  apply: ({ path, name, lines }, around) => edit(around, { path }, (text) => withBlock(text, name, lines)),
+  apply: ({ path, name, lines }, around) => edit(around, { path }, (text) => withBlock(text, name, written(lines))),
 };
 
 export const variables: Doer<"variables"> = {
@@ -102,18 +102,18 @@ export const variables: Doer<"variables"> = {
     const own = textOf(await find(around, path, { followLast: true }));
     const text = own ?? (await baseText(around, base));
     const names = Object.keys(values);
-    const goal = withVariables(text, values);
+    const goal = withVariables(text, writtenValues(values));
     return {
       same: goal === own,
-      before: own === undefined ? undefined : joined(variableLines(own, names)),
-      after: joined(variableLines(goal, names)),
+      before: own === undefined ? undefined : readable(joined(variableLines(own, names))),
+      after: readable(joined(variableLines(goal, names))),
     };
   },
   check: async ({ path, at: place }, around) =>
     (await checkFile(around, { path, sizeBytes: 0, followLast: true })).map((problem) => placed(problem, place)),
   async apply({ path, base, values }, around) {
     const start = await baseText(around, base);
-    return edit(around, { path, start }, (text) => withVariables(text, values));
+    return edit(around, { path, start }, (text) => withVariables(text, writtenValues(values)));
   },
 };
 
@@ -229,7 +229,7 @@ async function edit(
     const goal = change(text ?? start);
     if (goal === text) return false;
     const { mode, uid, gid } = found.kind === "file" ? found : { mode: 0o644, uid: 0, gid: 0 };
-    await replaceFile(spot, { content: Buffer.from(goal), mode, uid, gid });
+    await replaceFile(spot, { content: bytesOf(goal), mode, uid, gid });
     return true;
   });
   return wrote === true ? [path] : [];
@@ -253,8 +253,13 @@ async function baseText(around: Around, base: string | undefined): Promise<strin
   return base === undefined ? "" : (textOf(await find(around, base, { followLast: true })) ?? "");
 }
 
+/** One character for each byte, so that what is in no known encoding comes back as it was. */
 function textOf(found: Standing): string | undefined {
-  return found.kind === "file" ? found.content?.toString("utf8") : undefined;
+  return found.kind === "file" ? found.content?.toString("latin1") : undefined;
+}
+
+function writtenValues(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, written([value])[0] ?? ""]));
 }
 
 function refuseFolder(path: string, found: Standing): Standing {

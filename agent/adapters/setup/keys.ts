@@ -5,7 +5,7 @@ import type { StepOf } from "../../domain/first-boot.ts";
 import { Problem } from "../../domain/problem.ts";
 import { type Account, findAccount } from "./accounts.ts";
 import { type Around, type Doer, isLive } from "./around.ts";
-import { blockOf, withBlock } from "./blocks.ts";
+import { blockOf, bytesOf, readable, withBlock, written } from "./blocks.ts";
 import { checkFile } from "./files.ts";
 import { type Standing, atSpot, ownFolder, pathProblem, replaceFile, standing } from "./places.ts";
 import { isKnown, noAccount } from "./users.ts";
@@ -22,8 +22,8 @@ export const authorizedKeys: Doer<"authorized-keys"> = {
     const goal = goalOf(step, now?.keys ?? []);
     return {
       same: now?.isRight === true && text(now.keys) === text(goal),
-      before: now === undefined || now.keys.length === 0 ? undefined : text(now.keys),
-      after: goal.length === 0 ? undefined : text(goal),
+      before: now === undefined || now.keys.length === 0 ? undefined : readable(text(now.keys)),
+      after: goal.length === 0 ? undefined : readable(text(goal)),
     };
   },
 
@@ -46,15 +46,16 @@ export const authorizedKeys: Doer<"authorized-keys"> = {
     if (await usesJoiner(around)) {
       const goal = goalOf(step, (await keysNow(step, account, around)).keys);
       const argv = [joiner, "-u", account.name, goal.length === 0 ? "-d" : "-a", step.set];
-      await around.programs.must(argv, { signal, timeoutMs, input: text(goal) });
+      await around.programs.must(argv, { signal, timeoutMs, input: readable(text(goal)) });
       return [];
     }
     return (await writeKeys(step, account, around)) ? [fileOf(account)] : [];
   },
 };
 
-/** What the set will hold. */
-function goalOf({ keys, keeps }: Wish, now: readonly string[]): readonly string[] {
+/** What the set will hold, as blocks.ts has it: one character for each byte. */
+function goalOf({ keys: wanted, keeps }: Wish, now: readonly string[]): readonly string[] {
+  const keys = written(wanted);
   return keeps === true ? [...now, ...keys.filter((key) => !now.includes(key))] : keys;
 }
 
@@ -71,6 +72,7 @@ function fileOf(account: Account): string {
 }
 
 interface KeysNow {
+  /** One character for each byte. */
   readonly keys: readonly string[];
   /** Owner and mode are such that the ssh server takes the file. */
   readonly isRight: boolean;
@@ -81,7 +83,7 @@ async function keysNow(step: Wish, account: Account, around: Around): Promise<Ke
   const path = joins ? `${folderOf(account)}/authorized_keys.d/${step.set}` : fileOf(account);
   const found = (await atSpot(path, { root: around.root, create: false, followLast: false }, standing)) ?? nothing;
   if (found.kind !== "file") return { keys: [], isRight: step.keys.length === 0 };
-  const content = found.content?.toString("utf8") ?? "";
+  const content = found.content?.toString("latin1") ?? "";
   const keys = joins ? content.split("\n").filter((line) => line.trim() !== "") : (blockOf(content, step.set) ?? []);
   return { keys, isRight: joins || ((found.mode & 0o022) === 0 && [0, account.uid].includes(found.uid)) };
 }
@@ -106,11 +108,11 @@ async function writeKeys(step: Wish, account: Account, around: Around): Promise<
     const found = await standing(spot);
     if (found.kind === "link") throw pathProblem(fileOf(account), "it is a link, and its owner may lead it anywhere");
     if (found.kind === "folder" || found.kind === "other") throw pathProblem(fileOf(account), "it is no file");
-    const before = found.kind === "file" ? found.content?.toString("utf8") : "";
+    const before = found.kind === "file" ? found.content?.toString("latin1") : "";
     if (before === undefined) throw pathProblem(fileOf(account), "the file there is too large to be changed");
     const content = withBlock(before, set, goalOf(step, blockOf(before, set) ?? []));
     if (found.kind === "nothing" && content === "") return false;
-    await replaceFile(spot, { content: Buffer.from(content), mode: 0o600, uid, gid });
+    await replaceFile(spot, { content: bytesOf(content), mode: 0o600, uid, gid });
     return true;
   });
   if (wrote === undefined) throw pathProblem(fileOf(account), "its folder is not there any more");

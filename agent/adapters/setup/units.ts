@@ -1,6 +1,6 @@
 // Steps "reload", "enable", "unit": what systemd is asked for. Nothing here waits for a job: order is systemd's own affair,
 // and what becomes of the units is reported afterwards.
-import { access } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { Step } from "../../domain/first-boot.ts";
 import { Problem } from "../../domain/problem.ts";
 import { type Around, type Doer, at, isLive, unlessMissing } from "./around.ts";
@@ -96,11 +96,16 @@ async function checkUnit(around: Around, { unit: name, place, what, before }: Un
   ];
 }
 
-/** Whether a unit has a file, its template's included, or is known to systemd without one. */
+/**
+ * Whether a unit has a file, its template's included, or is known to systemd without one. A mask (a link to /dev/null, an
+ * empty file) is no unit; what it hides is one, and comes to light without it.
+ */
 export async function hasUnit(around: Around, name: string): Promise<boolean> {
   for (const folder of unitFolders)
-    for (const file of fileNames(name))
-      if ((await unlessMissing(access(at(around, `${folder}/${file}`)).then(() => true))) === true) return true;
+    for (const file of fileNames(name)) {
+      const entry = await unlessMissing(stat(at(around, `${folder}/${file}`)));
+      if (entry?.isFile() === true && entry.size > 0) return true;
+    }
   // Devices, slices and mounts of the kernel's table have no files; without systemd there is nobody to ask
   if (!isLive(around) || !/\.(device|slice|scope|mount|swap)$/.test(name)) return false;
   return (await around.manager.states([name])).get(name)?.load === "loaded";

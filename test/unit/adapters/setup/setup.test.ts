@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chown, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
+import { chown, mkdir, readFile, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { Secret } from "../../../../agent/domain/settings.ts";
 import { Problem } from "../../../../agent/domain/problem.ts";
@@ -89,6 +89,47 @@ describe("setup below a scratch root", { skip }, () => {
     const one = step({ kind: "file", file: wish("/srv/shared/trap/a", "2") });
     await refused(machine.setup.apply(one, never));
     assert.equal(await machine.read("/data/a"), "1");
+  });
+
+  test("bytes of others that are no UTF-8 stay as they are, beside lines of ours that are", async () => {
+    const theirs = Buffer.from("# caf\xe9 \xff\x80\nLANG=C\n", "latin1");
+    const ours = Buffer.from("10.0.0.1 b\u00fccher\n");
+    for (const [path, one] of [
+      ["/etc/hosts", step({ kind: "block", path: "/etc/hosts", name: "host", lines: ["10.0.0.1 b\u00fccher"] })],
+      ["/etc/vars", step({ kind: "variables", path: "/etc/vars", values: { NAME: "b\u00fccher" } })],
+      [
+        "/root/.ssh/authorized_keys",
+        step({ kind: "authorized-keys", user: "root", set: "s", keys: [`${key} \u00fc`] }),
+      ],
+    ] as const) {
+      await machine.put(path, "");
+      await writeFile(machine.at(path), theirs);
+      const look = await machine.setup.look(one);
+      assert.match(look.after ?? "", /\u00fc/, `${path}: shown as it is meant`);
+      await machine.setup.apply(one, never);
+      const now = await readFile(machine.at(path));
+      assert.ok(now.subarray(0, theirs.length).equals(theirs), `${path}: ${now.toString("latin1")}`);
+      if (path === "/etc/hosts") assert.ok(now.includes(ours), now.toString("utf8"));
+      assert.ok(now.includes(Buffer.from("\u00fc")), path);
+      assert.equal((await machine.setup.look(one)).same, true, path);
+    }
+  });
+
+  test("a mask is no unit, and what it hides is one", async () => {
+    await mkdir(machine.at("/etc/systemd/system"), { recursive: true });
+    await symlink("/dev/null", machine.at("/etc/systemd/system/gone.service"));
+    await machine.put("/etc/systemd/system/void.service", "");
+    await symlink("/dev/null", machine.at("/etc/systemd/system/hidden.service"));
+    await machine.put("/usr/lib/systemd/system/hidden.service", "[Service]\n");
+    await machine.put("/usr/lib/systemd/system/plain@.service", "[Service]\n");
+    const units = ["gone.service", "void.service", "hidden.service", "plain@1.service"];
+    const facts = await machine.setup.facts({ units, programs: [], paths: [] });
+    assert.deepEqual([...facts.units], ["hidden.service", "plain@1.service"]);
+    const start = step({ kind: "unit", unit: "gone.service", command: "start" });
+    assert.deepEqual(
+      (await machine.setup.check(start, [])).map(({ code }) => code),
+      ["setup-unit"],
+    );
   });
 
   test("a link at the end is replaced, not followed", async () => {
