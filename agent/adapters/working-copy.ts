@@ -205,7 +205,7 @@ interface AnalyzeOptions {
 }
 
 async function analyze(units: readonly Unit[], options: AnalyzeOptions): Promise<Analysis> {
-  const scratch = await realpath(await mkdtemp(join(tmpdir(), "flotilla-verify-")));
+  const scratch = await scratchFolder();
   try {
     const copies = await copyUnits(units, scratch);
     const findings: Problem[] = [];
@@ -218,6 +218,18 @@ async function analyze(units: readonly Unit[], options: AnalyzeOptions): Promise
     return { available: true, findings: findings.slice(0, maxFindings) };
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function scratchFolder(): Promise<string> {
+  const folder = tmpdir();
+  try {
+    return await realpath(await mkdtemp(join(folder, "flotilla-verify-")));
+  } catch (cause) {
+    throw new Problem("working-copy-scratch", `Cannot make a folder for copies of the units in "${folder}"`, {
+      hint: "Set TMPDIR to a folder that is there, can be written and has room",
+      cause,
+    });
   }
 }
 

@@ -145,6 +145,22 @@ suite("verify", { concurrency: false }, () => {
     await assert.rejects(verifyWorkingCopy(copy, { path: root, signal: aborted }), { code: "aborted" });
   });
 
+  test("a folder for copies that is not there is named, with what to do", async (t) => {
+    const root = await folderOf(t, { "a.service": service });
+    const before = process.env["TMPDIR"];
+    process.env["TMPDIR"] = join(root, "none");
+    t.after(() => {
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+    });
+    await assert.rejects(verifyWorkingCopy(createWorkingCopy(), { path: root }), {
+      name: "Problem",
+      code: "working-copy-scratch",
+      message: `Cannot make a folder for copies of the units in "${join(root, "none")}"`,
+      hint: "Set TMPDIR to a folder that is there, can be written and has room",
+    });
+  });
+
   test("systemd's findings stand at our files, and nothing is left behind", { skip: withoutAnalyzer }, async (t) => {
     const root = await folderOf(t, {
       "s/a.service": "[Service]\nExecStart=/bin/sh -c true\nFoo=bar\n",
