@@ -1,6 +1,7 @@
 // The gRPC connection to one etcd endpoint, without types or policy: calls and streams as etcd's proto files name them.
 // Given to etcd-endpoint.ts. The one importer of etcd3 and cockatiel, both loaded at the first call; of etcd3 only the
 // connection and the messages are used: its retries, watches, leases and elections lose writes, events and leadership.
+import { isIP } from "node:net";
 import type { ConnectionPool } from "etcd3/lib/connection-pool.js";
 import { refused } from "./calls.ts";
 import { CallFailed, callFailed, grpc } from "./etcd-errors.ts";
@@ -91,9 +92,40 @@ export async function openChannel(url: string, credentials: Credentials | undefi
     faultHandling: { global: noop, host: () => noop },
   };
   try {
-    return new PoolChannel(new ConnectionPool(options));
+    const pool = new ConnectionPool(options);
+    if (url.startsWith("https:")) sendNoAddressAsName(pool);
+    return new PoolChannel(pool);
   } catch (error) {
     throw refused("set up the connection to the registry", "Check its CA, certificate and key files", error);
+  }
+}
+
+/** Insides of etcd3 and gRPC, as far as they are reached into here: neither has an option for it. */
+interface PoolInsides {
+  readonly hosts: readonly { readonly channelCredentials: CredentialsInsides }[];
+}
+
+interface CredentialsInsides {
+  _createSecureConnector(...args: readonly unknown[]): {
+    readonly connectionOptions?: { host?: string; servername?: string | undefined };
+  };
+}
+
+/**
+ * gRPC asks TLS for the server by its host, be it a name or an address, and an address is no server name (RFC 6066, 3): Node
+ * warns of it on stderr. Left out, the certificate is checked against `host`, which is that address.
+ */
+function sendNoAddressAsName(pool: ConnectionPool): void {
+  for (const { channelCredentials } of (pool as unknown as PoolInsides).hosts) {
+    const create = channelCredentials._createSecureConnector.bind(channelCredentials);
+    channelCredentials._createSecureConnector = (...args) => {
+      const connector = create(...args);
+      const { connectionOptions } = connector;
+      const name = connectionOptions?.servername;
+      if (connectionOptions !== undefined && name !== undefined && isIP(name) !== 0 && connectionOptions.host === name)
+        connectionOptions.servername = undefined;
+      return connector;
+    };
   }
 }
 
