@@ -130,7 +130,7 @@ function addCommand(parser: Parser, command: Command, choosing: Choosing): void 
     .description(`${command.summary}.`)
     .helpCommand(false);
   for (const argument of command.args) own.argument(argumentText(argument), argument.means);
-  for (const { flags, means } of command.options) own.option(valued(flags), means);
+  for (const option of command.options) addOption(own, option);
   own.addHelpText("after", moreHelp(command)).action(() => {
     const { flags, meant } = reachFlags(parser, own);
     const options = { ...meant, ...given(own), ...(group === parser ? {} : forSecond(own, given(group))) };
@@ -143,6 +143,14 @@ function addCommand(parser: Parser, command: Command, choosing: Choosing): void 
       socketFlag: flags["socket"],
     });
   });
+}
+
+function addOption(own: Parser, { flags, means, many }: Option): void {
+  if (many !== true) own.option(valued(flags), means);
+  else
+    own.option(valued(flags), means, (value: string, before?: string) =>
+      before === undefined ? value : `${before},${value}`,
+    );
 }
 
 /** The options that stood on the line, by long form without dashes. */

@@ -16,6 +16,10 @@ export interface Option {
   /** `--fields LIST`, `-l, --full`, `--no-legend`: the long form is the key under which the value is given. */
   readonly flags: string;
   readonly means: string;
+  /** May be given more than once: the values come with commas between them. */
+  readonly many?: true;
+  /** All words that its value is made of, where they are known: shells offer them. */
+  readonly words?: readonly string[];
 }
 
 /** What was typed, beside the command's name. */
@@ -34,6 +38,13 @@ export interface Given {
 
 export interface Command {
   readonly name: string;
+  /** For programs, not people: no help, manual or completion names it. */
+  readonly hidden?: true;
+  /**
+   * After so many arguments the rest of the line is another program's: options in it are not ours. By how many, given the
+   * options that stand before.
+   */
+  readonly ownWords?: (options: readonly string[]) => number;
   /** One line, for the list of commands. */
   readonly summary: string;
   readonly args: readonly Argument[];

@@ -1,18 +1,21 @@
 // flotilla list-machines: the living machines.
 import { listings } from "../report/report.ts";
 import type { Command } from "./command.ts";
-import { fieldsHelp, listingOptions, runListing } from "./listing.ts";
+import { fieldsHelp, listingOptions, metadataFilter, runListing } from "./listing.ts";
+
+const filters = [metadataFilter];
 
 export const listMachines: Command = {
   name: "list-machines",
   summary: "List the machines that are alive",
   args: [],
-  options: listingOptions(listings.machines),
+  options: listingOptions(listings.machines, filters),
   more: fieldsHelp(listings.machines),
   examples: [
     ["list-machines", "Who is there"],
-    ["list-machines --fields machine,hostname,leader,units", "Who leads, and who carries how much"],
+    ["list-machines --metadata role=web,region=eu", "Where a unit that asks for this may run"],
+    ["list-machines --fields machine,hostname,leader,units --sort -units", "Who leads, and who carries how much"],
     ["list-machines --full --no-legend --fields machine", "Whole ids alone, for a script"],
   ],
-  run: async (tools, given) => runListing(listings.machines, { path: "/v2/machines", tools, given }),
+  run: async (tools, given) => runListing(listings.machines, { path: "/v2/machines", filters, tools, given }),
 };

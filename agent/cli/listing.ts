@@ -1,14 +1,60 @@
-// What the three listings have in common: columns, legend, JSON, watching.
-import { type Listing, checkFields, listingText } from "../report/report.ts";
-import { orThrow } from "./checked.ts";
+// What the three listings have in common: columns, order, legend, JSON, watching, and what narrows them.
+import { type Listing, checkListing, listingText, sortedRows } from "../report/report.ts";
+import { orThrow, usageProblem } from "./checked.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { hasColour, jsonText } from "./print.ts";
 import { jsonOption, show, watchOption } from "./show.ts";
 import type { Tools } from "./tools.ts";
+import { completePattern } from "./unit-arguments.ts";
 
-export function listingOptions<Row>({ fields }: Listing<Row>): readonly Option[] {
+/** What narrows a listing: a key of the API's query each, and how a typed word is meant. */
+export interface Filter {
+  readonly option: Option;
+  readonly key: string;
+  readonly meant: (word: string) => string;
+}
+
+const unitFilter: Filter = {
+  option: { flags: "--unit GLOB", means: "Only units of such names, with commas between several", many: true },
+  key: "unit",
+  meant: completePattern,
+};
+
+const machineFilter: Filter = {
+  option: {
+    flags: "--machine MACHINE",
+    means: "Only on these machines: the beginning of an id, a hostname or an address",
+    many: true,
+  },
+  key: "machine",
+  meant: machineWord,
+};
+
+/** Those of list-units and list-unit-files. `words`: states that are often asked for. */
+export function unitFilters(states: string, words: readonly string[]): readonly Filter[] {
+  const option: Option = { flags: "--state STATE", means: `Only in these states: ${states}`, many: true, words };
+  return [unitFilter, machineFilter, { option, key: "state", meant: (word) => word }];
+}
+
+export const metadataFilter: Filter = {
+  option: { flags: "--metadata KEY=VALUE", means: "Only machines that have all of this metadata", many: true },
+  key: "metadata",
+  meant: (word) => {
+    if (/^[^=]+=/.test(word)) return word;
+    throw usageProblem(`Cannot take "${word.slice(0, 64)}" as --metadata`, "It is KEY=VALUE, such as role=web");
+  },
+};
+
+export function listingOptions<Row>({ fields }: Listing<Row>, filters: readonly Filter[] = []): readonly Option[] {
+  const words = Object.keys(fields.all);
   return [
-    { flags: "--fields LIST", means: `Columns to print, separated by commas (default: ${fields.usual.join(",")})` },
+    ...filters.map(({ option }) => option),
+    {
+      flags: "--fields LIST",
+      means: `Columns to print, with commas between (default: ${fields.usual.join(",")})`,
+      words,
+    },
+    { flags: "--sort LIST", means: 'Columns to sort by; "-" before one turns the order around', words },
     { flags: "-l, --full", means: "Do not shorten ids and hashes" },
     { flags: "--no-legend", means: "Do not print the line of column names" },
     jsonOption,
@@ -26,24 +72,64 @@ export function fieldsHelp<Row>({ fields }: Listing<Row>): string {
 /** Asks `path` and prints the rows as a table or as JSON. */
 export function runListing<Row>(
   listing: Listing<Row>,
-  what: { readonly path: string; readonly tools: Tools; readonly given: Given },
+  what: {
+    readonly path: string;
+    readonly filters?: readonly Filter[];
+    readonly tools: Tools;
+    readonly given: Given;
+  },
 ): ReturnType<Command["run"]> {
-  const { path, tools, given } = what;
+  const { tools, given } = what;
   const { options } = given;
-  const asked = options["fields"];
   // Before anybody is asked: a mistake in the fields does not need an agent to be found
-  const names = typeof asked === "string" ? orThrow(checkFields(listing.fields, asked)) : listing.fields.usual;
+  const shape = orThrow(checkListing(listing.fields, { fields: textOf(given, "fields"), sort: textOf(given, "sort") }));
+  const path = what.path + queryOf(what.filters ?? [], given);
   return show(tools, given, async (client, signal) => {
     const answer = await client.get(path, { signal });
-    const rows = orThrow(listing.read(answer));
-    if (options["json"] === true) return jsonText(answer, { oneLine: options["watch"] === true });
+    const nowMs = tools.clock.wallMs();
+    const rows = sortedRows(listing.fields, { rows: orThrow(listing.read(answer)), shape, nowMs });
+    if (options["json"] === true) {
+      const document = { ...(answer as object), [listing.key]: rows };
+      return jsonText(document, { oneLine: options["watch"] === true });
+    }
     return listingText(listing.fields, {
-      names,
+      shape,
       rows,
       full: options["full"] === true,
       legend: options["no-legend"] !== true,
+      extra: true,
       colour: hasColour(tools),
-      nowMs: tools.clock.wallMs(),
+      nowMs,
     });
   });
+}
+
+/** `?unit=web%40*&machine=59f61aeb`, or "". Several values of one kind stand behind one another, each with its key. */
+function queryOf(filters: readonly Filter[], given: Given): string {
+  const query = new URLSearchParams();
+  for (const { option, key, meant } of filters) {
+    const long = /--([\w-]+)/.exec(option.flags)?.[1] ?? "";
+    const text = textOf(given, long);
+    if (text === undefined) continue;
+    const words = splitList(text);
+    if (words.length === 0) throw usageProblem(`Cannot look for nothing with --${long}`, "Name what is to be listed");
+    for (const word of words) query.append(key, meant(word));
+  }
+  const text = query.toString();
+  return text === "" ? "" : `?${text}`;
+}
+
+/** Between brackets a comma is one of the characters that fit. */
+function splitList(text: string): readonly string[] {
+  return (text.match(/(?:\[[^\]]*\]|[^,])+/g) ?? []).map((word) => word.trim()).filter((word) => word !== "");
+}
+
+/** Also as a listing shows it: `59f61aeb.../10.79.0.13`. */
+function machineWord(word: string): string {
+  return word.replace(/\.\.\.(\/.*)?$/, "").replace(/^([0-9a-f]{32})\/.*$/, "$1");
+}
+
+function textOf({ options }: Given, name: string): string | undefined {
+  const value = options[name];
+  return typeof value === "string" ? value : undefined;
 }

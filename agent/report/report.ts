@@ -19,8 +19,9 @@ import { formatTable } from "../text/columns.ts";
 import { suggest } from "../text/suggest.ts";
 import { visible, visibleLines } from "../text/width.ts";
 import { readCluster, readMachines, readSync, readUnit, readUnitFile, readUnitFiles, readUnits } from "./answers.ts";
-import { type FieldTable, machineFields, tabulate, unitFields, unitFileFields } from "./fields.ts";
+import { type FieldTable, machineFields, tabulate, unitFields, unitFileFields, usualFields } from "./fields.ts";
 import { clusterLines, unitLines } from "./lines.ts";
+import { type SortKey, checkSort, sortRows } from "./order.ts";
 import {
   type Place,
   allPlaces,
@@ -144,9 +145,10 @@ export function reportHolds(picture: ClusterPicture): readonly HoldReport[] {
   return [...picture.holds.keys()].sort(byName).flatMap((name) => describeHold(name, picture) ?? []);
 }
 
-/** A kind of listing: its columns, and how the API's answer is read back into rows. */
+/** A kind of listing: its columns, the key of its rows in the API's answer, and how that is read back into rows. */
 export interface Listing<Row> {
   readonly fields: FieldTable<Row>;
+  readonly key: string;
   readonly read: (answer: unknown) => Checked<readonly Row[]>;
 }
 
@@ -155,9 +157,9 @@ export const listings: {
   readonly units: Listing<UnitReport>;
   readonly unitFiles: Listing<UnitFileReport>;
 } = {
-  machines: { fields: machineFields, read: readMachines },
-  units: { fields: unitFields, read: readUnits },
-  unitFiles: { fields: unitFileFields, read: readUnitFiles },
+  machines: { fields: machineFields, key: "machines", read: readMachines },
+  units: { fields: unitFields, key: "units", read: readUnits },
+  unitFiles: { fields: unitFileFields, key: "unitFiles", read: readUnitFiles },
 };
 
 /** How the other answers are read back. */
@@ -172,16 +174,52 @@ export interface TextOptions {
   readonly colour: boolean;
 }
 
-/** The named columns of `rows` as text, fleet's way; the names were checked with `checkFields`. */
+/** What a listing's command line asks for; checked before anybody is asked. */
+export interface ListingWords {
+  /** Columns, `unit,machine`; undefined: the usual ones. */
+  readonly fields: string | undefined;
+  /** `active,-restarts`; undefined: as the agent has it. */
+  readonly sort: string | undefined;
+}
+
+export interface ListingShape {
+  /** Undefined: the usual ones. */
+  readonly names: readonly string[] | undefined;
+  readonly keys: readonly SortKey[];
+}
+
+/** Problems "fields-empty" and "field-unknown", all of them. */
+export function checkListing<Row>(table: FieldTable<Row>, { fields, sort }: ListingWords): Checked<ListingShape> {
+  const names = fields === undefined ? valid(undefined) : checkFields(table, fields);
+  const keys = sort === undefined ? valid([]) : checkSort(table, sort);
+  if (names.ok && keys.ok) return valid({ names: names.value, keys: keys.value });
+  return invalid(...[names, keys].flatMap((each) => (each.ok ? [] : each.problems)));
+}
+
+/** Rows in the order that was asked for. */
+export function sortedRows<Row>(
+  table: FieldTable<Row>,
+  given: Pick<TextOptions, "nowMs"> & { readonly rows: readonly Row[]; readonly shape: ListingShape },
+): readonly Row[] {
+  return sortRows(table, { ...given, keys: given.shape.keys, full: true });
+}
+
+/** The columns of `rows` as text, fleet's way. `extra`: also a column that nobody asked for when a row calls for it. */
 export function listingText<Row>(
-  fields: FieldTable<Row>,
-  given: TextOptions & { readonly names: readonly string[]; readonly rows: readonly Row[]; readonly legend: boolean },
+  table: FieldTable<Row>,
+  given: TextOptions & {
+    readonly shape: ListingShape;
+    readonly rows: readonly Row[];
+    readonly legend: boolean;
+    readonly extra: boolean;
+  },
 ): string {
-  return formatTable(tabulate(fields, given), given);
+  const usual = given.extra ? usualFields(table, given.rows) : table.usual;
+  return formatTable(tabulate(table, { ...given, names: given.shape.names ?? usual }), given);
 }
 
 /** `a,b` as names of columns. The messages are fleet's (fleet.md 17.4). */
-export function checkFields<Row>(fields: FieldTable<Row>, text: string): Checked<readonly string[]> {
+function checkFields<Row>(fields: FieldTable<Row>, text: string): Checked<readonly string[]> {
   const names = text
     .split(",")
     .map((name) => name.trim())

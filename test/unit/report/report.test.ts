@@ -7,7 +7,7 @@ import type { UnitStatus } from "../../../agent/domain/status.ts";
 import type { TargetState } from "../../../agent/domain/unit.ts";
 import {
   answers,
-  checkFields,
+  checkListing,
   clusterText,
   listingText,
   listings,
@@ -51,7 +51,8 @@ function cells(
   picture: ClusterPicture,
   full = false,
 ) {
-  const options = { names, full, nowMs: sampleNowMs, colour: false, legend: false };
+  const shape = { names, keys: [] };
+  const options = { shape, full, nowMs: sampleNowMs, colour: false, legend: false, extra: false };
   const text =
     list === "machines"
       ? listingText(listings.machines.fields, { ...options, rows: reportMachines(picture) })
@@ -220,7 +221,7 @@ test("why a unit waits is told per rule, with counts", () => {
 
 test("F-401: fields", () => {
   const units = listings.units.fields;
-  assert.deepEqual(value(checkFields(units, " sub,unit ,")), ["sub", "unit"]);
+  assert.deepEqual(value(checkListing(units, { fields: " sub,unit ,", sort: undefined })).names, ["sub", "unit"]);
   const cases = [
     { text: "", message: "Must define output format" },
     { text: " , ", message: "Must define output format" },
@@ -228,7 +229,7 @@ test("F-401: fields", () => {
     { text: "unit,toString", message: 'Invalid key in output format: "toString"' },
   ];
   for (const { text, message } of cases) {
-    const checked = checkFields(units, text);
+    const checked = checkListing(units, { fields: text, sort: undefined });
     assert.equal(checked.ok ? "" : checked.problems[0]?.message, message);
   }
 });
