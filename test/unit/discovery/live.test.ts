@@ -43,6 +43,10 @@ suite("discovery: what a live cluster says", () => {
     ["registered", "expected started", "replace"],
     ["registered", "added", "existing"],
     ["registered", "unknown", "client"],
+    ["noted", "silent forming expected", "new"], // it has never had data
+    ["noted", "added", "existing"],
+    ["noted", "started", "replace"],
+    ["noted", "unknown", "client"],
     ["surplus", "silent forming", "wait"],
     ["surplus", "unknown", "client"],
     ["surplus", "added expected", "existing"], // an operator took it in
