@@ -35,7 +35,9 @@ export function createTools(own: ProcessParts): Tools {
     signal: endSignal(),
     apiClient: async (reach) => createApiClient(reach),
     machineShell: async (reach) => (await import("./adapters/shell/shell.ts")).createMachineShell(reach, own.env),
+    forward: async (socket, signal) => (await import("./adapters/shell/forward.ts")).forwardPipes(socket, signal),
     workingCopy: async () => (await import("./adapters/working-copy.ts")).createWorkingCopy(),
+    localUnits: async () => (await import("./adapters/local-units.ts")).createLocalUnits(),
     discovery: async () => (await import("./wire-discovery.ts")).createDiscoveryTools(tools),
     firstBoot: async () =>
       (await import("./wire-bootstrap.ts")).createFirstBoot({ ...tools, flotilla: installedAs(own) }),

@@ -10,20 +10,34 @@ import { cat } from "./cat.ts";
 import { usageProblem } from "./checked.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { completionCommand } from "./completion.ts";
+import { destroy } from "./destroy.ts";
 import { discoveryJoin } from "./discovery-join.ts";
 import { discoveryNew } from "./discovery-new.ts";
 import { discoveryServe } from "./discovery-serve.ts";
+import { events } from "./events.ts";
 import { exitCodes, exitMeanings } from "./exit-codes.ts";
+import { fdForward } from "./fd-forward.ts";
+import { hold } from "./hold.ts";
+import { journal } from "./journal.ts";
+import { listHolds } from "./list-holds.ts";
 import { listMachines } from "./list-machines.ts";
 import { listUnitFiles } from "./list-unit-files.ts";
 import { listUnits } from "./list-units.ts";
+import { load } from "./load.ts";
 import { playground } from "./playground.ts";
 import { writeFailure } from "./print.ts";
 import { reachOptions, readReach, usualSocket } from "./reach.ts";
-import { type Program, argumentText } from "./shape.ts";
+import { restart } from "./restart.ts";
+import { resume } from "./resume.ts";
+import { type Program, argumentText, flagOf } from "./shape.ts";
+import { ssh } from "./ssh.ts";
+import { start } from "./start.ts";
 import { status } from "./status.ts";
+import { stop } from "./stop.ts";
+import { submit } from "./submit.ts";
 import { sync } from "./sync.ts";
 import type { Tools } from "./tools.ts";
+import { unload } from "./unload.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
 
@@ -33,30 +47,48 @@ const helpOption: Option = { flags: "-h, --help", means: "Print this help" };
 const helpWidth = 100;
 const leastHelpWidth = 40;
 
+/** The name that the program is called by, and what goes with it. */
+export interface Calling {
+  readonly name: string;
+  readonly summary: string;
+  readonly commands: readonly Command[];
+  /** Whether arguments that no command takes are passed over. */
+  readonly takesExcess: boolean;
+  readonly helpEnd: string;
+}
+
 /** Runs what `argv` (without program and script) asks for. Resolves with the exit code (exit-codes.ts); never rejects. */
 export async function runCommand(argv: readonly string[], tools: Tools): Promise<number> {
   try {
-    return await parseAndRun(argv, tools);
+    const commands = commandsWith(await agentCommandFor(argv));
+    const usual = { name: "flotilla", summary: programSummary, takesExcess: false, helpEnd: generalHelp };
+    return await runCalled({ calling: { ...usual, commands }, tools }, argv);
   } catch (error) {
     return writeFailure(tools, error);
   }
 }
 
-async function parseAndRun(argv: readonly string[], tools: Tools): Promise<number> {
-  const commands = commandsWith(await agentCommandFor(argv));
+/** The same for a program with commands of its own. Rejects with what ended the command. */
+export async function runCalled(
+  { calling, tools }: { readonly calling: Calling; readonly tools: Tools },
+  argv: readonly string[],
+): Promise<number> {
+  const { commands } = calling;
   let said = "";
   let chosen: { readonly command: Command; readonly given: Given } | undefined;
-  const parser = buildParser(commands, {
+  const parser = buildParser({
+    calling,
     tools,
     say: (text) => (said += text),
     choose: (command, given) => (chosen = { command, given }),
   });
-  const words = completeCommand(spellOut(argv), [...new Set(commands.map(({ name }) => firstWord(name))), "help"]);
+  const names = commands.filter(({ hidden }) => hidden !== true).map(({ name }) => firstWord(name));
+  const words = setApart(completeCommand(spellOut(argv), [...new Set(names), "help"]), commands);
   try {
     parser.parse([...words], { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode !== 0) throw usageError(error);
+    if (error.exitCode !== 0) throw usageError(error, calling.name);
   }
   if (chosen !== undefined) return chosen.command.run(tools, chosen.given);
   await tools.stdout.write(said);
@@ -65,7 +97,7 @@ async function parseAndRun(argv: readonly string[], tools: Tools): Promise<numbe
 
 /** Everything that can be typed, for what is made of it: the manual, the completions of shells. */
 export async function describeProgram(version: string): Promise<Program> {
-  const commands = commandsWith(await fullAgentCommand());
+  const commands = commandsWith(await fullAgentCommand()).filter(({ hidden }) => hidden !== true);
   const options = [...reachOptions, versionOption, helpOption];
   return { summary: programSummary, version, options, commands, groups: groupSummaries };
 }
@@ -74,10 +106,12 @@ export async function describeProgram(version: string): Promise<Program> {
 function commandsWith(agent: Command): readonly Command[] {
   const completion = completionCommand(describeProgram);
   return [
-    ...[listMachines, listUnits, listUnitFiles, status, cat, sync, verify, agent],
+    ...[listMachines, listUnits, listUnitFiles, status, journal, ssh, cat],
+    ...[submit, load, start, stop, restart, unload, destroy],
+    ...[hold, resume, listHolds, events, sync, verify, agent],
     ...[bootstrap, bootstrapStatus],
     ...[discoveryServe, discoveryNew, discoveryJoin],
-    ...[playground, completion, version],
+    ...[playground, completion, version, fdForward],
   ];
 }
 
@@ -97,41 +131,43 @@ async function fullAgentCommand(): Promise<Command> {
 }
 
 interface Choosing {
+  readonly calling: Calling;
   readonly tools: Tools;
   readonly say: (text: string) => void;
   readonly choose: (command: Command, given: Given) => void;
 }
 
-function buildParser(commands: readonly Command[], choosing: Choosing): Parser {
-  const { tools, say } = choosing;
+function buildParser(choosing: Choosing): Parser {
+  const { tools, say, calling } = choosing;
   const width = Math.max(leastHelpWidth, tools.stdout.size()?.columns ?? helpWidth);
-  const parser = new Parser("flotilla")
-    .description(programSummary)
-    .version(`flotilla version ${tools.version}`, versionOption.flags, versionOption.means)
+  const parser = new Parser(calling.name)
+    .description(calling.summary)
+    .version(`${calling.name} version ${tools.version}`, versionOption.flags, versionOption.means)
     .helpOption(helpOption.flags, helpOption.means)
     .helpCommand("help [command]", "Print the help of a command")
-    .addHelpText("after", generalHelp)
+    .addHelpText("after", calling.helpEnd)
     .configureHelp({ showGlobalOptions: true, helpWidth: width })
     .configureOutput({ writeOut: say, writeErr: () => undefined, outputError: () => undefined })
     .exitOverride();
   for (const { flags, means } of reachOptions) parser.option(valued(flags), means);
-  for (const command of commands) addCommand(parser, command, choosing);
+  for (const command of calling.commands) addCommand(parser, command, choosing);
   return parser;
 }
 
 /** Commands of two words stand below their first one; a first word that is no command of its own only leads to them. */
 function addCommand(parser: Parser, command: Command, choosing: Choosing): void {
-  const { tools, choose } = choosing;
+  const { tools, choose, calling } = choosing;
   const [word = "", verb] = command.name.split(" ");
   const group = verb === undefined ? parser : (found(parser, word) ?? addGroup(parser, word, choosing));
   const own = group
-    .command(verb ?? word)
+    .command(verb ?? word, { hidden: command.hidden === true })
     .summary(command.summary)
     .description(`${command.summary}.`)
-    .helpCommand(false);
+    .helpCommand(false)
+    .allowExcessArguments(calling.takesExcess);
   for (const argument of command.args) own.argument(argumentText(argument), argument.means);
   for (const option of command.options) addOption(own, option);
-  own.addHelpText("after", moreHelp(command)).action(() => {
+  own.addHelpText("after", moreHelp(command, calling.name)).action(() => {
     const { flags, meant } = reachFlags(parser, own);
     const options = { ...meant, ...given(own), ...(group === parser ? {} : forSecond(own, given(group))) };
     choose(command, {
@@ -227,9 +263,9 @@ function valued(flags: string): string {
   return flags.replace(/ ([A-Z].*)$/, " <$1>");
 }
 
-function moreHelp({ more, examples }: Command): string {
+function moreHelp({ more, examples }: Command, program: string): string {
   const width = Math.max(...examples.map(([words]) => words.length));
-  const lines = examples.map(([words, does]) => `  flotilla ${words.padEnd(width)}  ${does}`);
+  const lines = examples.map(([words, does]) => `  ${program} ${words.padEnd(width)}  ${does}`);
   return `${more === undefined ? "" : `\n${more}\n`}\nExamples:\n${lines.join("\n")}\n`;
 }
 
@@ -276,13 +312,34 @@ function completeCommand(argv: readonly string[], names: readonly string[]): rea
   return argv.with(at, only);
 }
 
+/**
+ * `argv` with "--" before the words that are another program's, so that the parser takes none of their options for ours. Where
+ * there is one already it stays: it ends our options, wherever it stands.
+ */
+function setApart(argv: readonly string[], commands: readonly Command[]): readonly string[] {
+  const start = argv.findIndex((word, index) => !word.startsWith("-") && !valuedReachFlags.has(argv[index - 1] ?? ""));
+  const command = commands.find(({ name }) => name === argv[start]);
+  if (command?.ownWords === undefined) return argv;
+  const own = command.options.map(flagOf).filter(({ value }) => value !== undefined);
+  const valued = new Set([...valuedReachFlags, ...own.flatMap(({ short = "", long }) => [short, long])]);
+  const operands: number[] = [];
+  for (let at = start + 1; at < argv.length && argv[at] !== "--"; at++) {
+    const word = argv[at] ?? "";
+    if (valued.has(word)) at += 1;
+    else if (!word.startsWith("-")) operands.push(at);
+    const first = operands[command.ownWords(argv.slice(start + 1, at + 1))];
+    if (first !== undefined) return argv.toSpliced(first, 0, "--");
+  }
+  return argv;
+}
+
 /** The parser's message in the words of the house. */
-function usageError(error: CommanderError): Problem {
+function usageError(error: CommanderError, program: string): Problem {
   const [first = "", suggestion] = error.message.split("\n");
   const near = suggestion === undefined ? undefined : /^\(Did you mean (.*)\?\)$/.exec(suggestion)?.[1];
   const text = first.replace(/^error: /, "");
   return new Problem("usage", `Cannot read the command line: ${text.replace(/\.$/, "")}`, {
-    hint: near === undefined ? "flotilla --help, or flotilla COMMAND --help" : `Did you mean ${near}?`,
+    hint: near === undefined ? `${program} --help, or ${program} COMMAND --help` : `Did you mean ${near}?`,
   });
 }
 

@@ -4,6 +4,7 @@ import type { JoinRecord } from "../domain/discovery.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FirstBoot } from "../ports/first-boot.ts";
+import type { LocalUnits } from "../ports/local-units.ts";
 import type { MachineShell } from "../ports/machine-shell.ts";
 import type { Reach } from "../ports/reach.ts";
 import type { WorkingCopy } from "../ports/working-copy.ts";
@@ -90,7 +91,13 @@ export interface Tools {
   apiClient(reach: Reach | string): Promise<ApiClient>;
   /** Cheap likewise. */
   machineShell(reach: Reach): Promise<MachineShell>;
+  /**
+   * Joins stdin and stdout to a socket of this machine, until either side ends. Rejects with "agent-unreachable" when nobody
+   * listens there, "api-socket-path".
+   */
+  forward(socket: string, signal: AbortSignal): Promise<void>;
   workingCopy(): Promise<WorkingCopy>;
+  localUnits(): Promise<LocalUnits>;
   discovery(): Promise<DiscoveryTools>;
   firstBoot(): Promise<FirstBoot>;
   /** Runs until `signal`; resolves when everything is closed. Rejects with a Problem when it cannot start. */

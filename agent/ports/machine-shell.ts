@@ -19,6 +19,15 @@ export interface Captured {
   readonly stderr: string;
 }
 
+export interface AskedOptions {
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Whether ssh may ask at the terminal for a password or about a key, should there be a terminal; false unless set. Only for
+   * one connection at a time.
+   */
+  readonly mayAsk?: boolean;
+}
+
 /**
  * Every call but `isHere` rejects with a Problem when the command could not be carried to the machine: "ssh-missing" (no such
  * program here), "ssh-host-key" (unknown, or not the one it was), "ssh-refused" (nobody listens, no route), "ssh-timeout",
@@ -34,7 +43,7 @@ export interface MachineShell {
   capture(
     machine: ShellMachine,
     command: Words,
-    options?: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number },
+    options?: AskedOptions & { readonly timeoutMs?: number },
   ): Promise<Captured>;
   /**
    * Runs it without input and hands on what it says, in order, as whole lines without their line feed (a line of more than
@@ -43,10 +52,7 @@ export interface MachineShell {
   stream(
     machine: ShellMachine,
     command: Words,
-    options: {
-      readonly signal?: AbortSignal | undefined;
-      readonly line: (text: string, from: "stdout" | "stderr") => Promise<void>;
-    },
+    options: AskedOptions & { readonly line: (text: string, from: "stdout" | "stderr") => Promise<void> },
   ): Promise<number>;
   /**
    * Gives it this process's own terminal or pipes until it ends; undefined: a login. Resolves with its status. Unlike above, a

@@ -51,7 +51,9 @@ export function fakeTools(more: Partial<Tools> & { readonly stdout?: FakeOutput 
     signal: over.signal,
     apiClient: async (reach) => createApiClient(reach),
     machineShell: () => Promise.reject(new Error("This test has no machines")),
+    forward: () => Promise.reject(new Error("This test has no pipes")),
     workingCopy: () => Promise.reject(new Error("This test has no working copy")),
+    localUnits: () => Promise.reject(new Error("This test has no unit files")),
     discovery: () => Promise.reject(new Error("This test has no discovery")),
     firstBoot: () => Promise.reject(new Error("This test has no first boot")),
     runAgent: async (request) => {

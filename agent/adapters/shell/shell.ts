@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { Problem } from "../../domain/problem.ts";
 import { type SshAddress, parseSshAddress } from "../../domain/ssh-address.ts";
 import {
+  type AskedOptions,
   type Captured,
   type MachineShell,
   type ShellMachine,
@@ -38,8 +39,8 @@ export function createMachineShell(reach: Reach, env: Environment): MachineShell
   return {
     isHere: async (machine) => (await shell.way(machine)).kind !== "ssh",
     capture: (machine, command, options = {}) => shell.capture(machine, command, options),
-    stream: async (machine, command, { signal, line }) =>
-      shell.run(machine, { command, signal, how: (program) => streamProgram(program, line) }),
+    stream: async (machine, command, { signal, mayAsk = false, line }) =>
+      shell.run(machine, { command, signal, mayAsk, how: (program) => streamProgram(program, line) }),
     attach: (machine, command, options = {}) => shell.attach(machine, command, options),
   };
 }
@@ -57,6 +58,7 @@ type Way =
 interface Run<T> {
   readonly command: Words;
   readonly signal: AbortSignal | undefined;
+  readonly mayAsk: boolean;
   readonly how: (program: Program) => Promise<T>;
 }
 
@@ -83,30 +85,25 @@ class Shell {
   async capture(
     machine: ShellMachine,
     command: Words,
-    {
-      signal,
-      timeoutMs = captureTimeoutMs,
-    }: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number },
+    { signal, mayAsk = false, timeoutMs = captureTimeoutMs }: AskedOptions & { readonly timeoutMs?: number },
   ): Promise<Captured> {
     const late = AbortSignal.timeout(timeoutMs);
     const both = signal === undefined ? late : AbortSignal.any([signal, late]);
     try {
-      return await this.run(machine, { command, signal: both, how: captureProgram });
+      return await this.run(machine, { command, signal: both, mayAsk, how: captureProgram });
     } catch (error) {
       if (!(error instanceof Problem && error.code === "aborted" && late.aborted && signal?.aborted !== true))
         throw error;
       throw new Problem(
         "shell-timeout",
         `Cannot wait longer than ${timeoutMs / 1000} s for ${command[0]} on ${name(machine)}`,
-        {
-          cause: error,
-        },
+        { cause: error },
       );
     }
   }
 
   /** Runs the words as they are, wherever it is. */
-  async run<T extends number | Captured>(machine: ShellMachine, { command, signal, how }: Run<T>): Promise<T> {
+  async run<T extends number | Captured>(machine: ShellMachine, { command, signal, mayAsk, how }: Run<T>): Promise<T> {
     const way = await this.way(machine);
     switch (way.kind) {
       case "here":
@@ -116,7 +113,7 @@ class Shell {
         return how({ words, env: { ...this.#env, ...env }, signal, hint: hereHint, missing: "shell-missing" });
       }
       case "ssh":
-        return this.#bySsh(machine, { command: quoteWords(command), signal, how, mayAsk: isTerminal(process.stdin) });
+        return this.#bySsh(machine, { command: quoteWords(command), signal, how, mayAsk });
     }
   }
 
@@ -131,8 +128,7 @@ class Shell {
     const kind = way.kind === "here" && this.#reach.ssh.username !== undefined && machine.ip !== "" ? "ssh" : way.kind;
     if (kind === "ssh") {
       const terminal = isTerminal(process.stdin) && isTerminal(process.stdout);
-      const mayAsk = isTerminal(process.stdin);
-      return this.#bySsh(machine, { command: text, signal, how: attachProgram, mayAsk, terminal, forwardAgent });
+      return this.#bySsh(machine, { command: text, signal, how: attachProgram, mayAsk: true, terminal, forwardAgent });
     }
     const shell = this.#env["SHELL"] ?? "/bin/sh";
     const words: Words = text === undefined ? [shell, "-l"] : [shell, "-c", text];
@@ -150,7 +146,6 @@ class Shell {
     machine: ShellMachine,
     run: Omit<Run<T>, "command"> & {
       readonly command: string | undefined;
-      readonly mayAsk: boolean;
       readonly terminal?: boolean;
       readonly forwardAgent?: boolean;
     },
@@ -161,7 +156,8 @@ class Shell {
     const folder = await mkdtemp(join(tmpdir(), "flotilla-ssh-"));
     try {
       const logs = { own: join(folder, "ssh.log"), tunnel: join(folder, "tunnel.log") };
-      const { command, mayAsk, terminal = false, forwardAgent = false, signal } = run;
+      const { command, terminal = false, forwardAgent = false, signal } = run;
+      const mayAsk = run.mayAsk && isTerminal(process.stdin);
       const words = sshWords({ ssh, to, command, mayAsk, terminal, forwardAgent, logs });
       const result = await run.how({
         words: ["ssh", ...words],
