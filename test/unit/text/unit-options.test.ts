@@ -62,7 +62,6 @@ const strays: readonly (readonly [section: string, name: string, value: string])
   ["Service", "ExecStart", "/bin/a\n[Install]"],
   ["Service", "ExecStart", "/bin/a\nExecStartPost=/bin/b"],
   ["Service", "ExecStart", "/bin/a\\"],
-  ["Service", "ExecStart", "/bin/a\n\\"],
   ["Service", "Exec=Start", "/bin/a"],
   ["Service", "#ExecStart", "/bin/a"],
   ["Service", "ExecStart\n", "/bin/a"],
