@@ -97,7 +97,6 @@ export function runListing<Row>(
       rows,
       full: options["full"] === true,
       legend: options["no-legend"] !== true,
-      extra: true,
       colour: hasColour(tools),
       nowMs,
     });

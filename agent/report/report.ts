@@ -204,18 +204,17 @@ export function sortedRows<Row>(
   return sortRows(table, { ...given, keys: given.shape.keys, full: true });
 }
 
-/** The columns of `rows` as text, fleet's way. `extra`: also a column that nobody asked for when a row calls for it. */
+/** The columns of `rows` as text, fleet's way. */
 export function listingText<Row>(
   table: FieldTable<Row>,
   given: TextOptions & {
     readonly shape: ListingShape;
     readonly rows: readonly Row[];
     readonly legend: boolean;
-    readonly extra: boolean;
   },
 ): string {
-  const usual = given.extra ? usualFields(table, given.rows) : table.usual;
-  return formatTable(tabulate(table, { ...given, names: given.shape.names ?? usual }), given);
+  const names = given.shape.names ?? usualFields(table, given.rows);
+  return formatTable(tabulate(table, { ...given, names }), given);
 }
 
 /** `a,b` as names of columns. The messages are fleet's (fleet.md 17.4). */

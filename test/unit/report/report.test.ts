@@ -52,7 +52,7 @@ function cells(
   full = false,
 ) {
   const shape = { names, keys: [] };
-  const options = { shape, full, nowMs: sampleNowMs, colour: false, legend: false, extra: false };
+  const options = { shape, full, nowMs: sampleNowMs, colour: false, legend: false };
   const text =
     list === "machines"
       ? listingText(listings.machines.fields, { ...options, rows: reportMachines(picture) })
