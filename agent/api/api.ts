@@ -11,7 +11,7 @@ import { readJsonBody, refuseBody } from "./body.ts";
 import { EventStreams } from "./changes.ts";
 import { events } from "./events.ts";
 import { holds, liftHolds, placeHolds } from "./holds.ts";
-import { machines } from "./machines.ts";
+import { changeMachine, machines } from "./machines.ts";
 import { openapi } from "./openapi.ts";
 import { type Failure, failureOf, orThrow } from "./problems.ts";
 import { mustBeFromHere, personOf, queryOf } from "./request.ts";
@@ -23,7 +23,7 @@ import { units } from "./units.ts";
 
 const root = "/v2";
 const resources: readonly Resource[] = [
-  ...[machines, units],
+  ...[machines, changeMachine, units],
   ...[unitFiles, unitFile, submitUnit, destroyUnit, targetUnit, restartUnit],
   ...[clusterStatus, unitStatus, sync],
   ...[holds, placeHolds, liftHolds],

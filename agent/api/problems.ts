@@ -21,6 +21,8 @@ const statuses: ReadonlyMap<string, FailureStatus> = new Map([
   ["glob-malformed", 400],
   ["hold-time", 400],
   ["hold-why", 400],
+  ["machine-id-shape", 400],
+  ["metadata-change", 400],
   ["api-body", 400],
   ["api-body-json", 400],
   ["api-by", 400],

@@ -31,7 +31,7 @@ export interface Answer {
 
 /** One resource and one method. Throws a Problem, or an AggregateError of them, for everything that is not so. */
 export interface Resource {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Below the API's root; ":name" stands for one part. */
   readonly path: string;
   /** For the index. */

@@ -32,11 +32,16 @@ export interface ResumeBody {
   readonly patterns: readonly string[];
 }
 
+export interface MachineBody {
+  readonly metadata: Readonly<Record<string, string | null>>;
+}
+
 /** Each names every problem of a body that is not so: code "api-body". */
 export const apiBodies = {
   submission: shapeOf<SubmissionBody>("SubmissionBody"),
   target: shapeOf<TargetBody>("TargetBody"),
   hold: shapeOf<HoldBody>("HoldBody"),
+  machine: shapeOf<MachineBody>("MachineBody"),
   resume: shapeOf<ResumeBody>("ResumeBody"),
 } as const;
 

@@ -1,8 +1,7 @@
 // Hands for tests of the API and the commands: what was asked of them is kept, and they answer what the test says.
-import { parseUnitName } from "../../agent/domain/names.ts";
-import type { UnitName } from "../../agent/domain/names.ts";
+import { type UnitName, parseUnitName } from "../../agent/domain/names.ts";
 import type { Hold, Person } from "../../agent/domain/submitted.ts";
-import type { Hands, Submission, TargetRequest, TargetResult } from "../../agent/ports/hands.ts";
+import type { Hands, MetadataChange, Submission, TargetRequest, TargetResult } from "../../agent/ports/hands.ts";
 import { sampleNowMs } from "./fake-cluster.ts";
 
 /** One call, with what was given; signals are left out. */
@@ -11,7 +10,11 @@ export type Asked =
   | { readonly call: "setTarget"; readonly given: TargetRequest }
   | { readonly call: "destroy" | "restart"; readonly given: { readonly name: UnitName; readonly by: Person } }
   | { readonly call: "hold"; readonly given: Omit<TargetRequest, "name"> & { readonly patterns: readonly string[] } }
-  | { readonly call: "resume"; readonly given: { readonly patterns: readonly string[]; readonly by: Person } };
+  | { readonly call: "resume"; readonly given: { readonly patterns: readonly string[]; readonly by: Person } }
+  | {
+      readonly call: "changeMetadata";
+      readonly given: { readonly changes: readonly MetadataChange[]; readonly by: Person };
+    };
 
 export class FakeHands implements Hands {
   readonly asked: Asked[] = [];
@@ -57,6 +60,10 @@ export class FakeHands implements Hands {
   async resume(patterns: readonly string[], by: Person): Promise<readonly UnitName[]> {
     this.#note({ call: "resume", given: { patterns, by } });
     return wholeNames(patterns);
+  }
+
+  async changeMetadata(changes: readonly MetadataChange[], by: Person): Promise<void> {
+    this.#note({ call: "changeMetadata", given: { changes, by } });
   }
 
   #note(asked: Asked): void {
