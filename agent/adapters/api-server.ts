@@ -1,39 +1,60 @@
-// Puts an HTTP application where it can be reached: the API on a unix socket that root and its group may use, the discovery
-// service on a TCP port. The one importer of @hono/node-server.
-// A socket left behind by a dead agent is replaced; one that a living agent answers on is never touched.
-import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
-import type { Server } from "node:http";
+// Puts an HTTP application where it can be reached: on a unix socket that root and a group may use, on a TCP port, or on a
+// socket that systemd holds. The one importer of @hono/node-server. A socket left behind by a dead agent is replaced; one
+// that a living agent answers on, or that systemd made, is never touched.
+import { chmod, chown, lstat, mkdir, unlink } from "node:fs/promises";
+import { type Server, type ServerOptions, createServer as createPlainServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { connect } from "node:net";
+import { type Socket, connect } from "node:net";
 import { dirname } from "node:path";
-import { createAdaptorServer } from "@hono/node-server";
+import { RequestError, getRequestListener } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { showAddress } from "../domain/listen.ts";
 import { Problem } from "../domain/problem.ts";
 import type { ApiHandler, ApiServer, TcpServer } from "../ports/api-server.ts";
+import { type Refusal, rawRefusal, refuse, sendAnswer } from "./api-answer.ts";
+import { Connections, type Exchange, type Limits, usualLimits } from "./api-connections.ts";
+import type { Guard } from "./api-guard.ts";
 import { checkSocketPath } from "./socket-path.ts";
 
-/** Requests and event streams together. */
-const maxConnections = 256;
-const headersTimeoutMs = 10_000;
-const requestTimeoutMs = 30_000;
-const keepAliveTimeoutMs = 5_000;
 const maxHeaderBytes = 16 * 1024;
+/** Between two looks of the HTTP server at who is late with a request. */
+const lateRequestsMs = 1_000;
+/** After a refusal that the HTTP parser caused: the client has this long to read it. */
+const lingerMs = 1_000;
+/** A client that is gone without a word is found out, after this and what the kernel adds. */
+const probeSilentMs = 60_000;
 /** How long running requests may take when the server closes. */
 const closeGraceMs = 2_000;
 /** A socket that neither answers nor refuses within this belongs to somebody. */
 const probeTimeoutMs = 1_000;
 
+/** What every kind of socket takes. */
+export interface ServeOptions {
+  /** Asked before each request; over a unix socket the file's mode has done that. */
+  readonly guard?: Guard | undefined;
+  /** Other than the usual ones. */
+  readonly limits?: Partial<Limits>;
+}
+
+export interface SocketOptions extends ServeOptions {
+  readonly socket: string;
+  /** Number of the group that may use it besides its owner; undefined: the process's own. */
+  readonly gid?: number | undefined;
+}
+
 /**
  * Listens on `socket`, mode 0660; makes its folder when there is none. Rejects with Problem "api-socket-taken" (another
  * agent answers there), "api-socket-foreign" (something else lies there), "api-socket-path" (too long) or "api-socket".
  */
-export async function serveApi(handler: ApiHandler, options: { readonly socket: string }): Promise<ApiServer> {
-  const { socket } = options;
+export async function serveApi(handler: ApiHandler, options: SocketOptions): Promise<ApiServer> {
+  const { socket, gid } = options;
   checkSocketPath(socket);
-  const server = createServer(handler, undefined);
+  const server = createServer(handler, options);
   try {
     await mkdir(dirname(socket), { recursive: true, mode: 0o755 });
     await clearStale(socket);
     await listen(server, { path: socket });
+    if (gid !== undefined) await chown(socket, -1, gid);
     await chmod(socket, 0o660);
   } catch (error) {
     server.close();
@@ -88,21 +109,28 @@ function isAnswered(socket: string): Promise<boolean> {
   });
 }
 
-export interface TcpOptions {
+/** PEM texts. `ca`: only clients with a certificate of one of these are let in. */
+export interface TlsTexts {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca?: string | undefined;
+}
+
+export interface TcpOptions extends ServeOptions {
   /** An address of this machine; "::" or "0.0.0.0" for all of them. */
   readonly host: string;
   /** 0: any that is free. */
   readonly port: number;
-  /** PEM texts; undefined: plain HTTP. */
-  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Undefined: plain HTTP. */
+  readonly tls?: TlsTexts | undefined;
 }
 
 /** Listens on a TCP port. Rejects with Problem "server-listen": taken, no such address, no right to it, a bad certificate. */
-export async function serveTcp(handler: ApiHandler, { host, port, tls }: TcpOptions): Promise<TcpServer> {
-  const shown = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+export async function serveTcp(handler: ApiHandler, options: TcpOptions): Promise<TcpServer> {
+  const { host, port } = options;
   let server: Server | undefined;
   try {
-    const listening = (server = createServer(handler, tls));
+    const listening = (server = createServer(handler, options));
     await listen(listening, { host, port });
     const address = listening.address();
     let closing: Promise<void> | undefined;
@@ -113,33 +141,127 @@ export async function serveTcp(handler: ApiHandler, { host, port, tls }: TcpOpti
   } catch (cause) {
     server?.close();
     const hint = hasCode(cause, "EADDRINUSE") ? "Another program listens there; take another port" : undefined;
-    throw new Problem("server-listen", `Cannot listen on ${shown}`, { hint, cause });
+    throw new Problem("server-listen", `Cannot listen on ${showAddress({ host, port })}`, { hint, cause });
   }
 }
 
-function createServer(handler: ApiHandler, tls: TcpOptions["tls"]): Server {
-  const limits = {
-    headersTimeout: headersTimeoutMs,
-    requestTimeout: requestTimeoutMs,
-    keepAliveTimeout: keepAliveTimeoutMs,
+export interface InheritedOptions extends ServeOptions {
+  /** A file descriptor of this process, on which systemd listens already. */
+  readonly fd: number;
+  readonly tls?: TlsTexts | undefined;
+}
+
+/** Takes connections from a socket that somebody else made. Closing leaves it as it is, its file too: it is not ours. */
+export async function serveInherited(
+  handler: ApiHandler,
+  options: InheritedOptions,
+): Promise<{ close(): Promise<void> }> {
+  const server = createServer(handler, options);
+  try {
+    await listen(server, { fd: options.fd });
+  } catch (error) {
+    server.close();
+    throw error;
+  }
+  let closing: Promise<void> | undefined;
+  return { close: () => (closing ??= close(server, handler)) };
+}
+
+function createServer(handler: ApiHandler, options: ServeOptions & { readonly tls?: TlsTexts | undefined }): Server {
+  const { guard, tls } = options;
+  const limits = { ...usualLimits, ...options.limits };
+  const bounds: ServerOptions = {
+    headersTimeout: limits.headersMs,
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: limits.idleMs,
+    connectionsCheckingInterval: lateRequestsMs,
     maxHeaderSize: maxHeaderBytes,
+    keepAlive: true,
+    keepAliveInitialDelay: probeSilentMs,
   };
-  const server = createAdaptorServer({
-    fetch: (request) => handler.handle(request),
-    overrideGlobalObjects: false,
-    hostname: "localhost",
-    ...(tls === undefined
-      ? { serverOptions: limits }
-      : {
-          createServer: createTlsServer,
-          serverOptions: { ...limits, cert: tls.cert, key: tls.key, minVersion: "TLSv1.2" },
-        }),
-  }) as Server;
-  server.maxConnections = maxConnections;
+  const server =
+    tls === undefined
+      ? createPlainServer(bounds)
+      : createTlsServer({
+          ...bounds,
+          ...tls,
+          minVersion: "TLSv1.2",
+          handshakeTimeout: limits.headersMs,
+          ...(tls.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
+        });
+  const exchanges = new WeakMap<object, Exchange>();
+  const listener = getRequestListener(
+    async (request, { outgoing }) => {
+      const exchange = exchanges.get(outgoing);
+      if (exchange === undefined) throw new Error("An answer for a request that nobody has taken");
+      const response = await handler.handle(request);
+      exchange.answering(isStream(response));
+      await sendAnswer(response, exchange.outgoing, exchange);
+      return RESPONSE_ALREADY_SENT;
+    },
+    {
+      hostname: "localhost",
+      overrideGlobalObjects: false,
+      errorHandler: (error) => Response.json({ error: entityOf(error) }, { status: statusOf(error) }),
+    },
+  );
+  const connections = new Connections(server, limits, (exchange) => {
+    const { incoming, outgoing, path } = exchange;
+    const refusal = guard?.(incoming.headers) ?? tooLong(incoming.headers["content-length"], limits);
+    if (refusal !== undefined) {
+      refuse(outgoing, refusal, path);
+      return;
+    }
+    if (incoming.headers.expect !== undefined) outgoing.writeContinue();
+    exchanges.set(outgoing, exchange);
+    listener(incoming, outgoing).catch((error: unknown) => {
+      outgoing.destroy(error instanceof Error ? error : undefined); // whatever it was, the client is not left waiting
+    });
+  });
+  server.on("request", (incoming, outgoing) => connections.take(incoming, outgoing));
+  // Refused before the client sends what it asks about
+  server.on("checkContinue", (incoming, outgoing) => connections.take(incoming, outgoing));
+  server.on("clientError", (error: Error, socket: Socket) => {
+    const exchange = connections.exchangeOn(socket);
+    if (!socket.writable || exchange?.outgoing.headersSent === true || hasCode(error, "ECONNRESET"))
+      return void socket.destroy();
+    socket.end(rawRefusal(unreadable(error)));
+    setTimeout(() => socket.destroy(), lingerMs).unref();
+  });
   return server;
 }
 
-type Where = { readonly path: string } | { readonly host: string; readonly port: number };
+/** Whether the answer goes on for as long as somebody listens. */
+function isStream({ headers }: Response): boolean {
+  return headers.get("transfer-encoding") === "chunked" || headers.get("content-type") === "text/event-stream";
+}
+
+function tooLong(length: string | undefined, { bodyBytes }: Limits): Refusal | undefined {
+  if (Number(length ?? "0") <= bodyBytes) return undefined;
+  return { status: 413, code: "api-body-size", message: `Cannot take a body of more than ${bodyBytes} bytes` };
+}
+
+/** What the HTTP parser could not make sense of, or did not get in time. */
+function unreadable(error: Error): Refusal {
+  if (hasCode(error, "ERR_HTTP_REQUEST_TIMEOUT"))
+    return { status: 408, code: "api-time", message: "Cannot wait any longer for the request" };
+  if (hasCode(error, "HPE_HEADER_OVERFLOW"))
+    return { status: 431, code: "api-head-size", message: `Cannot take a head of more than ${maxHeaderBytes} bytes` };
+  return { status: 400, code: "api-http", message: "Cannot read the request: it is no HTTP/1.1" };
+}
+
+/** A request whose URL or host is none, or an application that broke its word and threw. */
+function entityOf(error: unknown): { readonly code: string; readonly message: string } {
+  return error instanceof RequestError
+    ? { code: "api-http", message: `Cannot read the request: ${error.message}` }
+    : { code: "internal", message: "Cannot answer" };
+}
+
+function statusOf(error: unknown): number {
+  return error instanceof RequestError ? 400 : 500;
+}
+
+type Where = { readonly path: string } | { readonly host: string; readonly port: number } | { readonly fd: number };
 
 function listen(server: Server, where: Where): Promise<void> {
   return new Promise((resolve, reject) => {
