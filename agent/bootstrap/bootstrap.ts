@@ -129,6 +129,7 @@ class Run {
       record,
       isRecordLost,
       troubles: unkept === undefined ? [] : [unkept],
+      warn: (problem) => this.#tell([{ severity: "warning", problem }]),
       results: new Map(),
       records: new Map(),
       changed: new Set(),

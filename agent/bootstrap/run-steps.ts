@@ -21,6 +21,8 @@ export interface RunState {
   readonly isRecordLost: boolean;
   /** What could not be remembered while everybody is to be let in first; no reason to stop that. */
   readonly troubles: Problem[];
+  /** Told of what went wrong beside a step that is done. */
+  readonly warn: (warning: Problem) => void;
   readonly results: Map<string, StepResult>;
   readonly records: Map<string, StepRecord>;
   /** Ids of the steps that changed something. */
@@ -116,13 +118,13 @@ type Ran = { readonly kind: "same" | "done" } | { readonly kind: "failed"; reado
 
 async function runStep(
   { log }: BootWorld,
-  { setup }: RunState,
+  { setup, warn }: RunState,
   { step, onStep, signal }: Pick<Phase, "onStep"> & { readonly step: Step; readonly signal: AbortSignal },
 ): Promise<Ran> {
   try {
     if ((await setup.look(step)).same) return { kind: "same" };
     await onStep(step);
-    await setup.apply(step, signal);
+    await setup.apply(step, signal, (warning) => warn(placed(step, warning)));
     log.info("bootstrap.done", { step: step.id, does: describeStep(step) });
     return { kind: "done" };
   } catch (error) {

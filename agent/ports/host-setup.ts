@@ -19,8 +19,11 @@ export interface HostSetup {
    * owner that nobody makes, a unit that is not there, no room. Empty: as far as can be told it will work.
    */
   check(step: Step, before: readonly Step[]): Promise<readonly Problem[]>;
-  /** Carries it out; resolves with the paths it wrote. Rejects with a Problem. Safe to repeat and to be cut short. */
-  apply(step: Step, signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * Carries it out; resolves with the paths it wrote. Rejects with a Problem. Safe to repeat and to be cut short. `warn` is
+   * told what went wrong beside it and leaves the step done.
+   */
+  apply(step: Step, signal: AbortSignal, warn?: (warning: Problem) => void): Promise<readonly string[]>;
   /** ActiveState, SubState, Result, and the job that is waited for, of units. */
   unitStates(units: readonly string[]): Promise<ReadonlyMap<string, UnitLook>>;
   close(): Promise<void>;

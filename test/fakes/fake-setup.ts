@@ -31,6 +31,8 @@ export class FakeSetup implements HostSetup {
   readonly readOnly: string[] = [];
   /** Ids of steps that fail when they are carried out. */
   readonly broken = new Set<string>();
+  /** By the id of the step beside which they are told. */
+  readonly warnings = new Map<string, Problem>();
   /** Ids of steps that were carried out, in order. */
   readonly applied: string[] = [];
   /** To ask for it fails. */
@@ -153,12 +155,14 @@ export class FakeSetup implements HostSetup {
     return problems;
   }
 
-  async apply(step: Step, signal: AbortSignal): Promise<readonly string[]> {
+  async apply(step: Step, signal: AbortSignal, warn?: (warning: Problem) => void): Promise<readonly string[]> {
     this.onApply(step);
     if (signal.aborted) throw new Problem("aborted", `Cannot go on with "${step.id}"`);
     if (this.broken.has(step.id))
       throw new Problem("setup-apply", `Cannot carry out "${step.id}"`, { hint: "Mend it" });
     this.applied.push(step.id);
+    const warning = this.warnings.get(step.id);
+    if (warning !== undefined) warn?.(warning);
     return this.#apply(step);
   }
 

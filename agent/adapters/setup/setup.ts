@@ -14,6 +14,7 @@ import { phoneHome, power } from "./ending.ts";
 import { block, contentsOf, file, isOurs, link, remove, unmask, variables } from "./files.ts";
 import { hostname } from "./hostname.ts";
 import { authorizedKeys } from "./keys.ts";
+import { label } from "./label.ts";
 import { Manager } from "./manager.ts";
 import { Programs } from "./programs.ts";
 import { mount, swap } from "./storage.ts";
@@ -34,7 +35,6 @@ export interface SetupOptions {
 }
 
 const usualSockets = ["/run/systemd/private", "/run/dbus/system_bus_socket"];
-const labelTimeoutMs = 30_000;
 
 /** Accounts that images bring along for people to log in with. */
 const imageUsers = [
@@ -91,11 +91,14 @@ export function createHostSetup(options: SetupOptions): HostSetup {
     }),
     look: (step) => looked(step, around),
     check: (step, before) => checked(step, around, before),
-    async apply(step, signal) {
+    async apply(step, signal, warn) {
       signal.throwIfAborted();
       if (!isLive(around) && ofMachine.has(step.kind)) throw notHere(step, around);
       const paths = await applied(step, around, signal);
-      await label(paths, around, signal);
+      const warning = (await hasLabels(paths, around))
+        ? await label(paths, { programs: around.programs, signal })
+        : undefined;
+      if (warning !== undefined) warn?.(warning);
       return paths;
     },
     unitStates: (units) => around.manager.states(units),
@@ -139,12 +142,10 @@ async function applied(step: Step, around: Around, signal: AbortSignal): Promise
   }
 }
 
-/** Where SELinux is on, a file made beside its place has not got the label that its path asks for. */
-async function label(paths: readonly string[], around: Around, signal: AbortSignal): Promise<void> {
-  if (paths.length === 0 || !isLive(around)) return;
-  if ((await unlessMissing(access("/sys/fs/selinux/enforce").then(() => true))) !== true) return;
-  if ((await around.programs.find("restorecon")) === undefined) return;
-  await around.programs.must(["restorecon", "--", ...paths], { signal, timeoutMs: labelTimeoutMs });
+/** Whether SELinux is on, and there is something for it. */
+async function hasLabels(paths: readonly string[], around: Around): Promise<boolean> {
+  if (paths.length === 0 || !isLive(around)) return false;
+  return (await unlessMissing(access("/sys/fs/selinux/enforce").then(() => true))) === true;
 }
 
 async function ownFacts(

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { BootResult } from "../../../agent/domain/boot-result.ts";
 import { parseBootResult } from "../../../agent/text/boot-result.ts";
+import { Problem } from "../../../agent/domain/problem.ts";
 import { FakeBoot, anyBoot } from "../../fakes/fake-boot.ts";
 import { upUnit } from "../../fakes/fake-setup.ts";
 
@@ -136,6 +137,20 @@ describe("a first boot", () => {
     assert.equal(words(result)["hostname"], "failed");
     assert.equal(words(result)["keys root"], "done");
     assert.equal(words(result)["start hello.service"], "done");
+  });
+
+  test("tells what went wrong beside a step, which is done", async () => {
+    const boot = new FakeBoot(whole);
+    boot.setup.warnings.set(
+      "file /etc/token",
+      new Problem("setup-label", "Cannot set the SELinux labels of /etc/token"),
+    );
+    const result = await boot.run();
+    assert.equal(result.state, "done");
+    assert.equal(words(result)["file /etc/token"], "done");
+    const told = result.findings.find(({ code }) => code === "setup-label");
+    assert.deepEqual([told?.severity, told?.message], ["warning", "Cannot set the SELinux labels of /etc/token"]);
+    assert.notEqual(told?.line, undefined);
   });
 
   test("stops at a text that cannot be written, and tells what was done and what was not", async () => {

@@ -96,7 +96,7 @@ describe("setup below a scratch root", { skip }, () => {
     const ours = Buffer.from("10.0.0.1 b\u00fccher\n");
     for (const [path, one] of [
       ["/etc/hosts", step({ kind: "block", path: "/etc/hosts", name: "host", lines: ["10.0.0.1 b\u00fccher"] })],
-      ["/etc/vars", step({ kind: "variables", path: "/etc/vars", values: { NAME: "b\u00fccher" } })],
+      ["/etc/vars", step({ kind: "variables", path: "/etc/vars", base: undefined, values: { NAME: "b\u00fccher" } })],
       [
         "/root/.ssh/authorized_keys",
         step({ kind: "authorized-keys", user: "root", set: "s", keys: [`${key} \u00fc`] }),
