@@ -35,7 +35,7 @@ write_files:
   - {path: /etc/motd, content: "hello\\n"}
   - {path: /etc/app/token, content: "topsecret\\n", permissions: "0600", owner: "worker:worker"}
   - {path: /etc/app/list, content: "more\\n", append: true}
-runcmd: ["echo late >> /var/log/runcmd"]
+runcmd: ["echo late >> /var/log/runcmd", "sleep 86400 & echo $! > /var/log/left-running"]
 coreos:
   units:
     - name: steady.service
@@ -156,6 +156,12 @@ describe("the setup of a machine that boots", { skip: missing ?? false }, () => 
     assert.equal(await machine.read("/etc/app/list"), "more\n");
     assert.equal(await machine.read("/var/log/runcmd"), "late\n");
     assert.equal(await machine.read("/var/log/bootcmd"), "early\n");
+  });
+
+  test("what runcmd left running goes on when the boot is run again", async () => {
+    const pid = (await machine.read("/var/log/left-running")).trim();
+    await machine.output(["systemctl", "restart", "flotilla-bootstrap.service"], { timeoutMs: 60_000 });
+    assert.match(await machine.read(`/proc/${pid}/cmdline`), /^sleep.86400/);
   });
 
   test("at the next boot what runs at each boot runs, and what runs once does not", async () => {
