@@ -8,10 +8,10 @@ import { type MapValue, type Value, yesOrNo } from "./values.ts";
 
 export function readUsers(reader: Reader, root: MapValue): CloudConfig["users"] {
   const value = reader.value(root, "users");
-  if (value?.kind !== "list") return undefined;
+  if (value?.kind !== "list" && value?.kind !== "text") return undefined;
   const entries: UserEntry[] = [];
   let withDefault = false;
-  for (const item of value.items) {
+  for (const item of reader.items(root, "users")) {
     if (item.kind === "map") {
       const entry = readUser(reader, item);
       if (entry !== undefined) entries.push(entry);

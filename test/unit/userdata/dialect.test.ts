@@ -392,6 +392,42 @@ const cases: readonly Case[] = [
     says: ["2:18 warning deprecated"],
   },
   {
+    name: "groups as a text are divided at commas",
+    yaml: "groups: one, two\nusers: [{name: web, groups: 'adm,  ops'}]",
+    gives: ({ groups, users }) => [groups.map(({ name }) => name), users?.entries[0]?.groups],
+    is: [
+      ["one", "two"],
+      ["adm", "ops"],
+    ],
+  },
+  {
+    name: "users as a text are divided at commas",
+    yaml: "users: default, you, web",
+    gives: ({ users }) => [users?.withDefault, users?.entries.map(({ name }) => name)],
+    is: [true, ["you", "web"]],
+  },
+  {
+    name: "a key as a text is one key, commas and all",
+    yaml: `ssh_authorized_keys: no-pty,no-X11-forwarding ${key}\nusers: [{name: web, ssh_authorized_keys: ${key}}]`,
+    gives: ({ sshAuthorizedKeys, users }) => [
+      sshAuthorizedKeys.map(({ value }) => value),
+      users?.entries[0]?.sshAuthorizedKeys.map(({ value }) => value),
+    ],
+    is: [[`no-pty,no-X11-forwarding ${key}`], [key]],
+  },
+  {
+    name: "a package as a text is one package",
+    yaml: "packages: htop",
+    gives: ({ packages }) => packages.map(({ value }) => value),
+    is: ["htop"],
+  },
+  {
+    name: "an authority as a text is one authority",
+    yaml: "ca_certs:\n  trusted: |\n    -----BEGIN CERTIFICATE-----\n    AA==\n    -----END CERTIFICATE-----",
+    gives: ({ caCerts }) => caCerts?.value.trusted.length,
+    is: 1,
+  },
+  {
     name: "etcd2 goes before etcd",
     yaml: "coreos:\n  etcd2: {data_dir: /b}\n  etcd: {data_dir: /a}",
     gives: ({ etcd }) => pairs(etcd),

@@ -77,8 +77,8 @@ const cases: readonly Case[] = [
   },
   {
     name: "a text for a list",
-    yaml: "ssh_authorized_keys: ssh-rsa AAAA",
-    says: ["2:22 error type"],
+    yaml: "runcmd: echo hello",
+    says: ["2:9 error type"],
     words: /"- " before it/,
   },
   { name: "a list for a mapping", yaml: "coreos:\n  - units: []", says: ["3:3 error type"], words: /without "- "/ },

@@ -111,7 +111,7 @@ const wrong: readonly string[] = [
   "write_files: [{path: /a, permissions: 0o644x}]",
   "write_files: [{content: a}]",
   "users: [{shell: /bin/sh}]",
-  "ssh_authorized_keys: a",
+  "runcmd: a",
   "swap: {size: big}",
   "flotilla: {git: {ulr: a}}",
   "flotilla: {agent: {log_level: loud}}",
