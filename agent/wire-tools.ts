@@ -3,6 +3,7 @@
 import { createApiClient } from "./adapters/api-client.ts";
 import { createClock } from "./adapters/clock.ts";
 import { isPacked } from "./adapters/packed.ts";
+import { hasSocket } from "./adapters/socket-path.ts";
 import { createTerminal, endSignal, programVersion } from "./adapters/terminal.ts";
 import { runCommand } from "./cli/args.ts";
 import type { AgentRequest, PlaygroundRequest, Tools } from "./cli/tools.ts";
@@ -34,6 +35,7 @@ export function createTools(own: ProcessParts): Tools {
     stderr: createTerminal(own.stderr),
     signal: endSignal(),
     apiClient: async (reach) => createApiClient(reach),
+    hasSocket,
     machineShell: async (reach) => (await import("./adapters/shell/shell.ts")).createMachineShell(reach, own.env),
     forward: async (socket, signal) => (await import("./adapters/shell/forward.ts")).forwardPipes(socket, signal),
     workingCopy: async () => (await import("./adapters/working-copy.ts")).createWorkingCopy(),

@@ -1,6 +1,7 @@
 // What the commands are given to work with. Implemented by wire.ts, which loads the heavy parts only when they are
 // asked for; commands know no adapter and no process.
 import type { JoinRecord } from "../domain/discovery.ts";
+import type { ProblemRecord } from "../domain/problem.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FirstBoot } from "../ports/first-boot.ts";
@@ -85,10 +86,14 @@ export interface Tools {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly clock: Clock;
+  /** How a problem is told on stderr, with its line feed, where the program is called by another name; left out: as usual. */
+  readonly failureText?: (problem: ProblemRecord) => string;
   /** Aborted by the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
   /** Cheap: connects only when asked something. A text is the path of a socket of this machine. */
   apiClient(reach: Reach | string): Promise<ApiClient>;
+  /** Whether there is a unix socket at this path; whoever listens there. */
+  hasSocket(path: string): Promise<boolean>;
   /** Cheap likewise. */
   machineShell(reach: Reach): Promise<MachineShell>;
   /**

@@ -50,6 +50,7 @@ export function fakeTools(more: Partial<Tools> & { readonly stdout?: FakeOutput 
     env: {},
     signal: over.signal,
     apiClient: async (reach) => createApiClient(reach),
+    hasSocket: async () => false,
     machineShell: () => Promise.reject(new Error("This test has no machines")),
     forward: () => Promise.reject(new Error("This test has no pipes")),
     workingCopy: () => Promise.reject(new Error("This test has no working copy")),

@@ -1,0 +1,94 @@
+// Wakes a command at every change of the cluster, and now and then without one. An agent that goes away is waited for, and
+// that is said once. Given to wait.ts.
+import { Problem } from "../domain/problem.ts";
+import type { ApiClient } from "../ports/api-client.ts";
+import type { Clock } from "../ports/clock.ts";
+
+/** With these the agent may be back soon, e.g. after a restart. */
+export const passingCodes: ReadonlySet<string> = new Set([
+  "agent-unreachable",
+  "agent-timeout",
+  "registry-unreachable",
+  "commit-missing",
+  "picture-timeout",
+  "api-closing",
+  "api-streams",
+]);
+/** Pauses before the agent is asked again while it is away. */
+const firstPauseMs = 250;
+const longestPauseMs = 5_000;
+
+export interface FeedOptions {
+  readonly client: ApiClient;
+  readonly clock: Clock;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** Told once for each time that the agent goes away. */
+  readonly away: (problem: Problem) => void;
+}
+
+export class ChangeFeed {
+  readonly #options: FeedOptions;
+  readonly #over = new AbortController();
+  readonly #ended: Promise<void>;
+  #changed = false;
+  #failure: Error | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+    this.#ended = this.#listen(AbortSignal.any([options.signal, this.#over.signal])).catch((error: unknown) => {
+      this.#failure = error instanceof Error ? error : new Error("the stream of changes broke", { cause: error });
+      this.#wake?.();
+    });
+  }
+
+  /** Resolves at a change since the last call, after `mostMs`, or at the end; rejects with what broke for good. */
+  async next(mostMs: number): Promise<void> {
+    const { clock, signal } = this.#options;
+    if (!this.#changed && this.#failure === undefined && !signal.aborted) {
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      const either = AbortSignal.any([woken.signal, signal]);
+      await clock.sleep(mostMs, either).catch((error: unknown) => {
+        if (!either.aborted) throw error;
+      });
+      this.#wake = undefined;
+    }
+    this.#changed = false;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Resolves when nothing listens any more. */
+  async end(): Promise<void> {
+    this.#over.abort();
+    await this.#ended;
+  }
+
+  async #listen(signal: AbortSignal): Promise<void> {
+    const { client, clock, away } = this.#options;
+    let pauseMs = firstPauseMs;
+    while (!signal.aborted) {
+      try {
+        for await (const _ of client.changes(signal)) {
+          pauseMs = firstPauseMs;
+          this.#changed = true;
+          this.#wake?.();
+        }
+      } catch (error) {
+        if (isAborted(signal)) return;
+        if (!(error instanceof Problem) || !passingCodes.has(error.code)) throw error;
+        if (pauseMs === firstPauseMs) away(error);
+        await clock.sleep(pauseMs, signal).catch((reason: unknown) => {
+          if (!isAborted(signal)) throw reason;
+        });
+        pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+      }
+    }
+  }
+}
+
+/** The compiler takes the loop's own check for lasting. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}

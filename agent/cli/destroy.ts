@@ -1,0 +1,33 @@
+// flotilla destroy UNIT...: has submitted units stopped and forgotten. What is in the repository is removed there.
+import { deleteUnit } from "./by-hand.ts";
+import { type Task, carryOut, conclude } from "./carry-out.ts";
+import type { Command } from "./command.ts";
+import { unitOrPattern } from "./from-cluster.ts";
+import { jsonOption } from "./show.ts";
+import { findKnownUnits, readUnitArguments } from "./unit-arguments.ts";
+import { readWait, waitOptions } from "./wait-options.ts";
+
+export const destroy: Command = {
+  name: "destroy",
+  summary: "Stop submitted units and forget them",
+  args: [unitOrPattern],
+  options: [...waitOptions, jsonOption],
+  more: `It waits until the unit is gone from its machines; Ctrl-C ends the waiting, not the change. In quotes a pattern names
+units that the cluster knows. A unit of the repository is removed there: destroy says which file that is.`,
+  examples: [
+    ["destroy hello", "One unit"],
+    ["destroy 'web@*'", "A template's instances, and the template"],
+  ],
+  run: async (tools, given) => {
+    const args = readUnitArguments(given.args, "destroy");
+    const waitMs = readWait(given.options);
+    const client = await tools.apiClient(given.reach);
+    const { found, problems } = await findKnownUnits(client, { units: args, signal: tools.signal, templates: true });
+    const tasks = found.map(({ name }): Task => ({
+      name,
+      apply: (signal) => deleteUnit({ client, signal }, name),
+    }));
+    const how = { tools, given, client, verb: "destroy", waitMs, problems };
+    return conclude(await carryOut(tasks, how), how);
+  },
+};

@@ -1,0 +1,64 @@
+// What stop, unload, destroy and restart have in common: units that the cluster knows, by name or by a pattern in quotes.
+import { Problem } from "../domain/problem.ts";
+import type { UnitFileReport } from "../domain/report.ts";
+import { holdOptions, mustBeHeld, putTarget, readHoldWords } from "./by-hand.ts";
+import { type Applied, type Task, carryOut, conclude } from "./carry-out.ts";
+import type { Argument, Given, Option } from "./command.ts";
+import { jsonOption } from "./show.ts";
+import type { Tools } from "./tools.ts";
+import { findKnownUnits, readUnitArguments } from "./unit-arguments.ts";
+import { readWait, waitOptions } from "./wait-options.ts";
+
+export const unitOrPattern: Argument = {
+  name: "UNIT",
+  means: "Names of units, or patterns over them in quotes; .service may be left out",
+  takes: "any",
+};
+export const retargetOptions: readonly Option[] = [...waitOptions, ...holdOptions, jsonOption];
+
+export interface Retargeting {
+  readonly given: Given;
+  readonly verb: "stop" | "unload";
+  readonly target: "loaded" | "inactive";
+  readonly goal: "stopped" | "inactive";
+  /** As in `Successfully stopped units`. */
+  readonly done: string;
+}
+
+/** `stop` and `unload`. */
+export async function retarget(tools: Tools, what: Retargeting): Promise<number> {
+  const { given, verb, target, goal, done } = what;
+  const args = readUnitArguments(given.args, verb);
+  const waitMs = readWait(given.options);
+  const words = readHoldWords(given);
+  const client = await tools.apiClient(given.reach);
+  const { found, problems } = await findKnownUnits(client, { units: args, signal: tools.signal, templates: false });
+  mustBeHeld(
+    found.map(({ name, file }) => ({ name, known: file })),
+    words,
+  );
+  const tasks = found.map(({ name, file }): Task => ({
+    name,
+    apply: async (signal): Promise<Applied> => {
+      if (verb === "stop") mustBePlaced(file);
+      return putTarget({ client, signal }, { known: file, target, goal: { kind: goal }, words });
+    },
+  }));
+  const how = { tools, given, client, verb, waitMs, problems };
+  const outcomes = await carryOut(tasks, how);
+  if (waitMs !== undefined && given.options["json"] !== true) {
+    const names = outcomes.flatMap(({ unit, outcome, change }) =>
+      outcome === "done" && change !== "unchanged" ? [unit] : [],
+    );
+    await tools.stderr.write(`Successfully ${done} units [${names.join(" ")}].\n`);
+  }
+  return conclude(outcomes, how);
+}
+
+/** To stop what shall be nowhere would place it (fleet.md 17.8). */
+function mustBePlaced({ name, desired, template }: UnitFileReport): void {
+  if (desired !== "inactive") return;
+  throw new Problem("unit-inactive", `Unable to stop unit ${name} in state inactive`, {
+    hint: template ? "A template is never run itself" : `flotilla load ${name} places it without starting it`,
+  });
+}

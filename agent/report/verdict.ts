@@ -1,0 +1,261 @@
+// Whether a change that somebody asked for has come about on the machines, has failed there, or is still under way: judged
+// from what is known of the unit. Side door of the room; pure.
+import type { Refusal } from "../domain/placement.ts";
+import type { UnitDetail, UnitReport } from "../domain/report.ts";
+import { machineLegend } from "./fields.ts";
+
+/** What is waited for. `stopped`: nothing of it runs, wherever it is; `gone`: nothing of it is left. */
+export type Goal =
+  | {
+      readonly kind: "launched";
+      /** The text that shall run; undefined: whichever is wanted. */
+      readonly hash?: string | undefined;
+      /** The restart that every machine shall have carried out. */
+      readonly restart?: string | undefined;
+    }
+  | { readonly kind: "loaded"; readonly hash?: string | undefined }
+  | { readonly kind: "stopped" | "inactive" | "gone" };
+
+export type Verdict =
+  | {
+      readonly kind: "reached";
+      /** Where the unit is; none where it is nowhere. */
+      readonly places: readonly UnitReport[];
+      /** What is worth saying all the same. */
+      readonly note?: string;
+      /** Only to be taken for true when nothing has changed for so long, ms. */
+      readonly steadyMs: number;
+    }
+  | { readonly kind: "failed"; readonly places: readonly UnitReport[]; readonly steadyMs: number }
+  | {
+      readonly kind: "waiting";
+      /** `it is activating (start) on 59f61aeb.../10.79.0.13`. */
+      readonly why: string;
+      /** Filled while no machine takes it. */
+      readonly refusals: readonly Refusal[];
+    }
+  /** Somebody else wants something else of it now. */
+  | { readonly kind: "overtaken"; readonly why: string };
+
+export interface Evidence {
+  readonly goal: Goal;
+  /** Undefined: there is no such unit. */
+  readonly now: UnitDetail | undefined;
+  /** Before the change; undefined: there was no such unit. */
+  readonly before: UnitDetail | undefined;
+  /** Whether the change was seen in the cluster before: what differs now is somebody else's. */
+  readonly wasSeen: boolean;
+  /** Whether something was asked for at all; without, what was so before is so now. */
+  readonly changed: boolean;
+}
+
+/** A service that dies at once is seen active for a moment. */
+const steadyMs = 300;
+/** What looks as it did before the change may be what was seen before the machine began. */
+const unchangedSteadyMs = 2_000;
+/** A unit that stays inactive although it was started: nothing of it had to run. */
+const idleSteadyMs = 5_000;
+/** A unit that systemd has started so often again in vain has failed, though it may go on for ever. */
+const vainRestarts = 3;
+
+export function judge(evidence: Evidence): Verdict {
+  switch (evidence.goal.kind) {
+    case "launched":
+    case "loaded":
+      return judgePlaced(evidence, evidence.goal);
+    case "stopped":
+      return judgeStopped(evidence);
+    case "inactive":
+      return judgeInactive(evidence);
+    case "gone":
+      return judgeGone(evidence);
+  }
+}
+
+/** Whether what the cluster wants of the unit is what was asked for. */
+export function isSeen({ goal, now }: Pick<Evidence, "goal" | "now">): boolean {
+  switch (goal.kind) {
+    case "launched":
+    case "loaded":
+      return now?.file?.desired === goal.kind && (goal.hash === undefined || now.file.hash === goal.hash);
+    case "stopped":
+      return now?.file?.desired === "loaded";
+    case "inactive":
+      return now?.file?.desired === "inactive";
+    case "gone":
+      return now?.file === undefined;
+  }
+}
+
+function judgePlaced(evidence: Evidence, goal: Extract<Goal, { kind: "launched" | "loaded" }>): Verdict {
+  const { now, before } = evidence;
+  const unseen = notSeen(evidence);
+  if (unseen !== undefined || now?.file === undefined) return unseen ?? waiting("it is not known yet");
+  const { file } = now;
+  const there = now.places.filter(isWanted);
+  if (there.length === 0) {
+    if (now.refusals.length > 0 && file.global) {
+      return { kind: "reached", places: [], note: "no machine fits it now", steadyMs: unchangedSteadyMs };
+    }
+    return waiting(now.refusals.length > 0 ? "no machine takes it" : "it has no machine yet", now.refusals);
+  }
+  const judged = there.map((place) => {
+    const old = evidence.changed ? before?.places.find(({ machine }) => machine.id === place.machine.id) : undefined;
+    return { place, ...judgePlace(place, { goal, hash: goal.hash ?? file.hash, old, changed: evidence.changed }) };
+  });
+  const failed = judged.filter(({ kind }) => kind === "failed");
+  if (failed.length > 0) return { kind: "failed", places: failed.map(({ place }) => place), steadyMs: longest(failed) };
+  const late = judged.find(({ kind }) => kind === "waiting");
+  if (late !== undefined) return waiting(late.why);
+  const note = judged.find(({ why }) => why !== "")?.why;
+  return {
+    kind: "reached",
+    places: there,
+    ...(note === undefined ? {} : { note }),
+    // The leader writes to one machine after the other
+    steadyMs: Math.max(longest(judged), file.global && evidence.changed ? unchangedSteadyMs : 0),
+  };
+}
+
+interface PlaceVerdict {
+  readonly kind: "good" | "failed" | "waiting";
+  /** Of one that is under way: how it is; of a good one what is worth saying, "" for nothing. */
+  readonly why: string;
+  readonly steadyMs: number;
+}
+
+interface PlaceEvidence {
+  readonly goal: Extract<Goal, { kind: "launched" | "loaded" }>;
+  readonly hash: string;
+  readonly old: UnitReport | undefined;
+  readonly changed: boolean;
+}
+
+function judgePlace(place: UnitReport, evidence: PlaceEvidence): PlaceVerdict {
+  const { goal, hash, old, changed } = evidence;
+  const on = `on ${machineLegend(place.machine, false)}`;
+  const same = old !== undefined && isSame(place, old);
+  const steady = !changed ? 0 : same ? unchangedSteadyMs : steadyMs;
+  const good: PlaceVerdict = { kind: "good", why: "", steadyMs: steady };
+  const failed: PlaceVerdict = { kind: "failed", why: "", steadyMs: steady };
+  if (place.knowledge === "lost") return under(`it was ${on}, which does not answer`);
+  if (place.knowledge === "pending" || place.target !== goal.kind) return under(`it is on its way ${on}`);
+  if (place.problem !== undefined && !isUnderWay(place)) {
+    // Some problems pass by themselves, and are tried again soon
+    return place.active === "failed" ? failed : { ...failed, steadyMs: changed ? unchangedSteadyMs : 0 };
+  }
+  if (place.hash !== hash) return under(`its text is on its way ${on}`);
+  if (goal.kind === "loaded") return isDown(place) ? good : under(`it is ${stateOf(place)} ${on}`);
+  if (goal.restart !== undefined && place.restart !== goal.restart) return under(`it is to be restarted ${on}`);
+  switch (place.active) {
+    case "active":
+      return good;
+    case "failed":
+      return failed;
+    case "inactive":
+      return idle(place, { ...evidence, goal });
+    case undefined:
+    default:
+      return isVain(place) ? { ...failed, steadyMs: 0 } : under(`it is ${stateOf(place)} ${on}`);
+  }
+}
+
+/** Inactive although it was started: it has run and ended, or it is about to start, or systemd found nothing to run. */
+function idle(
+  place: UnitReport,
+  { goal, old, changed }: PlaceEvidence & { readonly goal: Extract<Goal, { kind: "launched" }> },
+): PlaceVerdict {
+  const hasRun = place.sinceMs !== undefined && place.sinceMs !== old?.sinceMs;
+  if (hasRun || goal.restart !== undefined || !changed) {
+    const bad = place.result !== undefined && place.result !== "success";
+    return { kind: bad ? "failed" : "good", why: "", steadyMs: changed ? steadyMs : 0 };
+  }
+  return { kind: "good", why: "it is inactive: nothing of it had to run", steadyMs: idleSteadyMs };
+}
+
+function judgeStopped(evidence: Evidence): Verdict {
+  const unseen = notSeen(evidence);
+  if (unseen !== undefined) return unseen;
+  const places = evidence.now?.places ?? [];
+  const alive = places.filter(({ machine }) => machine.alive);
+  const up = alive.find((place) => place.knowledge === "reported" && !isDown(place));
+  if (up !== undefined) return waiting(`it is ${stateOf(up)} on ${machineLegend(up.machine, false)}`);
+  const late = alive.find((place) => place.target === "launched");
+  if (late !== undefined) return waiting(`it is to be stopped on ${machineLegend(late.machine, false)}`);
+  return { kind: "reached", places: alive.filter(isWanted), ...lostNote(places), steadyMs: 0 };
+}
+
+function judgeInactive(evidence: Evidence): Verdict {
+  const unseen = notSeen(evidence);
+  return unseen ?? awayFrom(evidence.now?.places ?? []);
+}
+
+function judgeGone({ now }: Evidence): Verdict {
+  if (now?.commitAtHand === false) return waiting("this agent has not got the adopted commit");
+  if (now?.file !== undefined) return waiting("it is still there");
+  return awayFrom(now?.places ?? []);
+}
+
+function awayFrom(places: readonly UnitReport[]): Verdict {
+  const left = places.find(({ machine }) => machine.alive);
+  if (left !== undefined) return waiting(`it is ${stateOf(left)} on ${machineLegend(left.machine, false)}`);
+  return { kind: "reached", places: [], ...lostNote(places), steadyMs: 0 };
+}
+
+/** Undefined once the cluster wants what was asked for. */
+function notSeen(evidence: Evidence): Verdict | undefined {
+  if (isSeen(evidence)) return undefined;
+  const { now, wasSeen } = evidence;
+  if (!wasSeen || now?.commitAtHand === false) return waiting("the change is on its way");
+  if (now?.file === undefined) return { kind: "overtaken", why: "it was taken away meanwhile" };
+  const { hold, desired } = now.file;
+  const by = hold === undefined ? "" : `, held by ${hold.by}`;
+  return { kind: "overtaken", why: `it was changed meanwhile: it is to be ${desired}${by}` };
+}
+
+function lostNote(places: readonly UnitReport[]): { readonly note?: string } {
+  const lost = places.find(({ machine }) => !machine.alive);
+  if (lost === undefined) return {};
+  return { note: `it may still run on ${machineLegend(lost.machine, false)}, which does not answer` };
+}
+
+/** Whether the unit is meant to be there. */
+function isWanted(place: UnitReport): boolean {
+  return place.target === "loaded" || place.target === "launched";
+}
+
+function isDown(place: UnitReport): boolean {
+  return place.active === "inactive" || place.active === "failed";
+}
+
+/** Whatever a machine could not do before: systemd is at it now. */
+function isUnderWay(place: UnitReport): boolean {
+  return place.active === "activating" || place.active === "deactivating";
+}
+
+function isVain(place: UnitReport): boolean {
+  return place.sub?.startsWith("auto-restart") === true && (place.restarts ?? 0) >= vainRestarts;
+}
+
+/** Whether a machine's word is the one that it gave before. */
+function isSame(place: UnitReport, old: UnitReport): boolean {
+  const told = ({ active, sub, sinceMs, hash, restart, problem }: UnitReport): string =>
+    JSON.stringify([active, sub, sinceMs, hash, restart, problem?.message]);
+  return old.knowledge === "reported" && told(place) === told(old);
+}
+
+function stateOf(place: UnitReport): string {
+  return place.knowledge === "reported" ? `${place.active ?? "-"} (${place.sub ?? "-"})` : place.knowledge;
+}
+
+function longest(all: readonly { readonly steadyMs: number }[]): number {
+  return Math.max(0, ...all.map((each) => each.steadyMs));
+}
+
+function waiting(why: string, refusals: readonly Refusal[] = []): Verdict {
+  return { kind: "waiting", why, refusals };
+}
+
+function under(why: string): PlaceVerdict {
+  return { kind: "waiting", why, steadyMs: 0 };
+}
