@@ -14,6 +14,7 @@ import {
   removeDirectory,
   writePrivate,
 } from "./adapters/playground-files.ts";
+import { forgetPrivate, notePrivate } from "./adapters/shell/private-machine.ts";
 import {
   type EmbeddedConnection,
   type EmbeddedRegistry,
@@ -265,6 +266,7 @@ class Box implements PlaygroundMachine {
     this.#machine = machine;
     try {
       signal.throwIfAborted();
+      await notePrivate(this.#box.parts.directory, this.id, { pid: machine.pid, runtime: `${host}/run` });
       this.#agent = await this.#startAgent(machine, `${host}/flotilla`);
       await this.#answering(this.#agent, signal);
     } catch (error) {
@@ -283,6 +285,7 @@ class Box implements PlaygroundMachine {
     this.#agent = undefined;
     this.#machine = undefined;
     agent?.kill();
+    await forgetPrivate(this.#box.parts.directory, this.id);
     await machine?.kill();
     await agent?.ended;
     if (machine !== undefined) this.#box.onDown();

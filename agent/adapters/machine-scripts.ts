@@ -83,9 +83,28 @@ while read -r _ _ _ _ point options _; do
 done <<END
 $(cat /proc/self/mountinfo)
 END
-[ -d /run/systemd/system ] || { hide /run 755; need mkdir -p /run/systemd/system; }
+if [ -d /run/systemd/system ]; then
+  # Nothing of the host's own systemd and journal is seen but how names are resolved.
+  names=
+  if [ -d /run/systemd/resolve ]; then
+    names=$dir/resolve
+    need mkdir -p "$names"
+    need mount -n --bind /run/systemd/resolve "$names"
+  fi
+  hide /run/systemd 755
+  if [ -n "$names" ]; then
+    need mkdir /run/systemd/resolve
+    need mount -n --move "$names" /run/systemd/resolve
+  fi
+else
+  hide /run 755
+fi
+need mkdir -p /run/systemd/system /run/systemd/journal /run/systemd/journald.conf.d
+# Programs that ask for the system's own manager get the machine's.
+need ln -s "$dir/run/systemd/private" /run/systemd/private
 hide /tmp 1777
 [ ! -d /var/tmp ] || hide /var/tmp 1777
+[ ! -d /var/log ] || { hide /var/log 755; need mkdir /var/log/journal; }
 systemd=
 for each in /usr/lib/systemd/systemd /lib/systemd/systemd; do
   if [ -x "$each" ]; then systemd=$each; break; fi
@@ -94,6 +113,20 @@ done
 drop=
 [ "$(id -u)" = 0 ] || drop="setpriv --ambient-caps -all --inh-caps -all --bounding-set -all"
 home=$dir/home
+# A journal of its own, for whoever asks what its units said. Without one the machine is as good as before.
+if [ -x "${"$"}{systemd%/*}/systemd-journald" ]; then
+  printf '%s\n' '[Journal]' Storage=auto SystemMaxUse=16M RuntimeMaxUse=16M RateLimitIntervalSec=0 ReadKMsg=no Audit= \
+    ForwardToSyslog=no ForwardToKMsg=no ForwardToConsole=no ForwardToWall=no >/run/systemd/journald.conf.d/machine.conf
+  : >/run/systemd/journal/flushed # /var/log is there from the start
+  "${"$"}{systemd%/*}/systemd-journald" 3<&- </dev/null >/dev/null 2>&1 &
+  journal=$!
+  # systemd looks for it once, and never again.
+  tries=0
+  while [ ! -S /run/systemd/journal/socket ] && [ $tries -lt 100 ] && kill -0 $journal 2>/dev/null; do
+    tries=$((tries + 1))
+    sleep 0.02
+  done
+fi
 read -r said <"$dir/run/ready" && echo "$said" &
 $drop env -i PATH="$PATH" LANG=C.UTF-8 SHELL=/bin/sh HOME="$home" XDG_RUNTIME_DIR="$dir/run" \
   XDG_CONFIG_HOME="$home/.config" XDG_DATA_HOME="$home/.local/share" XDG_STATE_HOME="$home/.local/state" \
@@ -101,7 +134,7 @@ $drop env -i PATH="$PATH" LANG=C.UTF-8 SHELL=/bin/sh HOME="$home" XDG_RUNTIME_DI
   SYSTEMD_UNIT_PATH="$home/.config/systemd/user:$dir/run/systemd/transient:$dir/run/systemd/user:$dir/units" \
   SYSTEMD_GENERATOR_PATH="$dir/empty" SYSTEMD_ENVIRONMENT_GENERATOR_PATH="$dir/empty" \
   DBUS_SYSTEM_BUS_ADDRESS="unix:path=$dir/run/no-bus" \
-  "$systemd" --user --log-target=null 3<&- &
+  "$systemd" --user --log-target=journal 3<&- &
 main=$!
 {
   while read -r order <&3; do [ "$order" != stop ] || kill -TERM $main; done

@@ -51,10 +51,28 @@ export async function enterPrivate(
   });
 }
 
-/** A machine's systemd is a user's there: its programs have to be told so. */
-function inOwnWords([program, ...words]: Words): Words {
-  if (program === "systemctl") return [program, "--user", ...words];
-  return [program, ...words];
+/** A machine's systemd is a user's there, and files what it says of units as such: its programs have to be told so. */
+function inOwnWords(command: Words): Words {
+  const [program, ...words] = command;
+  switch (program) {
+    case "systemctl":
+      return [program, "--user", ...words];
+    case "journalctl":
+      return [program, ...words.flatMap((word, at) => [...userUnit(word, words[at + 1]), word])];
+    case "env": {
+      const at = words.findIndex((word) => !word.includes("="));
+      const [first, ...rest] = at < 0 ? [] : words.slice(at);
+      return first === undefined ? command : [program, ...words.slice(0, at), ...inOwnWords([first, ...rest])];
+    }
+    default:
+      return command;
+  }
+}
+
+/** The same unit once more, in front of what follows. */
+function userUnit(word: string, next: string | undefined): readonly string[] {
+  if (word.startsWith("--unit=")) return [`--user-unit=${word.slice("--unit=".length)}`];
+  return word === "--unit" && next !== undefined ? [`--user-unit=${next}`] : [];
 }
 
 async function isOwnFolder(path: string): Promise<boolean> {
