@@ -47,6 +47,8 @@ const sideDoors: Readonly<Record<string, string>> = {
   "text/glob.ts": "patterns that people type choose among names where these are known",
   "report/select.ts": "what narrows a listing is asked of the API alone; commands pass it on",
   "text/api-document.ts": "the API answers with its own description, and checks bodies by it",
+  "text/unit-options.ts": "fleet's API carries units as lists of options, in and out",
+  "desired/fleet-objections.ts": "fleet's words are for those who ask as fleet's clients do",
   "text/suggest.ts": "what was typed is compared with what there is, where commands are read",
   "firstboot/record.ts": "what a boot remembers is made when the plan has been carried out, step by step",
   "firstboot/show.ts": "a plan is printed by commands that make none",

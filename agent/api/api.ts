@@ -1,4 +1,4 @@
-// The agent's HTTP API: version 2, JSON under /v2 for the command, dashboards and scripts, and wings at roots of their own.
+// The agent's HTTP API: version 2, JSON under /v2 for the command, dashboards and scripts, and fleet's own beside it.
 // Front door of the room and the one importer of hono. Whatever goes wrong is an answer; nothing thrown leaves this room.
 import { type Context, Hono } from "hono";
 import { Problem } from "../domain/problem.ts";
@@ -10,6 +10,7 @@ import type { Log } from "../ports/log.ts";
 import { readJsonBody, refuseBody } from "./body.ts";
 import { EventStreams } from "./changes.ts";
 import { events } from "./events.ts";
+import { fleetApi } from "./fleet.ts";
 import { holds, liftHolds, placeHolds } from "./holds.ts";
 import { changeMachine, machines } from "./machines.ts";
 import { openapi } from "./openapi.ts";
@@ -39,16 +40,6 @@ export interface ApiOptions {
   readonly version: string;
 }
 
-/** Another API beside version 2: it answers whatever is asked at and below its roots, failures too, and never rejects. */
-export interface Wing {
-  /** Without a slash at the end. */
-  readonly roots: readonly string[];
-  handle(request: Request): Promise<Response>;
-}
-
-/** One line for each: what makes it. */
-const wings: readonly ((options: ApiOptions) => Wing)[] = [];
-
 /** The whole API as one handler, which adapters/api-server.ts puts on a socket. */
 export function createApi(options: ApiOptions): ApiHandler {
   const streams = new EventStreams(options.view, options.clock);
@@ -59,14 +50,14 @@ export function createApi(options: ApiOptions): ApiHandler {
     mustBeFromHere(context.req.raw);
     await next();
   });
-  for (const wing of wings.map((make) => make(options))) {
-    for (const path of wing.roots.flatMap((each) => [each, `${each}/*`])) {
-      app.all(path, async (context) => {
-        const response = await wing.handle(context.req.raw);
-        return context.newResponse(response.body, response); // with the headers that every answer has
-      });
-    }
-  }
+  // Whatever is not ours is answered as fleet's server answered it
+  const fleet = fleetApi(options);
+  app.use(async (context, next) => {
+    const { path, raw } = context.req;
+    if (path === root || path.startsWith(`${root}/`)) return next();
+    const response = await fleet.handle(raw);
+    return context.newResponse(response.body, response); // with the headers that every answer has
+  });
   app.get(root, (context) => context.json(index(options)));
   for (const resource of resources) {
     app.on(resource.method, root + resource.path, async (context) => answer(resource, { context, options }));

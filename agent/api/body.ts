@@ -26,8 +26,7 @@ export async function readJsonBody(request: Request, options: BodyOptions): Prom
       hint: "Content-Type: application/json",
     });
   }
-  if (saidBytes(request) > maxBodyBytes) throw tooLarge();
-  return parse(await readBytes(request, options));
+  return parse(await readBody(request, options));
 }
 
 /** Refuses a body where none is taken; an empty object from a careful client is let pass. */
@@ -48,7 +47,9 @@ function saidBytes(request: Request): number {
   return Number(request.headers.get("content-length") ?? "0");
 }
 
-async function readBytes(request: Request, { clock, signal }: BodyOptions): Promise<Uint8Array> {
+/** The bytes of a request's body, of whatever type. Rejects as `readJsonBody` does, but for what is no JSON. */
+export async function readBody(request: Request, { clock, signal }: BodyOptions): Promise<Uint8Array> {
+  if (saidBytes(request) > maxBodyBytes) throw tooLarge();
   if (request.body === null) return new Uint8Array();
   const reader = (request.body as ReadableStream<Uint8Array>).getReader();
   const done = new AbortController();

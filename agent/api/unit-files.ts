@@ -87,7 +87,7 @@ function nameOf({ name }: Inquiry): UnitName {
 }
 
 /** What is wrong with a unit's text has codes of its own, as many as there are rules: all of them refuse it. */
-function refused(name: UnitName, error: unknown): unknown {
+export function refused(name: UnitName, error: unknown): unknown {
   const problems: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
   const own = problems.flatMap((each) =>
     each instanceof Problem && !isKnown(each) && !each.code.startsWith("registry-") ? [each] : [],

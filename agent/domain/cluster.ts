@@ -10,6 +10,8 @@ import type { WantedState } from "./unit.ts";
 /** Everything known of the cluster at one registry revision. Maps are keyed by machine id, in id order. */
 export interface ClusterPicture {
   readonly registryRevision: number;
+  /** Set while the registry is away: this is how it was last, or what this machine knows by itself. */
+  readonly stale?: true;
   /** Living machines only. */
   readonly machines: ReadonlyMap<MachineId, Machine>;
   readonly leader: (Leader & { readonly epoch: number }) | undefined;

@@ -124,8 +124,10 @@ export class View implements ClusterView {
   async #compose(picture: RegistryPicture, problems: ClusterPicture["problems"]): Promise<ClusterPicture> {
     const desired = await this.#wantedFrom(picture);
     const standing = standings(picture, { settling: true, witnessed: new Set() });
+    const { mirror } = this.#parts;
     return {
-      registryRevision: this.#parts.mirror.revision,
+      registryRevision: mirror.revision,
+      ...(mirror.connected ? {} : { stale: true as const }),
       machines: picture.machines,
       leader: picture.leader,
       revision: picture.revision,
