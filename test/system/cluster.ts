@@ -1,5 +1,5 @@
 // A whole cluster for system tests and the bench, all real: etcd, private machines with systemd, one agent process each
-// from the built program, a git repository over HTTP or by path.
+// from the built program, a git repository over HTTP; or without a repository, for units given by hand alone.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createApiClient } from "../../agent/adapters/api-client.ts";
 import { machineHost } from "../../agent/adapters/machine-host.ts";
+import { forgetPrivate, notePrivate } from "../../agent/adapters/shell/private-machine.ts";
 import type { ClusterReport, UnitFileReport, UnitReport } from "../../agent/domain/report.ts";
 import type { PrivateMachine } from "../../agent/ports/machine-host.ts";
 import { type EtcdServer, startEtcd } from "./etcd-server.ts";
@@ -19,7 +20,8 @@ export interface ClusterOptions {
   readonly machines?: number;
   /** By machine, in order; `region=eu` for all unless set. */
   readonly metadata?: readonly string[];
-  readonly units: Readonly<Record<string, string>>;
+  /** The first commit. Left out: the cluster has no repository. */
+  readonly units?: Readonly<Record<string, string>>;
   /** Cron expression of the leader's polling; never, unless set: tests sync when they mean to. */
   readonly schedule?: string;
 }
@@ -40,24 +42,21 @@ export class Cluster {
   readonly directory: string;
   readonly machines: TestMachine[] = [];
   readonly etcd: EtcdServer;
-  readonly git: GitServer;
-  readonly #units: UnitsRepository;
+  readonly #repository: Repository | undefined;
 
-  private constructor(directory: string, parts: { etcd: EtcdServer; git: GitServer; units: UnitsRepository }) {
+  private constructor(directory: string, parts: { etcd: EtcdServer; repository: Repository | undefined }) {
     this.directory = directory;
     this.etcd = parts.etcd;
-    this.git = parts.git;
-    this.#units = parts.units;
+    this.#repository = parts.repository;
   }
 
   static async start(options: ClusterOptions): Promise<Cluster> {
     const directory = await mkdtemp("/var/tmp/flotilla-test-");
     const etcd = await startEtcd({ directory: join(directory, "etcd") });
-    const git = await startGitServer({ directory: join(directory, "git") });
-    const units = await UnitsRepository.make({ directory: join(directory, "work"), origin: git.repository });
-    const cluster = new Cluster(directory, { etcd, git, units });
+    const repository = options.units === undefined ? undefined : await makeRepository(directory);
+    const cluster = new Cluster(directory, { etcd, repository });
     try {
-      await cluster.commit(options.units);
+      if (options.units !== undefined) await cluster.commit(options.units);
       for (let index = 0; index < (options.machines ?? 3); index++) {
         cluster.machines.push(
           new TestMachine(cluster, {
@@ -75,9 +74,20 @@ export class Cluster {
     }
   }
 
+  get git(): GitServer {
+    assert.ok(this.#repository, "the cluster has no repository");
+    return this.#repository.git;
+  }
+
+  /** Where agents fetch; undefined: the cluster has no repository. */
+  get gitUrl(): string | undefined {
+    return this.#repository?.git.url;
+  }
+
   /** As the repository's. */
   commit(files: Readonly<Record<string, string | null>>): Promise<string> {
-    return this.#units.commit(files);
+    assert.ok(this.#repository, "the cluster has no repository");
+    return this.#repository.units.commit(files);
   }
 
   machine(name: string): TestMachine {
@@ -144,10 +154,21 @@ export class Cluster {
 
   async close(): Promise<void> {
     const results = await Promise.allSettled(this.machines.map((machine) => machine.stop()));
-    results.push(...(await Promise.allSettled([this.etcd.stop(), this.git.close()])));
+    results.push(...(await Promise.allSettled([this.etcd.stop(), this.#repository?.git.close()])));
     await rm(this.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
+}
+
+interface Repository {
+  readonly git: GitServer;
+  readonly units: UnitsRepository;
+}
+
+async function makeRepository(directory: string): Promise<Repository> {
+  const git = await startGitServer({ directory: join(directory, "git") });
+  const units = await UnitsRepository.make({ directory: join(directory, "work"), origin: git.repository });
+  return { git, units };
 }
 
 export class TestMachine {
@@ -181,7 +202,10 @@ export class TestMachine {
   async start(): Promise<void> {
     await mkdir(this.directory, { recursive: true });
     await rm(join(this.directory, "machine", "flotilla"), { recursive: true, force: true });
-    this.machine = await machineHost.startMachine({ directory: join(this.directory, "machine"), name: this.name });
+    const directory = join(this.directory, "machine");
+    this.machine = await machineHost.startMachine({ directory, name: this.name });
+    // Commands that go to the machine enter it, as on a playground
+    await notePrivate(this.#cluster.directory, this.id, { pid: this.machine.pid, runtime: join(directory, "run") });
     await this.startAgent();
   }
 
@@ -189,6 +213,8 @@ export class TestMachine {
     const { machine } = this;
     assert.ok(machine);
     const conf = join(this.directory, "flotilla.conf");
+    const { gitUrl } = this.#cluster;
+    const git = gitUrl === undefined ? "" : `[Git]\nURL=${gitUrl}\nSchedule=${this.#settings.schedule}\nJitter=0\n`;
     await writeFile(
       conf,
       `[Machine]
@@ -196,11 +222,7 @@ Id=${this.id}
 Hostname=${this.name}
 PublicIP=127.0.0.1
 Metadata=${this.#settings.metadata}
-[Git]
-URL=${this.#cluster.git.url}
-Schedule=${this.#settings.schedule}
-Jitter=0
-[Registry]
+${git}[Registry]
 Endpoints=${this.#cluster.etcd.url}
 [Systemd]
 Scope=user
@@ -260,12 +282,14 @@ LogLevel=debug
   async kill(): Promise<void> {
     const agent = this.#agent;
     agent?.process.kill("SIGKILL");
+    await forgetPrivate(this.#cluster.directory, this.id);
     await Promise.all([this.machine?.kill(), agent?.exited]);
     this.machine = undefined;
   }
 
   async stop(): Promise<void> {
     await this.stopAgent("SIGKILL");
+    await forgetPrivate(this.#cluster.directory, this.id);
     await this.machine?.kill();
     this.machine = undefined;
   }
