@@ -50,15 +50,17 @@ export function createTools(own: ProcessParts): Tools {
 }
 
 async function runAgent({ env, clock, version }: Tools, request: AgentRequest, signal: AbortSignal): Promise<void> {
-  const [wire, { createStderrLog }, { createHost }] = await Promise.all([
+  const [wire, { createStderrLog }, { createHost }, { takeInheritedSockets }] = await Promise.all([
     import("./wire.ts"),
     import("./adapters/log.ts"),
     import("./adapters/host.ts"),
+    import("./adapters/inherited-sockets.ts"),
   ]);
   const { settings, warnings } = await wire.readSettings(request, env);
   const log = createStderrLog(settings);
   for (const { message, hint } of warnings) log.warn("settings.warning", { message, hint });
-  await wire.runAgent({ settings, log, clock, host: createHost(), version, environment: env }, signal);
+  const inherited = await takeInheritedSockets();
+  await wire.runAgent({ settings, log, clock, host: createHost(), version, environment: env, inherited }, signal);
 }
 
 interface Around {

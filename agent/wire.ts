@@ -1,5 +1,6 @@
 // Builds every adapter and hands it to loops and commands: one of the two files that know them all (the other,
 // wire-playground.ts, does it for several machines at once). Heavy parts are loaded when they are asked for.
+import type { InheritedSocket } from "./adapters/inherited-sockets.ts";
 import { createSettingsFiles } from "./adapters/settings-files.ts";
 import type { AgentRequest } from "./cli/tools.ts";
 import type { Machine } from "./domain/machine.ts";
@@ -36,6 +37,8 @@ export interface AgentOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Instead of the one that the settings name: several agents in one process share one. */
   readonly registry?: Registry;
+  /** What systemd has made for this process; none unless said. */
+  readonly inherited?: readonly InheritedSocket[];
   /** Instead of the host's boot id, for a machine that is not the host itself. */
   readonly bootId?: string;
 }
@@ -48,7 +51,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
   const [
     { startAgent },
     { createApi },
-    { serveApi },
+    { openDoors },
     { createSystemd },
     { createGit },
     { createDisk },
@@ -56,7 +59,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
   ] = await Promise.all([
     import("./loops/agent.ts"),
     import("./api/api.ts"),
-    import("./adapters/api-server.ts"),
+    import("./adapters/api-doors.ts"),
     import("./adapters/systemd/systemd.ts"),
     import("./adapters/git/git.ts"),
     import("./adapters/disk.ts"),
@@ -65,7 +68,12 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
   const machine = await describeMachine(options);
   // The socket first: of two agents on one machine the second must find out before it touches anything of the first's.
   const door = new Door();
-  const server = await serveApi(door, { socket: settings.apiSocket });
+  const server = await openDoors(door, {
+    socket: settings.apiSocket,
+    api: settings.api,
+    inherited: options.inherited ?? [],
+    log,
+  });
   const over = new AbortController();
   const stop = () => over.abort();
   signal.addEventListener("abort", stop, { once: true });
@@ -115,6 +123,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
         version: machine.version,
         registry: settings.registry.endpoints.length === 0 ? "embedded" : settings.registry.endpoints.join(" "),
         socket: settings.apiSocket,
+        listen: server.others.length === 0 ? undefined : server.others.join(" "),
       });
       await agent.done;
     } finally {

@@ -1,7 +1,7 @@
 // Puts an HTTP application where it can be reached: on a unix socket that root and a group may use, on a TCP port, or on a
 // socket that systemd holds. The one importer of @hono/node-server. A socket left behind by a dead agent is replaced; one
 // that a living agent answers on, or that systemd made, is never touched.
-import { chmod, chown, lstat, mkdir, unlink } from "node:fs/promises";
+import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
 import { type Server, type ServerOptions, createServer as createPlainServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type Socket, connect } from "node:net";
@@ -38,8 +38,6 @@ export interface ServeOptions {
 
 export interface SocketOptions extends ServeOptions {
   readonly socket: string;
-  /** Number of the group that may use it besides its owner; undefined: the process's own. */
-  readonly gid?: number | undefined;
 }
 
 /**
@@ -47,14 +45,13 @@ export interface SocketOptions extends ServeOptions {
  * agent answers there), "api-socket-foreign" (something else lies there), "api-socket-path" (too long) or "api-socket".
  */
 export async function serveApi(handler: ApiHandler, options: SocketOptions): Promise<ApiServer> {
-  const { socket, gid } = options;
+  const { socket } = options;
   checkSocketPath(socket);
   const server = createServer(handler, options);
   try {
     await mkdir(dirname(socket), { recursive: true, mode: 0o755 });
     await clearStale(socket);
     await listen(server, { path: socket });
-    if (gid !== undefined) await chown(socket, -1, gid);
     await chmod(socket, 0o660);
   } catch (error) {
     server.close();
