@@ -9,11 +9,12 @@ import { createApi } from "../agent/api/api.ts";
 import { serveApi } from "../agent/adapters/api-server.ts";
 import { createClock } from "../agent/adapters/clock.ts";
 import { runCommand } from "../agent/cli/args.ts";
+import { runFleetctl } from "../agent/cli/fleetctl.ts";
 import { Problem } from "../agent/domain/problem.ts";
 import type { ApiServer } from "../agent/ports/api-server.ts";
 import type { ClusterView } from "../agent/ports/cluster.ts";
 import type { Log } from "../agent/ports/log.ts";
-import { FakeCluster, emptyPicture, sampleCommit, samplePicture } from "./fakes/fake-cluster.ts";
+import { FakeCluster, emptyPicture, heldPicture, sampleCommit, samplePicture } from "./fakes/fake-cluster.ts";
 import { FakeHands } from "./fakes/fake-hands.ts";
 import { FakeOutput, fakeTools } from "./fakes/fake-tools.ts";
 
@@ -30,6 +31,8 @@ const quiet: Log = {
 /** Which cluster a file's commands are put to: the first part of its name. */
 const clusters: Readonly<Record<string, () => ClusterView>> = {
   sample: () => new FakeCluster(samplePicture()),
+  // The same with two units held and one submitted by hand
+  held: () => new FakeCluster(heldPicture()),
   empty: () => new FakeCluster(emptyPicture()),
   // An agent that has not yet got the adopted commit
   behind: () => new FakeCluster({ ...samplePicture(), desired: undefined, decisions: [] }),
@@ -81,19 +84,24 @@ for (const file of files) {
   });
 }
 
-/** `$ flotilla list-units` (with `NAME=value` before it, `--on-terminal` after) and what came of it, as the files have it. */
+/** `$ flotilla list-units`, or with fleetctl (with `NAME=value` before it, `--on-terminal` after) and what came of it, as the files have it. */
 async function record(line: string, file: string): Promise<string> {
-  const words = line.slice(2).split(" ");
-  const assignments = words.filter((word, at) => at < words.indexOf("flotilla") && word.includes("="));
+  const words = line
+    .slice(2)
+    .split(" ")
+    .map((word) => word.replaceAll("<SCRATCH>", scratch));
+  const program = words.findIndex((word) => word === "flotilla" || word === "fleetctl");
+  const assignments = words.slice(0, program);
   const [cluster = ""] = file.split("-");
   const env = {
     FLOTILLA_SOCKET: join(scratch, cluster),
     ...Object.fromEntries(assignments.map((each) => each.split("=", 2) as [string, string])),
   };
-  const argv = words.slice(words.indexOf("flotilla") + 1);
+  const argv = words.slice(program + 1);
   const isTerminal = argv.at(-1) === "#terminal";
   const tools = fakeTools({ env, stdout: new FakeOutput({ isTerminal }) });
-  const code = await runCommand(isTerminal ? argv.slice(0, -1) : argv, tools);
+  const run = words[program] === "fleetctl" ? runFleetctl : runCommand;
+  const code = await run(isTerminal ? argv.slice(0, -1) : argv, tools);
   const errors = tools.stderr.text.replaceAll(/^(?=.)/gm, "[stderr] ");
   const said = `${tools.stdout.text}${errors}`.replaceAll("\u001b", "<ESC>").replaceAll(scratch, "<SCRATCH>");
   return `${line}\n${said}[exit ${code}]\n\n`;

@@ -51,6 +51,8 @@ const leastHelpWidth = 40;
 export interface Calling {
   readonly name: string;
   readonly summary: string;
+  /** Of all commands. */
+  readonly options: readonly Option[];
   readonly commands: readonly Command[];
   /** Whether arguments that no command takes are passed over. */
   readonly takesExcess: boolean;
@@ -62,7 +64,7 @@ export async function runCommand(argv: readonly string[], tools: Tools): Promise
   try {
     const commands = commandsWith(await agentCommandFor(argv));
     const usual = { name: "flotilla", summary: programSummary, takesExcess: false, helpEnd: generalHelp };
-    return await runCalled({ calling: { ...usual, commands }, tools }, argv);
+    return await runCalled({ calling: { ...usual, options: reachOptions, commands }, tools }, argv);
   } catch (error) {
     return writeFailure(tools, error);
   }
@@ -149,7 +151,7 @@ function buildParser(choosing: Choosing): Parser {
     .configureHelp({ showGlobalOptions: true, helpWidth: width })
     .configureOutput({ writeOut: say, writeErr: () => undefined, outputError: () => undefined })
     .exitOverride();
-  for (const { flags, means } of reachOptions) parser.option(valued(flags), means);
+  for (const { flags, means } of calling.options) parser.option(valued(flags), means);
   for (const command of calling.commands) addCommand(parser, command, choosing);
   return parser;
 }

@@ -30,7 +30,8 @@ export async function writeFailure(tools: Tools, error: unknown): Promise<number
   // The reader of stdout has gone (`flotilla ... | head`): nobody to tell, and nothing is wrong
   if (problems.some(({ code }) => code === "output-closed")) return exitCodes.ok;
   if (tools.signal.aborted && problems.every(({ code }) => code === "aborted")) return exitCodes.interrupted;
-  const lines = problems.map((problem) => `flotilla: ${problemText(toRecord(problem))}`);
+  const text = tools.failureText ?? ((problem: ProblemRecord) => `flotilla: ${problemText(problem)}`);
+  const lines = problems.map((problem) => text(toRecord(problem)));
   try {
     await tools.stderr.write(lines.join(""));
   } catch (unsaid) {

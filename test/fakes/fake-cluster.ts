@@ -5,6 +5,7 @@ import type { CommitId, MachineId, UnitHash, UnitName } from "../../agent/domain
 import type { Decision, Manifest, ManifestTarget } from "../../agent/domain/placement.ts";
 import type { ProblemRecord } from "../../agent/domain/problem.ts";
 import type { MachineStatus, UnitStatus } from "../../agent/domain/status.ts";
+import type { Hold } from "../../agent/domain/submitted.ts";
 import type { PlacementOptions, Unit } from "../../agent/domain/unit.ts";
 import type { SyncResult } from "../../agent/domain/sync.ts";
 import type { ClusterView } from "../../agent/ports/cluster.ts";
@@ -314,5 +315,39 @@ export function samplePicture(): ClusterPicture {
         hint: "It is tried again with growing pauses",
       },
     ],
+  };
+}
+
+/** The sample with two of its units held, one for two hours, and a unit that somebody submitted. */
+export function heldPicture(): ClusterPicture {
+  const picture = samplePicture();
+  const { desired } = picture;
+  if (desired === undefined) throw new Error("The sample has units");
+  const hold = { by: "ann@lap", atMs: sampleNowMs - 600_000 };
+  const holds: readonly Hold[] = [
+    {
+      ...hold,
+      unit: "db.service" as UnitName,
+      target: "loaded",
+      why: "disk is replaced",
+      untilMs: sampleNowMs + 7_200_000,
+    },
+    { ...hold, unit: "web@4.service" as UnitName, target: "inactive" },
+  ];
+  const held = new Map(holds.map((each) => [each.unit, each]));
+  const units = [...desired.units.values()].map((unit) => ({
+    ...unit,
+    target: held.get(unit.name)?.target ?? unit.target,
+  }));
+  const byHand = sampleUnit("byhand.service", { source: "submitted", file: "", target: "inactive" });
+  return {
+    ...picture,
+    holds: held,
+    decisions: [],
+    desired: {
+      ...desired,
+      units: byName(...units, byHand),
+      held: new Map(holds.map((each) => [each.unit, { hold: each, declared: "launched" }])),
+    },
   };
 }
