@@ -24,6 +24,8 @@ export function makePackage({ executable, texts, runtime, version, arch, time, o
   const packed = (content) => gzipSync(content, { level: 9 });
   const data = withFolders([
     file("usr/bin/flotilla", readFileSync(executable), 0o755),
+    // Beside the PATH, so that a fleetctl that is there stays what it is
+    { path: "usr/lib/flotilla/bin/fleetctl", mode: 0o777, link: "../../../bin/flotilla" },
     ...copies("units/system", "usr/lib/systemd/system"),
     file("usr/lib/systemd/system-preset/50-flotilla.preset", readFileSync(".ci/release/debian/preset")),
     ...copies("schemas", "usr/share/flotilla/schemas"),

@@ -70,6 +70,12 @@ describe("the package", { skip: notBuilt ?? noDpkg ?? false }, () => {
     assert.equal(entries.get("usr/bin/flotilla")?.mode, "-rwxr-xr-x");
     const link = "usr/share/flotilla/units/example/instances/web@1.service -> ../templates/web@.service";
     assert.equal(entries.get(link)?.mode, "lrwxrwxrwx");
+    // The other name stands beside the PATH: no package that has it is shadowed, or kept from being installed
+    assert.equal(entries.get("usr/lib/flotilla/bin/fleetctl -> ../../../bin/flotilla")?.mode, "lrwxrwxrwx");
+    assert.deepEqual(
+      [...entries.keys()].filter((path) => /^usr\/(local\/)?s?bin\/./.test(path)),
+      ["usr/bin/flotilla"],
+    );
     for (const [path, { mode, owner }] of entries) {
       assert.equal(owner, "root/root", path);
       assert.match(mode, /^(drwxr-xr-x|-rw-r--r--|-rwxr-xr-x|lrwxrwxrwx)$/, path);
@@ -108,6 +114,10 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
   test("installed, it runs without Node and has started nothing", async () => {
     await dpkg("--install", "/opt/flotilla.deb");
     assert.equal(await machine.output(["env", "-i", "/usr/bin/flotilla", "version"]), `flotilla version ${version}\n`);
+    assert.equal(
+      await machine.output(["env", "-i", "/usr/lib/flotilla/bin/fleetctl", "version"]),
+      `fleetctl version ${version}\n`,
+    );
     assert.equal(await status(["dpkg", "--verify", "flotilla"]), 0);
     assert.equal((await machine.output(["dpkg", "--verify", "flotilla"])).trim(), "");
     for (const unit of units) assert.equal(await value(unit, "ActiveState"), "inactive", unit);
