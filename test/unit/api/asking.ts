@@ -57,17 +57,18 @@ export interface Answered {
 
 export interface Init extends Omit<RequestInit, "body" | "headers"> {
   readonly headers?: Readonly<Record<string, string>>;
-  /** A text as it is, everything else as JSON; either with its type said unless the headers say another. */
+  /** A text or a stream as it is, everything else as JSON; with its type said unless the headers say another. */
   readonly body?: unknown;
 }
 
 /** Asks, and holds the answer to the document. */
 export async function ask(handler: ApiHandler, path: string, { body, headers, ...init }: Init = {}): Promise<Answered> {
-  const given = body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body);
+  const isPlain = body === undefined || typeof body === "string" || body instanceof ReadableStream;
+  const given = isPlain ? body : JSON.stringify(body);
   const request = new Request(`http://localhost${path}`, {
     ...init,
     headers: { ...(given === undefined ? {} : { "content-type": "application/json" }), ...headers },
-    ...(given === undefined ? {} : { body: given }),
+    ...(given === undefined ? {} : { body: given as NonNullable<RequestInit["body"]>, duplex: "half" }),
   });
   const response = await handler.handle(request);
   const text = await response.text();

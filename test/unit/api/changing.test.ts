@@ -192,7 +192,14 @@ const refusals: readonly (Init & {
   { method: "PUT", path: webUnit, body: "null", status: 400, code: "api-body", says: /It must be an object/ },
   { method: "PUT", path: webUnit, body: {}, status: 400, code: "api-body", says: /key \\"text/ },
   { method: "PUT", path: webUnit, body: { text: 1 }, status: 400, code: "api-body", says: /It must be a string/ },
-  { method: "PUT", path: webUnit, body: { text, tagret: "loaded" }, status: 400, code: "api-body", says: /key \\"tagret/ },
+  {
+    method: "PUT",
+    path: webUnit,
+    body: { text, tagret: "loaded" },
+    status: 400,
+    code: "api-body",
+    says: /key \\"tagret/,
+  },
   { method: "PUT", path: webUnit, body: { text, target: "running" }, status: 400, code: "api-body", says: /launched/ },
   {
     method: "PUT",

@@ -1,0 +1,247 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import document from "../../../schemas/openapi.json" with { type: "json" };
+import { createClock } from "../../../agent/adapters/clock.ts";
+import { maxEventStreams } from "../../../agent/api/changes.ts";
+import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
+import type { UnitName } from "../../../agent/domain/names.ts";
+import { Problem } from "../../../agent/domain/problem.ts";
+import { type ClusterEvent, type Hold, eventKinds } from "../../../agent/domain/submitted.ts";
+import type { Clock } from "../../../agent/ports/clock.ts";
+import {
+  FakeCluster,
+  sampleCommit,
+  sampleIds,
+  sampleNowMs,
+  samplePicture,
+  sampleUnit,
+} from "../../fakes/fake-cluster.ts";
+import { FakeHands } from "../../fakes/fake-hands.ts";
+import { type Init, answered, api, ask, codeOf, operations } from "./asking.ts";
+
+const bodies: Readonly<Record<string, object>> = {
+  "PATCH /v2/machines/{name}": { metadata: { role: "db" } },
+  "PUT /v2/unit-files/{name}": { text: "[Unit]\n" },
+  "PUT /v2/unit-files/{name}/target": { target: "loaded" },
+  "POST /v2/holds": { patterns: ["hello.service"] },
+  "DELETE /v2/holds": { patterns: ["hello.service"] },
+};
+const stream = "GET /v2/changes";
+
+interface Sample extends Init {
+  readonly path: string;
+}
+
+/** A good request of each resource and method but the stream. */
+const requests: ReadonlyMap<string, Sample> = new Map(
+  [...operations.keys()]
+    .filter((name) => name !== stream)
+    .map((name) => {
+      const [method = "", template = ""] = name.split(" ");
+      const path = template.replace("{name}", template.includes("/machines/") ? sampleIds.n1 : "hello.service");
+      return [name, { method, path, ...(bodies[name] === undefined ? {} : { body: bodies[name] }) }];
+    }),
+);
+
+/** The sample with everything that a report may show. */
+function fullPicture(): ClusterPicture {
+  const picture = samplePicture();
+  const hello = "hello.service" as UnitName;
+  const hold: Hold = {
+    unit: hello,
+    target: "launched",
+    by: "ann@laptop",
+    why: "disk",
+    atMs: sampleNowMs,
+    untilMs: sampleNowMs + 1,
+  };
+  const events = eventKinds.map((kind): ClusterEvent => ({
+    kind,
+    atMs: sampleNowMs,
+    by: "ann@laptop",
+    message: kind,
+    unit: hello,
+    commit: sampleCommit,
+    machine: sampleIds.n1,
+  }));
+  const desired = picture.desired!;
+  const byHand = sampleUnit("byhand.service", { source: "submitted", file: "" });
+  return {
+    ...picture,
+    holds: new Map([[hello, hold]]),
+    events,
+    desired: {
+      ...desired,
+      units: new Map([...desired.units, [byHand.name, byHand]]),
+      held: new Map([[hello, { hold, declared: "loaded" }]]),
+    },
+    statuses: new Map(
+      [...picture.statuses].map(([id, status]) => [
+        id,
+        { ...status, units: status.units.map((unit) => ({ ...unit, restart: "restart-1" })) },
+      ]),
+    ),
+  };
+}
+
+const full = () => new FakeCluster(fullPicture());
+
+suite("the document of the API", () => {
+  test("names every resource that there is, and no other", async () => {
+    const { json } = await ask(api(), "/v2");
+    const { resources } = json as { readonly resources: readonly { readonly method: string; readonly path: string }[] };
+    const served = ["GET /v2", ...resources.map(({ method, path }) => `${method} ${path.replace(":name", "{name}")}`)];
+    assert.deepEqual([...operations.keys()].sort(), served.sort());
+  });
+
+  test("is what is served", async () => {
+    assert.deepEqual((await ask(api(), "/v2/openapi.json")).json, document);
+  });
+
+  test("tells of every operation by a name of its own", () => {
+    const ids = Object.values(document.paths).flatMap((methods) =>
+      Object.values(
+        methods as Readonly<Record<string, { readonly operationId: string; readonly summary: string }>>,
+      ).map(({ operationId }) => operationId),
+    );
+    assert.equal(new Set(ids).size, operations.size);
+  });
+
+  test("has every part used", () => {
+    const used = new Set(
+      Array.from(JSON.stringify(document).matchAll(/"\$ref":"#\/components\/([^"]+)"/g), ([, at]) => at),
+    );
+    for (const [kind, parts] of Object.entries(document.components))
+      for (const name of Object.keys(parts)) assert.ok(used.has(`${kind}/${name}`), `${kind}/${name}`);
+  });
+
+  for (const [name, { path, ...init }] of requests)
+    test(`${name} answers as it says`, async () => {
+      const hands = new FakeHands();
+      for (const outcome of ["created", "replaced", "unchanged"] as const) {
+        hands.submits = outcome;
+        const { status } = await ask(api(full(), { hands }), path, init);
+        assert.ok(status >= 200 && status < 300, String(status));
+      }
+    });
+
+  for (const outcome of ["set", "held", "resumed", "unchanged"] as const)
+    test(`a target that is ${outcome} is told as it says`, async () => {
+      const hands = new FakeHands();
+      hands.targets = { outcome, before: "inactive", target: "launched" };
+      const { path, ...init } = requests.get("PUT /v2/unit-files/{name}/target")!;
+      assert.equal((await ask(api(full(), { hands }), path, init)).status, 200);
+    });
+});
+
+/** Ways to go wrong, each with the status that it has wherever the document has it. */
+const faults: readonly {
+  readonly what: string;
+  readonly status: number;
+  readonly view?: Error;
+  readonly hands?: Error;
+  readonly change?: (sample: Sample) => Sample;
+}[] = [
+  {
+    what: "a query that nobody reads",
+    status: 400,
+    change: (sample) => ({ ...sample, path: `${sample.path}?qwerty=1` }),
+  },
+  {
+    what: "a page from elsewhere",
+    status: 403,
+    change: (sample) => ({ ...sample, headers: { origin: "https://elsewhere.example" } }),
+  },
+  {
+    what: "no such unit",
+    status: 404,
+    hands: new Problem("unit-unknown", "Cannot find it"),
+    change: (sample) => ({ ...sample, path: sample.path.replace("hello", "nothing") }),
+  },
+  { what: "what is there already", status: 409, hands: new Problem("unit-git", "Cannot take it by hand") },
+  {
+    what: "a body where none is taken",
+    status: 411,
+    change: (sample) => ({ ...sample, headers: { "transfer-encoding": "chunked" } }),
+  },
+  {
+    what: "a long body",
+    status: 413,
+    change: (sample) => ({
+      ...sample,
+      headers: { "content-type": "application/json", "content-length": String(1024 ** 2) },
+    }),
+  },
+  {
+    what: "a body of another type",
+    status: 415,
+    change: (sample) => ({ ...sample, headers: { "content-type": "a/b" } }),
+  },
+  {
+    what: "a mistake of the agent's",
+    status: 500,
+    view: new TypeError("x is not a function"),
+    hands: new TypeError("x is not a function"),
+  },
+  {
+    what: "no registry",
+    status: 503,
+    view: new Problem("registry-unreachable", "Cannot reach it"),
+    hands: new Problem("registry-unreachable", "Cannot reach it"),
+  },
+];
+
+suite("failures", () => {
+  for (const [name, sample] of requests)
+    for (const { what, status, view, hands: fault, change = (same: Sample) => same } of faults) {
+      if (operations.get(name)?.responses[status] === undefined) continue;
+      test(`${name}, ${what}: ${status}`, async () => {
+        const cluster = full();
+        if (view !== undefined) cluster.now = view;
+        if (view !== undefined) cluster.syncs = () => Promise.reject(view);
+        const hands = new FakeHands();
+        hands.failure = fault;
+        const { path, ...init } = change(sample);
+        assert.equal((await ask(api(cluster, { hands }), path, init)).status, status);
+      });
+    }
+
+  // A clock on which every pause is over at once
+  const hasty: Clock = { ...createClock(), sleep: async () => undefined };
+  for (const [name, { path, ...init }] of requests) {
+    if (operations.get(name)?.responses["504"] === undefined) continue;
+    test(`${name}, a view that is stuck: 504`, async () => {
+      const stuck = full();
+      stuck.picture = () => new Promise(() => undefined);
+      stuck.syncs = () => Promise.reject(new Problem("sync-timeout", "Cannot finish"));
+      assert.equal((await ask(api(stuck, { clock: hasty }), path, init)).status, 504);
+    });
+  }
+
+  for (const [name, { path, ...init }] of requests) {
+    if (operations.get(name)?.responses["408"] === undefined) continue;
+    test(`${name}, a body that does not come: 408`, async () => {
+      const body = new ReadableStream<Uint8Array>({});
+      const headers = { "content-type": "application/json" };
+      assert.equal((await ask(api(full(), { clock: hasty }), path, { ...init, headers, body })).status, 408);
+    });
+  }
+
+  test(`${stream}, one too many: 503`, async () => {
+    const handler = api();
+    for (let open = 0; open < maxEventStreams; open++) {
+      const { status, headers } = await handler.handle(new Request("http://localhost/v2/changes"));
+      assert.deepEqual([status, headers.get("content-type")], [200, "text/event-stream"]);
+    }
+    assert.equal(codeOf(await ask(handler, "/v2/changes")), "api-streams");
+    handler.endStreams();
+  });
+
+  test("every answer that the document has was given here", () => {
+    const documented = [...operations].flatMap(([name, { responses }]) =>
+      Object.keys(responses).map((status) => `${name} ${status}`),
+    );
+    const missing = documented.filter((each) => !answered.has(each) && each !== `${stream} 200`);
+    assert.deepEqual(missing, []);
+  });
+});
