@@ -34,7 +34,7 @@ export function createTools(own: ProcessParts): Tools {
     stdout: createTerminal(own.stdout),
     stderr: createTerminal(own.stderr),
     signal: endSignal(),
-    apiClient: async (reach) => createApiClient(reach),
+    apiClient: async (reach) => createApiClient(reach, own.env),
     hasSocket,
     machineShell: async (reach) => (await import("./adapters/shell/shell.ts")).createMachineShell(reach, own.env),
     forward: async (socket, signal) => (await import("./adapters/shell/forward.ts")).forwardPipes(socket, signal),

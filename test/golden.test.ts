@@ -16,6 +16,7 @@ import type { ClusterView } from "../agent/ports/cluster.ts";
 import type { Log } from "../agent/ports/log.ts";
 import { FakeCluster, emptyPicture, heldPicture, sampleCommit, samplePicture } from "./fakes/fake-cluster.ts";
 import { FakeHands } from "./fakes/fake-hands.ts";
+import { FakeShell } from "./fakes/fake-shell.ts";
 import { FakeOutput, fakeTools } from "./fakes/fake-tools.ts";
 
 const folder = join(import.meta.dirname, "golden");
@@ -99,7 +100,11 @@ async function record(line: string, file: string): Promise<string> {
   };
   const argv = words.slice(program + 1);
   const isTerminal = argv.at(-1) === "#terminal";
-  const tools = fakeTools({ env, stdout: new FakeOutput({ isTerminal }) });
+  const tools = fakeTools({
+    env,
+    stdout: new FakeOutput({ isTerminal }),
+    machineShell: async () => new FakeShell(),
+  });
   const run = words[program] === "fleetctl" ? runFleetctl : runCommand;
   const code = await run(isTerminal ? argv.slice(0, -1) : argv, tools);
   const errors = tools.stderr.text.replaceAll(/^(?=.)/gm, "[stderr] ");

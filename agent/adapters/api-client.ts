@@ -1,6 +1,6 @@
 // The commands' side of the agent's API: node:http over the unix socket and nothing else, so that a command starts fast.
 // Answers are bounded in time and size; every failure is a Problem with a hint.
-import { type IncomingMessage, request as httpRequest } from "node:http";
+import { type ClientRequest, type IncomingMessage, type RequestOptions, request as httpRequest } from "node:http";
 import { type Place, Problem } from "../domain/problem.ts";
 import {
   type ApiClient,
@@ -9,7 +9,7 @@ import {
   maxAnswerBytes,
   streamSilenceMs,
 } from "../ports/api-client.ts";
-import type { Reach } from "../ports/reach.ts";
+import { type Reach, socketReach } from "../ports/reach.ts";
 import { whoAsks } from "./person.ts";
 import { checkSocketPath } from "./socket-path.ts";
 
@@ -19,46 +19,76 @@ const maxEventLineChars = 4096;
 const maxProblems = 1_000;
 const changesPath = "/v2/changes";
 
+/** One way to an agent's API. */
+export interface Route {
+  /** As people call it: a path, a URL. No secret stands in it. */
+  readonly name: string;
+  request(options: RouteOptions): ClientRequest;
+}
+
+type RouteOptions = RequestOptions & { readonly headers: Readonly<Record<string, string | number>> };
+
 interface Ask extends ChangeOptions {
-  readonly socket: string;
+  /** Ready or on its way. */
+  readonly route: () => Promise<Route>;
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   readonly path: string;
 }
 
-/** Throws Problem "api-socket-path" when the path cannot be a socket's. Connects only when asked something. */
-export function createApiClient(reach: Reach | string): ApiClient {
-  const socket = typeof reach === "string" ? reach : reach.endpoint.kind === "unix" ? reach.endpoint.path : "";
-  checkSocketPath(socket);
+/**
+ * Connects only when asked something. A text is the path of a socket of this machine. Throws Problem "api-socket-path" when a
+ * path cannot be a socket's. What else is wrong with the way is told by every call. `env` is for ssh.
+ */
+export function createApiClient(
+  reach: Reach | string,
+  env: Readonly<Record<string, string | undefined>> = {},
+): ApiClient {
+  const route = routeOf(typeof reach === "string" ? socketReach(reach) : reach, env);
   return {
-    get: (path, options = {}) => ask({ ...options, socket, method: "GET", path }),
-    post: (path, options = {}) => ask({ ...options, socket, method: "POST", path }),
-    put: (path, body, options = {}) => ask({ ...options, socket, method: "PUT", path, body }),
-    delete: (path, options = {}) => ask({ ...options, socket, method: "DELETE", path }),
-    changes: (signal) => changes(socket, signal),
+    get: (path, options = {}) => ask({ ...options, route, method: "GET", path }),
+    post: (path, options = {}) => ask({ ...options, route, method: "POST", path }),
+    put: (path, body, options = {}) => ask({ ...options, route, method: "PUT", path, body }),
+    delete: (path, options = {}) => ask({ ...options, route, method: "DELETE", path }),
+    changes: (signal) => changes(route, signal),
   };
+}
+
+/** The usual one needs nothing loaded; a tunnel is opened once. */
+function routeOf(reach: Reach, env: Readonly<Record<string, string | undefined>>): () => Promise<Route> {
+  const { endpoint, ssh, token } = reach;
+  if (endpoint.kind === "unix") checkSocketPath(endpoint.path);
+  if (endpoint.kind === "unix" && ssh.tunnel === undefined && token === undefined) {
+    const { path } = endpoint;
+    const route: Route = { name: path, request: (options) => httpRequest({ ...options, socketPath: path }) };
+    return () => Promise.resolve(route);
+  }
+  let prepared: Promise<Route> | undefined;
+  return () => (prepared ??= import("./api-route.ts").then(({ prepareRoute }) => prepareRoute(reach, env)));
 }
 
 async function ask(what: Ask): Promise<unknown> {
   const { signal: asked, timeoutMs = answerTimeoutMs } = what;
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = asked === undefined ? deadline : AbortSignal.any([asked, deadline]);
+  const route = await what.route();
   try {
-    const response = await send({ ...what, signal, timeoutMs });
+    const response = await send({ ...what, signal, timeoutMs }, route);
     const answer = parse(await readAll(response), what);
     if (isSuccess(response)) return answer;
     throw refusal(answer, { ...what, status: response.statusCode });
   } catch (error) {
     if (isTold(error)) throw error;
     if (asked?.aborted === true) throw aborted(what.path);
-    if (deadline.aborted) throw tooSlow(what.socket, timeoutMs);
-    throw unreachableAgent(what.socket, error);
+    if (deadline.aborted) throw tooSlow(route.name, timeoutMs);
+    throw unreachableAgent(route, error);
   }
 }
 
-async function* changes(socket: string, signal: AbortSignal): AsyncIterable<"changed"> {
-  const what: Ask = { socket, method: "GET", path: changesPath };
+async function* changes(way: Ask["route"], signal: AbortSignal): AsyncIterable<"changed"> {
+  const what: Ask = { route: way, method: "GET", path: changesPath };
+  const route = await way();
   try {
-    const response = await send({ ...what, signal, timeoutMs: streamSilenceMs });
+    const response = await send({ ...what, signal, timeoutMs: streamSilenceMs }, route);
     if (!isSuccess(response)) {
       throw refusal(parse(await readAll(response), what), { ...what, status: response.statusCode });
     }
@@ -71,18 +101,20 @@ async function* changes(socket: string, signal: AbortSignal): AsyncIterable<"cha
   } catch (error) {
     if (isTold(error)) throw error;
     if (signal.aborted) throw aborted(changesPath);
-    throw unreachableAgent(socket, error);
+    throw unreachableAgent(route, error);
   }
-  throw unreachableAgent(socket, new Error("the agent ended the stream"));
+  throw unreachableAgent(route, new Error("the agent ended the stream"));
 }
 
 /** Resolves with the head of the answer; silence of `timeoutMs` at any time breaks the connection. */
-function send(what: Ask & { readonly signal: AbortSignal; readonly timeoutMs: number }): Promise<IncomingMessage> {
-  const { socket, method, path, signal, timeoutMs, body } = what;
+function send(
+  what: Ask & { readonly signal: AbortSignal; readonly timeoutMs: number },
+  route: Route,
+): Promise<IncomingMessage> {
+  const { method, path, signal, timeoutMs, body } = what;
   const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body), "utf8");
   return new Promise((resolve, reject) => {
-    const request = httpRequest({
-      socketPath: socket,
+    const request = route.request({
       method,
       path,
       signal,
@@ -169,18 +201,27 @@ function notOurs({ path }: Ask, status: number | undefined): Problem {
 
 const otherHint = "Is it flotilla that listens there, and of this version?";
 
-function unreachableAgent(socket: string, cause: unknown): Problem {
-  const denied = hasCode(cause, "EACCES") || hasCode(cause, "EPERM");
-  return new Problem("agent-unreachable", `Cannot reach the agent on "${socket}"`, {
-    hint: denied
-      ? "The socket is for root and its group: try sudo"
-      : "Is the agent running? systemctl status flotilla; --socket PATH or FLOTILLA_SOCKET names another socket",
+function unreachableAgent({ name }: Route, cause: unknown): Problem {
+  return new Problem("agent-unreachable", `Cannot reach the agent on "${name}"`, {
+    hint: unreachableHint(name, codeOf(cause)),
     cause,
   });
 }
 
-function tooSlow(socket: string, timeoutMs: number): Problem {
-  return new Problem("agent-timeout", `Cannot get an answer on "${socket}" within ${timeoutMs / 1000} s`, {
+function unreachableHint(name: string, code: string): string {
+  if (/ through /.test(name)) return "Is the agent running there, and may the user of the tunnel talk to it?";
+  if (/^https?:/.test(name)) {
+    if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)) return "--ca-file names the authority that its certificate is from";
+    if (code === "EPROTO") return "Is it http:// that is served there?";
+    return "Is the agent running, and told to listen there? [API] Listen= in its settings";
+  }
+  return code === "EACCES" || code === "EPERM"
+    ? "The socket is for root and its group: try sudo"
+    : "Is the agent running? systemctl status flotilla; --socket PATH or FLOTILLA_SOCKET names another socket";
+}
+
+function tooSlow(name: string, timeoutMs: number): Problem {
+  return new Problem("agent-timeout", `Cannot get an answer on "${name}" within ${timeoutMs / 1000} s`, {
     hint: "Somebody listens there but is busy or stuck: journalctl -u flotilla",
   });
 }
@@ -203,6 +244,6 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null;
 }
 
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }

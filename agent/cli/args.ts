@@ -132,6 +132,9 @@ async function fullAgentCommand(): Promise<Command> {
   return agentCommand(settingFlags());
 }
 
+/** Of the options of all commands, those that the help of each of them has; all are in the general help. */
+const everywhereShown: ReadonlySet<string> = new Set(["--socket", "--endpoint", "--tunnel", "--version"]);
+
 interface Choosing {
   readonly calling: Calling;
   readonly tools: Tools;
@@ -142,13 +145,20 @@ interface Choosing {
 function buildParser(choosing: Choosing): Parser {
   const { tools, say, calling } = choosing;
   const width = Math.max(leastHelpWidth, tools.stdout.size()?.columns ?? helpWidth);
-  const parser = new Parser(calling.name)
+  const parser: Parser = new Parser(calling.name)
     .description(calling.summary)
     .version(`${calling.name} version ${tools.version}`, versionOption.flags, versionOption.means)
     .helpOption(helpOption.flags, helpOption.means)
     .helpCommand("help [command]", "Print the help of a command")
     .addHelpText("after", calling.helpEnd)
-    .configureHelp({ showGlobalOptions: true, helpWidth: width })
+    .configureHelp({
+      showGlobalOptions: true,
+      helpWidth: width,
+      visibleGlobalOptions: (shown) => {
+        const shownAll = calling.commands.some(({ name, bySsh }) => name === shown.name() && bySsh === true);
+        return parser.options.filter(({ long }) => shownAll || everywhereShown.has(long ?? ""));
+      },
+    })
     .configureOutput({ writeOut: say, writeErr: () => undefined, outputError: () => undefined })
     .exitOverride();
   for (const { flags, means } of calling.options) parser.option(valued(flags), means);

@@ -45,6 +45,8 @@ export interface Command {
    * options that stand before.
    */
   readonly ownWords?: (options: readonly string[]) => number;
+  /** Whether it goes to machines by ssh: its help has the options for it. */
+  readonly bySsh?: true;
   /** One line, for the list of commands. */
   readonly summary: string;
   readonly args: readonly Argument[];

@@ -24,6 +24,7 @@ const mostFollowed = 64;
 
 export const journal: Command = {
   name: "journal",
+  bySsh: true,
   summary: "Show what units said, on whichever machines they are",
   args: [{ name: "UNIT", means: "Names of units, or patterns in quotes: 'web@*'", takes: "any" }],
   options: [

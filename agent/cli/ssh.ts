@@ -15,6 +15,7 @@ import { completeUnitName } from "./unit-names.ts";
 
 export const ssh: Command = {
   name: "ssh",
+  bySsh: true,
   summary: "Log in to the machine of a unit, or run a command there",
   args: [
     {

@@ -17,6 +17,7 @@ import { completeUnitName } from "./unit-names.ts";
 
 export const status: Command = {
   name: "status",
+  bySsh: true,
   summary: "Show how the cluster is, or all that is known of units",
   args: [{ name: "UNIT", means: "Names of units, or patterns in quotes; none: the cluster as a whole", takes: "any" }],
   options: [

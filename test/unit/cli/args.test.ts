@@ -58,7 +58,7 @@ const wrong: readonly (readonly [string, RegExp])[] = [
   ["discovery new --at http://x/y", /It is the URL of a discovery service/],
   ["discovery serve --listen 1:2:3", /It is an address and a port/],
   ["discovery serve --cert-file x", /--key-file/],
-  ["s", /status or sync/],
+  ["s", /status or .*sync/],
   ["--sock /x list-units", /Did you mean --socket\?/],
 ];
 for (const [words, says] of wrong) {

@@ -1,0 +1,58 @@
+// Machines for tests of the commands that go to them: what is run is kept, and answered as the test says; by default each
+// machine says what it was asked to run.
+import type { Captured, MachineShell, ShellMachine } from "../../agent/ports/machine-shell.ts";
+
+export interface Ran {
+  readonly how: "capture" | "stream" | "attach";
+  readonly machine: string;
+  /** Undefined: a login. */
+  readonly command: readonly string[] | undefined;
+}
+
+export type FakeAnswer = Partial<Captured> | Error;
+
+export class FakeShell implements MachineShell {
+  readonly ran: Ran[] = [];
+  /** What the machine of this hostname answers. */
+  answer: (hostname: string, command: readonly string[]) => FakeAnswer;
+
+  constructor(
+    answer: FakeShell["answer"] = (hostname, command) => ({ stdout: `(${hostname} runs: ${command.join(" ")})\n` }),
+  ) {
+    this.answer = answer;
+  }
+
+  isHere(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  async capture(machine: ShellMachine, command: readonly string[]): Promise<Captured> {
+    return this.#run("capture", machine, command);
+  }
+
+  async stream(
+    machine: ShellMachine,
+    command: readonly string[],
+    { line }: Parameters<MachineShell["stream"]>[2],
+  ): Promise<number> {
+    const { status, stdout, stderr } = this.#run("stream", machine, command);
+    for (const text of linesOf(stdout)) await line(text, "stdout");
+    for (const text of linesOf(stderr)) await line(text, "stderr");
+    return status;
+  }
+
+  async attach(machine: ShellMachine, command: readonly string[] | undefined): Promise<number> {
+    return this.#run("attach", machine, command).status;
+  }
+
+  #run(how: Ran["how"], machine: ShellMachine, command: readonly string[] | undefined): Captured {
+    this.ran.push({ how, machine: machine.hostname, command });
+    const answer = this.answer(machine.hostname, command ?? []);
+    if (answer instanceof Error) throw answer;
+    return { status: 0, stdout: "", stderr: "", ...answer };
+  }
+}
+
+function linesOf(text: string): readonly string[] {
+  return text.split("\n").slice(0, text.endsWith("\n") ? -1 : undefined);
+}
