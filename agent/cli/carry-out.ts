@@ -15,7 +15,7 @@ import { jsonText, writeFailure } from "./print.ts";
 import { Progress } from "./progress.ts";
 import type { Tools } from "./tools.ts";
 import { sideBySide } from "./unit-arguments.ts";
-import { type Awaited, type Ending, type Waiting, findDetail, waitFor } from "./wait.ts";
+import { type Awaited, type Ending, type Waiting, waitFor } from "./wait.ts";
 
 /** `unchanged`: it was so. The others say what the cluster did. */
 export type Change = "created" | "replaced" | "set" | "held" | "resumed" | "restarted" | "destroyed" | "unchanged";
@@ -83,9 +83,6 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
     outcomes.push(outcome);
   };
 
-  const before = await sideBySide(waitMs === undefined ? [] : tasks, ({ name }) =>
-    findDetail(client, { name, signal: tools.signal }),
-  );
   const applied = await sideBySide(tasks, (task) => attempt(task, tools.signal));
   const awaited: Awaited[] = [];
   const changes = new Map<UnitName, Change>();
@@ -107,7 +104,7 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
       if (change !== "unchanged") await speaker.line(triggeredLine(name, { verb, goal }));
       await end({ unit: name, outcome: change === "unchanged" ? "done" : "triggered", change });
     } else {
-      awaited.push({ name, goal, before: before[index], changed: change !== "unchanged" });
+      awaited.push({ name, goal, changed: change !== "unchanged" });
     }
   }
   if (awaited.length === 0 || waitMs === undefined) return outcomes;

@@ -3,7 +3,7 @@ import { deleteUnit } from "./by-hand.ts";
 import { type Task, carryOut, conclude } from "./carry-out.ts";
 import type { Command } from "./command.ts";
 import { unitOrPattern } from "./from-cluster.ts";
-import { jsonOption } from "./show.ts";
+import { documentOption } from "./wait-options.ts";
 import { findKnownUnits, readUnitArguments } from "./unit-arguments.ts";
 import { readWait, waitOptions } from "./wait-options.ts";
 
@@ -11,7 +11,7 @@ export const destroy: Command = {
   name: "destroy",
   summary: "Stop submitted units and forget them",
   args: [unitOrPattern],
-  options: [...waitOptions, jsonOption],
+  options: [...waitOptions, documentOption],
   more: `It waits until the unit is gone from its machines; Ctrl-C ends the waiting, not the change. In quotes a pattern names
 units that the cluster knows. A unit of the repository is removed there: destroy says which file that is.`,
   examples: [

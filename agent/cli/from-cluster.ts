@@ -4,7 +4,7 @@ import type { UnitFileReport } from "../domain/report.ts";
 import { holdOptions, mustBeHeld, putTarget, readHoldWords } from "./by-hand.ts";
 import { type Applied, type Task, carryOut, conclude } from "./carry-out.ts";
 import type { Argument, Given, Option } from "./command.ts";
-import { jsonOption } from "./show.ts";
+import { documentOption } from "./wait-options.ts";
 import type { Tools } from "./tools.ts";
 import { findKnownUnits, readUnitArguments } from "./unit-arguments.ts";
 import { readWait, waitOptions } from "./wait-options.ts";
@@ -14,7 +14,7 @@ export const unitOrPattern: Argument = {
   means: "Names of units, or patterns over them in quotes; .service may be left out",
   takes: "any",
 };
-export const retargetOptions: readonly Option[] = [...waitOptions, ...holdOptions, jsonOption];
+export const retargetOptions: readonly Option[] = [...waitOptions, ...holdOptions, documentOption];
 
 export interface Retargeting {
   readonly given: Given;

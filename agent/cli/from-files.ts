@@ -8,7 +8,7 @@ import { type HoldWords, holdOptions, mustBeHeld, putTarget, putText, readHoldWo
 import { type Applied, type Task, carryOut, conclude } from "./carry-out.ts";
 import type { Argument, Given, Option } from "./command.ts";
 import type { Resolved, Verb } from "./resolve.ts";
-import { jsonOption } from "./show.ts";
+import { documentOption } from "./wait-options.ts";
 import type { Tools } from "./tools.ts";
 import { readUnitArguments } from "./unit-arguments.ts";
 import { readWait, waitOptions } from "./wait-options.ts";
@@ -22,7 +22,7 @@ export const replaceOption: Option = {
   flags: "--replace",
   means: "Put the file's text in the place of the one that the cluster has",
 };
-export const placingOptions: readonly Option[] = [replaceOption, ...waitOptions, ...holdOptions, jsonOption];
+export const placingOptions: readonly Option[] = [replaceOption, ...waitOptions, ...holdOptions, documentOption];
 
 export interface ResolvedUnits {
   readonly units: readonly Resolved[];

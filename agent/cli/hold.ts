@@ -7,7 +7,7 @@ import { orThrow, usageProblem } from "./checked.ts";
 import type { Argument, Command, Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { jsonText } from "./print.ts";
-import { jsonOption } from "./show.ts";
+import { documentOption } from "./wait-options.ts";
 import { readUnitArguments } from "./unit-arguments.ts";
 import { textOf } from "./wait-options.ts";
 
@@ -29,7 +29,7 @@ export const hold: Command = {
       means: `What they are held at: ${targetStates.join(", ")} (default: loaded, which is stopped)`,
     },
     ...holdOptions,
-    jsonOption,
+    documentOption,
   ],
   more: `A hold is seen in every listing with who placed it, why and until when. It stays across restarts of agents and changes
 of the leader until flotilla resume lifts it, or the time given with --for is over. A hold on a unit that is held takes the

@@ -27,7 +27,7 @@ export async function readLogLines(
     const shell = await tools.machineShell(of.given.reach);
     const { status, stdout, stderr } = await shell.capture(
       of.machine,
-      ["journalctl", "--unit", of.unit, "--lines", String(lineCount), "--output", "short", "--no-pager", "--quiet"],
+      ["journalctl", `--unit=${of.unit}`, `--lines=${lineCount}`, "--output=short", "--no-pager", "--quiet"],
       { signal: tools.signal, timeoutMs },
     );
     const lines = linesOf(stdout).slice(-lineCount);

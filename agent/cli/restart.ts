@@ -5,14 +5,14 @@ import { postRestart } from "./by-hand.ts";
 import { type Applied, type Task, carryOut, conclude } from "./carry-out.ts";
 import type { Command } from "./command.ts";
 import { placeUnit, resolveGiven, unitOrFile } from "./from-files.ts";
-import { jsonOption } from "./show.ts";
+import { documentOption } from "./wait-options.ts";
 import { readWait, waitOptions } from "./wait-options.ts";
 
 export const restart: Command = {
   name: "restart",
   summary: "Restart units on the machines that run them",
   args: [unitOrFile],
-  options: [...waitOptions, jsonOption],
+  options: [...waitOptions, documentOption],
   more: `Every machine restarts the unit once; a global unit on all of them. It waits until each has done so and the unit is
 active again. A unit that is loaded is started; one that the cluster does not know is submitted and started, as by
 flotilla start. In quotes a pattern names units that the cluster knows.`,

@@ -5,13 +5,13 @@ import type { Command } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { heldUnit, readPatterns } from "./hold.ts";
 import { jsonText, writeForeign } from "./print.ts";
-import { jsonOption } from "./show.ts";
+import { documentOption } from "./wait-options.ts";
 
 export const resume: Command = {
   name: "resume",
   summary: "Lift holds on units",
   args: [heldUnit],
-  options: [{ flags: "--all", means: "Every hold" }, jsonOption],
+  options: [{ flags: "--all", means: "Every hold" }, documentOption],
   more: `The units are again as the repository wants them. It does not wait: list-units --watch shows what the machines do.`,
   examples: [
     ["resume db", "One unit"],

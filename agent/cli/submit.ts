@@ -3,13 +3,13 @@ import { type Task, carryOut, conclude } from "./carry-out.ts";
 import { putText } from "./by-hand.ts";
 import type { Command } from "./command.ts";
 import { replaceOption, resolveGiven, unitOrFile } from "./from-files.ts";
-import { jsonOption } from "./show.ts";
+import { documentOption } from "./wait-options.ts";
 
 export const submit: Command = {
   name: "submit",
   summary: "Make units known that are not in the repository",
   args: [unitOrFile],
-  options: [replaceOption, jsonOption],
+  options: [replaceOption, documentOption],
   more: `The text comes from the file; drop-ins in NAME.d beside it come along. An instance without a file of its own has the
 text of its template: the cluster's, else the one beside it. A submitted unit runs nowhere until it is loaded or started.
 The repository's units cannot be submitted: commit them.`,

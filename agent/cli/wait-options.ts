@@ -10,6 +10,8 @@ export const waitOptions: readonly Option[] = [
   { flags: "--block-attempts NUMBER", means: "Wait no longer than so many times two seconds; 0: for ever" },
 ];
 
+export const documentOption: Option = { flags: "--json", means: "Print JSON" };
+
 /** One of fleet's attempts (fleet.md 17.7). */
 const attemptMs = 2_000;
 const mostAttempts = 1_000_000;

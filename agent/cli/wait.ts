@@ -14,8 +14,6 @@ import { sideBySide } from "./unit-arguments.ts";
 export interface Awaited {
   readonly name: UnitName;
   readonly goal: Goal;
-  /** Before the change; undefined: there was no such unit. */
-  readonly before: UnitDetail | undefined;
   /** Whether anything was changed; without, what is so at once was so before. */
   readonly changed: boolean;
 }
@@ -157,8 +155,8 @@ function endingOf(
   watch: Watch,
   { now, nowMs }: { readonly now: UnitDetail | undefined; readonly nowMs: number },
 ): Ending | undefined {
-  const { goal, before, changed } = watch.unit;
-  const verdict = judge({ goal, now, before, changed, wasSeen: watch.wasSeen });
+  const { goal, changed } = watch.unit;
+  const verdict = judge({ goal, now, changed, wasSeen: watch.wasSeen });
   watch.looks++;
   watch.wasSeen ||= isSeen({ goal, now });
   if (verdict.kind === "waiting") {

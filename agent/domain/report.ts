@@ -58,6 +58,8 @@ export interface UnitReport {
   /** Where it comes from; left out with `target`. */
   readonly source?: UnitSource;
   readonly hold?: HoldReport;
+  /** The machine was told to start what lies there, and systemd's job for that has ended, well or not. */
+  readonly started?: true;
   /** The last restart on request that the machine has carried out. */
   readonly restart?: string;
   /** systemd's words, hash of what lies on the machine, and the rest: only when `reported`. */

@@ -20,6 +20,8 @@ export interface UnitStatus extends SystemdState {
   readonly name: UnitName;
   /** Hash of what lies on the machine. */
   readonly hash: UnitHash;
+  /** It was told to start with what lies there, and systemd's job for that has ended, well or not. */
+  readonly started?: true;
   /** The last restart on request that it carried out since the machine booted. */
   readonly restart?: string;
   /** What the machine could not do for this unit, last. */

@@ -75,6 +75,8 @@ export class Statuses {
     // Before the first manifest there is no position to speak of.
     if (holding?.manifest === undefined) return undefined;
     await this.#read(holding.placed.map((unit) => unit.name));
+    // Jobs that had ended before systemd was asked: what it says is from after them.
+    const ended = new Map(holding.placed.map((unit) => [unit.name, unit]));
     // Again: what lies here may have changed while systemd was asked.
     const { placed, problems, manifest } = local.holding() ?? holding;
     if (manifest === undefined) return undefined;
@@ -83,11 +85,13 @@ export class Statuses {
       // Listed in any case: what is not listed counts as gone from this machine.
       const state = this.#states.get(unit.name) ?? nowhere;
       const problem = problems.get(unit.name);
+      const { launched, restarted } = ended.get(unit.name) ?? {};
       return {
         ...state,
         name: unit.name,
         hash: unit.hash,
-        ...(unit.restarted === undefined ? {} : { restart: unit.restarted }),
+        ...(launched === unit.hash ? { started: true } : {}),
+        ...(restarted === undefined ? {} : { restart: restarted }),
         ...(problem === undefined ? {} : { problem }),
       };
     });

@@ -57,6 +57,7 @@ const isUnit = isRecord<UnitReport>({
   commit: isOptional(isText),
   source: isOptional(isText),
   hold: isOptional(isHold),
+  started: isOptional(isBoolean),
   restart: isOptional(isText),
   load: isOptional(isText),
   active: isOptional(isText),

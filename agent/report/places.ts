@@ -112,7 +112,7 @@ export function describePlace(place: Place, picture: ClusterPicture): UnitReport
   // What a machine said before it stopped answering says nothing about now
   if (!machine.alive) return { ...known, knowledge: "lost" };
   if (place.seen === undefined) return { ...known, knowledge: "pending" };
-  const { load, active, sub, result, sinceMs, restarts, hash, restart, problem } = place.seen;
+  const { load, active, sub, result, sinceMs, restarts, hash, started, restart, problem } = place.seen;
   return {
     ...known,
     knowledge: "reported",
@@ -123,6 +123,7 @@ export function describePlace(place: Place, picture: ClusterPicture): UnitReport
     hash,
     ...(result === "" ? {} : { result }),
     ...(sinceMs === 0 ? {} : { sinceMs }),
+    ...(started === undefined ? {} : { started }),
     ...(restart === undefined ? {} : { restart }),
     ...(problem === undefined ? {} : { problem }),
   };

@@ -41,20 +41,18 @@ export interface Evidence {
   readonly goal: Goal;
   /** Undefined: there is no such unit. */
   readonly now: UnitDetail | undefined;
-  /** Before the change; undefined: there was no such unit. */
-  readonly before: UnitDetail | undefined;
   /** Whether the change was seen in the cluster before: what differs now is somebody else's. */
   readonly wasSeen: boolean;
   /** Whether something was asked for at all; without, what was so before is so now. */
   readonly changed: boolean;
 }
 
-/** A service that dies at once is seen active for a moment. */
-const steadyMs = 300;
-/** What looks as it did before the change may be what was seen before the machine began. */
-const unchangedSteadyMs = 2_000;
-/** A unit that stays inactive although it was started: nothing of it had to run. */
-const idleSteadyMs = 5_000;
+/** A service that dies at once is seen active for a moment; machines tell of changes twice a second. */
+const steadyMs = 500;
+/** Some problems pass by themselves and are tried again; a leader writes to one machine after the other. */
+const doubtfulSteadyMs = 2_000;
+/** A machine that says why it cannot stop a unit may still be about to. */
+const stuckSteadyMs = 5_000;
 /** A unit that systemd has started so often again in vain has failed, though it may go on for ever. */
 const vainRestarts = 3;
 
@@ -88,38 +86,34 @@ export function isSeen({ goal, now }: Pick<Evidence, "goal" | "now">): boolean {
 }
 
 function judgePlaced(evidence: Evidence, goal: Extract<Goal, { kind: "launched" | "loaded" }>): Verdict {
-  const { now, before } = evidence;
+  const { now, changed } = evidence;
   const unseen = notSeen(evidence);
   if (unseen !== undefined || now?.file === undefined) return unseen ?? waiting("it is not known yet");
   const { file } = now;
   const there = now.places.filter(isWanted);
   if (there.length === 0) {
     if (now.refusals.length > 0 && file.global) {
-      return { kind: "reached", places: [], note: "no machine fits it now", steadyMs: unchangedSteadyMs };
+      return { kind: "reached", places: [], note: "no machine fits it now", steadyMs: doubtfulSteadyMs };
     }
     return waiting(now.refusals.length > 0 ? "no machine takes it" : "it has no machine yet", now.refusals);
   }
-  const judged = there.map((place) => {
-    const old = evidence.changed ? before?.places.find(({ machine }) => machine.id === place.machine.id) : undefined;
-    return { place, ...judgePlace(place, { goal, hash: goal.hash ?? file.hash, old, changed: evidence.changed }) };
-  });
+  const hash = goal.hash ?? file.hash;
+  const judged = there.map((place) => ({ place, ...judgePlace(place, { goal, hash, changed }) }));
   const failed = judged.filter(({ kind }) => kind === "failed");
   if (failed.length > 0) return { kind: "failed", places: failed.map(({ place }) => place), steadyMs: longest(failed) };
   const late = judged.find(({ kind }) => kind === "waiting");
   if (late !== undefined) return waiting(late.why);
-  const note = judged.find(({ why }) => why !== "")?.why;
   return {
     kind: "reached",
     places: there,
-    ...(note === undefined ? {} : { note }),
     // The leader writes to one machine after the other
-    steadyMs: Math.max(longest(judged), file.global && evidence.changed ? unchangedSteadyMs : 0),
+    steadyMs: Math.max(longest(judged), file.global && changed ? doubtfulSteadyMs : 0),
   };
 }
 
 interface PlaceVerdict {
   readonly kind: "good" | "failed" | "waiting";
-  /** Of one that is under way: how it is; of a good one what is worth saying, "" for nothing. */
+  /** How one is that is under way; "" for the others. */
   readonly why: string;
   readonly steadyMs: number;
 }
@@ -127,50 +121,46 @@ interface PlaceVerdict {
 interface PlaceEvidence {
   readonly goal: Extract<Goal, { kind: "launched" | "loaded" }>;
   readonly hash: string;
-  readonly old: UnitReport | undefined;
   readonly changed: boolean;
 }
 
-function judgePlace(place: UnitReport, evidence: PlaceEvidence): PlaceVerdict {
-  const { goal, hash, old, changed } = evidence;
+function judgePlace(place: UnitReport, { goal, hash, changed }: PlaceEvidence): PlaceVerdict {
   const on = `on ${machineLegend(place.machine, false)}`;
-  const same = old !== undefined && isSame(place, old);
-  const steady = !changed ? 0 : same ? unchangedSteadyMs : steadyMs;
-  const good: PlaceVerdict = { kind: "good", why: "", steadyMs: steady };
-  const failed: PlaceVerdict = { kind: "failed", why: "", steadyMs: steady };
+  const good: PlaceVerdict = { kind: "good", why: "", steadyMs: changed ? steadyMs : 0 };
+  const failed: PlaceVerdict = { kind: "failed", why: "", steadyMs: changed ? steadyMs : 0 };
   if (place.knowledge === "lost") return under(`it was ${on}, which does not answer`);
   if (place.knowledge === "pending" || place.target !== goal.kind) return under(`it is on its way ${on}`);
+  const isDone = goal.kind === "loaded" ? isStopped(place) : isStarted(place, goal.restart);
   if (place.problem !== undefined && !isUnderWay(place)) {
-    // Some problems pass by themselves, and are tried again soon
-    return place.active === "failed" ? failed : { ...failed, steadyMs: changed ? unchangedSteadyMs : 0 };
+    return isDone && place.hash === hash ? failed : { ...failed, steadyMs: doubtfulSteadyMs };
   }
   if (place.hash !== hash) return under(`its text is on its way ${on}`);
-  if (goal.kind === "loaded") return isDown(place) ? good : under(`it is ${stateOf(place)} ${on}`);
-  if (goal.restart !== undefined && place.restart !== goal.restart) return under(`it is to be restarted ${on}`);
+  if (goal.kind === "loaded") return isDone ? { ...good, steadyMs: 0 } : under(`it is ${stateOf(place)} ${on}`);
+  // Its job goes on for as long as systemd tries
+  if (isVain(place)) return { ...failed, steadyMs: 0 };
+  if (!isDone)
+    return under(`${goal.restart === undefined ? "it is" : "it is to be restarted,"} ${stateOf(place)} ${on}`);
   switch (place.active) {
     case "active":
       return good;
     case "failed":
       return failed;
     case "inactive":
-      return idle(place, { ...evidence, goal });
+      return ended(place);
     case undefined:
     default:
-      return isVain(place) ? { ...failed, steadyMs: 0 } : under(`it is ${stateOf(place)} ${on}`);
+      return under(`it is ${stateOf(place)} ${on}`);
   }
 }
 
-/** Inactive although it was started: it has run and ended, or it is about to start, or systemd found nothing to run. */
-function idle(
-  place: UnitReport,
-  { goal, old, changed }: PlaceEvidence & { readonly goal: Extract<Goal, { kind: "launched" }> },
-): PlaceVerdict {
-  const hasRun = place.sinceMs !== undefined && place.sinceMs !== old?.sinceMs;
-  if (hasRun || goal.restart !== undefined || !changed) {
-    const bad = place.result !== undefined && place.result !== "success";
-    return { kind: bad ? "failed" : "good", why: "", steadyMs: changed ? steadyMs : 0 };
-  }
-  return { kind: "good", why: "it is inactive: nothing of it had to run", steadyMs: idleSteadyMs };
+/** Its start has been carried out and it does not run: it has run and ended, or there was nothing to run. */
+function ended({ result }: UnitReport): PlaceVerdict {
+  const isBad = result !== undefined && result !== "success";
+  return { kind: isBad ? "failed" : "good", why: "", steadyMs: 0 };
+}
+
+function isStarted(place: UnitReport, restart: string | undefined): boolean {
+  return place.started === true && (restart === undefined || place.restart === restart);
 }
 
 function judgeStopped(evidence: Evidence): Verdict {
@@ -178,11 +168,19 @@ function judgeStopped(evidence: Evidence): Verdict {
   if (unseen !== undefined) return unseen;
   const places = evidence.now?.places ?? [];
   const alive = places.filter(({ machine }) => machine.alive);
-  const up = alive.find((place) => place.knowledge === "reported" && !isDown(place));
-  if (up !== undefined) return waiting(`it is ${stateOf(up)} on ${machineLegend(up.machine, false)}`);
+  const up = alive.find((place) => place.knowledge === "reported" && !isStopped(place));
+  if (up !== undefined) return stillThere(up);
   const late = alive.find((place) => place.target === "launched");
   if (late !== undefined) return waiting(`it is to be stopped on ${machineLegend(late.machine, false)}`);
   return { kind: "reached", places: alive.filter(isWanted), ...lostNote(places), steadyMs: 0 };
+}
+
+/** It is to be down, or away: under way, unless its machine says that it cannot. */
+function stillThere(place: UnitReport): Verdict {
+  if (place.problem !== undefined && !isUnderWay(place)) {
+    return { kind: "failed", places: [place], steadyMs: stuckSteadyMs };
+  }
+  return waiting(`it is ${stateOf(place)} on ${machineLegend(place.machine, false)}`);
 }
 
 function judgeInactive(evidence: Evidence): Verdict {
@@ -198,7 +196,7 @@ function judgeGone({ now }: Evidence): Verdict {
 
 function awayFrom(places: readonly UnitReport[]): Verdict {
   const left = places.find(({ machine }) => machine.alive);
-  if (left !== undefined) return waiting(`it is ${stateOf(left)} on ${machineLegend(left.machine, false)}`);
+  if (left !== undefined) return stillThere(left);
   return { kind: "reached", places: [], ...lostNote(places), steadyMs: 0 };
 }
 
@@ -224,8 +222,9 @@ function isWanted(place: UnitReport): boolean {
   return place.target === "loaded" || place.target === "launched";
 }
 
-function isDown(place: UnitReport): boolean {
-  return place.active === "inactive" || place.active === "failed";
+/** Nothing of it runs, and the job that stopped it has ended. */
+function isStopped(place: UnitReport): boolean {
+  return place.started !== true && (place.active === "inactive" || place.active === "failed");
 }
 
 /** Whatever a machine could not do before: systemd is at it now. */
@@ -235,13 +234,6 @@ function isUnderWay(place: UnitReport): boolean {
 
 function isVain(place: UnitReport): boolean {
   return place.sub?.startsWith("auto-restart") === true && (place.restarts ?? 0) >= vainRestarts;
-}
-
-/** Whether a machine's word is the one that it gave before. */
-function isSame(place: UnitReport, old: UnitReport): boolean {
-  const told = ({ active, sub, sinceMs, hash, restart, problem }: UnitReport): string =>
-    JSON.stringify([active, sub, sinceMs, hash, restart, problem?.message]);
-  return old.knowledge === "reported" && told(place) === told(old);
 }
 
 function stateOf(place: UnitReport): string {
