@@ -1,6 +1,5 @@
 // flotilla discovery join: makes this machine a member of etcd, or a client of it. Run once at each boot, before etcd and
 // the agent.
-import { joinWords } from "../discovery/discovery.ts";
 import type { JoinRecord } from "../domain/discovery.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -34,7 +33,11 @@ the state directory. Machines beyond the size of the token become clients.`,
     const record = await (await tools.discovery()).join(request, tools.signal);
     if (options["json"] === true) await tools.stdout.write(jsonText(document(record)));
     else if (record === undefined) await tools.stderr.write("There is no [Etcd] in the settings: nothing to join\n");
-    else await tools.stdout.write(`${joinWords(record)}\n`);
+    else {
+      // With it come schemas, for which no other command shall wait
+      const { joinWords } = await import("../discovery/discovery.ts");
+      await tools.stdout.write(`${joinWords(record)}\n`);
+    }
     return exitCodes.ok;
   },
 };

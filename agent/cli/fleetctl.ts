@@ -33,11 +33,6 @@ import { version } from "./version.ts";
 
 const name = "fleetctl";
 
-/** Whether one of these, each a path or a word by which the program was started, calls it so. */
-export function isFleetctl(calledAs: readonly (string | undefined)[]): boolean {
-  return calledAs.some((path) => path?.slice(path.lastIndexOf("/") + 1) === name);
-}
-
 /** As `runCommand`, with fleetctl's commands. */
 export async function runFleetctl(argv: readonly string[], given: Tools): Promise<number> {
   let called = "";

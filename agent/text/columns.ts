@@ -31,26 +31,31 @@ const tabWidth = 8;
  */
 export function formatTable(table: Table, style: TableStyle): string {
   const legend = table.legend.map((name): Cell => ({ text: name.toUpperCase() }));
+  // Each cell is looked at once: a table may have tens of thousands
   const rows = (style.legend ? [legend, ...table.rows] : table.rows).map((row) =>
-    row.map((cell) => ({ ...cell, text: visible(cell.text) })),
+    row.map((cell) => shown(cell, style)),
   );
   const widths = table.legend.map((_, column) => {
-    const longest = rows.reduce((most, row) => Math.max(most, displayWidth(row[column]?.text ?? "")), 0);
+    const longest = rows.reduce((most, row) => Math.max(most, row[column]?.width ?? 0), 0);
     return (Math.floor(longest / tabWidth) + 1) * tabWidth;
   });
   const last = table.legend.length - 1;
   return rows
     .map((row) =>
       row
-        .map((cell, column) => {
-          const text = style.colour ? paint(cell.text, cell.tone) : cell.text;
-          if (column === last) return text;
-          return text + "\t".repeat(Math.ceil(((widths[column] ?? 0) - displayWidth(cell.text)) / tabWidth));
-        })
+        .map(({ text, width }, column) =>
+          column === last ? text : text + "\t".repeat(Math.ceil(((widths[column] ?? 0) - width) / tabWidth)),
+        )
         .join("")
         .concat("\n"),
     )
     .join("");
+}
+
+/** A cell as it is printed, and how many columns of a terminal it takes. */
+function shown({ text, tone }: Cell, { colour }: TableStyle): { readonly text: string; readonly width: number } {
+  const plain = visible(text);
+  return { text: colour ? paint(plain, tone) : plain, width: displayWidth(plain) };
 }
 
 // Select Graphic Rendition (ECMA-48 8.3.117)

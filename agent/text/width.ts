@@ -21,11 +21,14 @@ const wideRanges: readonly (readonly [number, number])[] = [
   [0x20000, 0x3fffd],
 ];
 
+/** Printable ASCII, as nearly all text is: known at a glance. */
+const ordinary = /^[\x20-\x7e]*$/;
+
 let segmenter: Intl.Segmenter | undefined;
 
 /** Columns of `text` on a terminal: 2 for wide characters and emoji, 0 for combining marks. No control characters. */
 export function displayWidth(text: string): number {
-  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  if (ordinary.test(text)) return text.length;
   segmenter ??= new Intl.Segmenter("en", { granularity: "grapheme" });
   let width = 0;
   for (const { segment } of segmenter.segment(text)) width += graphemeWidth(segment);
@@ -52,7 +55,7 @@ const commandingButLayout = /(?![\n\t])[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u20
 
 /** `text` on one line, with everything that could move the cursor or hide text written as `\x1b` or `\u{202e}`. */
 export function visible(text: string): string {
-  return text.replace(commanding, escaped);
+  return ordinary.test(text) ? text : text.replace(commanding, escaped);
 }
 
 /** The same for text of many lines: line feeds and tabs stay. */

@@ -1,9 +1,9 @@
 // The whole command as a process: outputs that close or are full, signals, exit codes.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { createApi } from "../../../agent/api/api.ts";
 import { serveApi } from "../../../agent/adapters/api-server.ts";
@@ -39,8 +39,13 @@ interface Ended {
   readonly stderr: string;
 }
 
-function flotilla(context: TestContext, words: string, more: { socket?: string; stdout?: number } = {}) {
-  const child: ChildProcess = spawn(process.execPath, ["--import", "tsx", main, ...words.split(" ")], {
+function flotilla(
+  context: TestContext,
+  words: string,
+  more: { socket?: string; stdout?: number; script?: string } = {},
+) {
+  const script = more.script ?? main;
+  const child: ChildProcess = spawn(process.execPath, ["--import", "tsx", script, ...words.split(" ")], {
     stdio: ["ignore", more.stdout ?? "pipe", "pipe"],
     env: { PATH: process.env["PATH"], FLOTILLA_SOCKET: more.socket ?? "/nonexistent/api.sock" },
   });
@@ -61,6 +66,19 @@ test("version", async (context) => {
   assert.deepEqual(await ended, { code: 0, signal: null, stderr: "" });
   assert.match(said, /^flotilla version \S+\n$/);
 });
+
+for (const link of ["fleetctl", "flotilla", "not-fleetctl"]) {
+  test(`called by a link ${link}`, async (context) => {
+    const { socket } = await cluster(context);
+    const path = join(dirname(socket), link);
+    symlinkSync(main, path);
+    const { child, ended } = flotilla(context, "version", { socket, script: path });
+    let said = "";
+    child.stdout?.on("data", (text: Buffer) => (said += text.toString()));
+    assert.equal((await ended).code, 0);
+    assert.match(said, link === "fleetctl" ? /^fleetctl version \S+\n$/ : /^flotilla version \S+\n$/);
+  });
+}
 
 test("no agent", async (context) => {
   const { code, stderr } = await flotilla(context, "list-units").ended;
