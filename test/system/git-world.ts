@@ -134,8 +134,11 @@ export interface SshServer {
   close(): Promise<void>;
 }
 
-/** sshd on loopback with keys of its own; it lets in the user that runs the tests. */
-export async function startSshServer(directory: string): Promise<SshServer> {
+/** sshd on loopback with keys of its own; it lets in the user that runs the tests. `more`: settings as in sshd_config(5). */
+export async function startSshServer(
+  directory: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<SshServer> {
   if (sshServerProgram === undefined) throw new Error("There is no sshd on this machine");
   await mkdir(directory, { recursive: true, mode: 0o700 });
   // sshd's own folder, which the package makes at boot
@@ -157,6 +160,7 @@ export async function startSshServer(directory: string): Promise<SshServer> {
     PermitRootLogin: "prohibit-password",
     PasswordAuthentication: "no",
     KbdInteractiveAuthentication: "no",
+    ...more,
   };
   await writeFile(
     at("config"),
