@@ -74,14 +74,15 @@ interface MachineOutcome {
 /** Failed units whose log lines are fetched; those of further ones are a command away. */
 const maxLogs = 10;
 
-/** Resolves with what became of each unit, in the order in which they ended; all has been said by then, but for the JSON. */
+/** Resolves with what became of each unit, in the order of the tasks; all has been said by then, but for the JSON. */
 export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promise<readonly UnitOutcome[]> {
   const speaker = new Speaker(how);
-  const outcomes: UnitOutcome[] = [];
+  const outcomes = new Map<UnitName, UnitOutcome>();
   const { tools, client, verb, waitMs } = how;
-  const end = async (outcome: UnitOutcome): Promise<void> => {
-    outcomes.push(outcome);
+  const end = (outcome: UnitOutcome): void => {
+    outcomes.set(outcome.unit, outcome);
   };
+  const inOrder = (): readonly UnitOutcome[] => tasks.flatMap(({ name }) => outcomes.get(name) ?? []);
 
   const applied = await sideBySide(tasks, (task) => attempt(task, tools.signal));
   const awaited: Awaited[] = [];
@@ -91,7 +92,7 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
     if (result === undefined) continue;
     if (result instanceof Array) {
       await speaker.problems(result);
-      await end({ unit: name, outcome: "failed", problems: result.map(toRecord) });
+      end({ unit: name, outcome: "failed", problems: result.map(toRecord) });
       continue;
     }
     const { change, goal, prints, says } = result;
@@ -99,15 +100,15 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
     if (says !== undefined) await speaker.remark(says);
     if (goal === undefined) {
       if (prints !== undefined) await speaker.line(prints);
-      await end({ unit: name, outcome: "done", change });
+      end({ unit: name, outcome: "done", change });
     } else if (waitMs === undefined) {
       if (change !== "unchanged") await speaker.line(triggeredLine(name, { verb, goal }));
-      await end({ unit: name, outcome: change === "unchanged" ? "done" : "triggered", change });
+      end({ unit: name, outcome: change === "unchanged" ? "done" : "triggered", change });
     } else {
       awaited.push({ name, goal, changed: change !== "unchanged" });
     }
   }
-  if (awaited.length === 0 || waitMs === undefined) return outcomes;
+  if (awaited.length === 0 || waitMs === undefined) return inOrder();
 
   let logs = 0;
   await waitFor(awaited, {
@@ -119,11 +120,11 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
     ended: async (unit, ending) => {
       const change = changes.get(unit.name) ?? "unchanged";
       const log = ending.kind === "failed" && logs++ < maxLogs;
-      await end(await speaker.ended(unit, { ending, change, log }));
+      end(await speaker.ended(unit, { ending, change, log }));
     },
   });
   await speaker.clear();
-  return outcomes;
+  return inOrder();
 }
 
 /** Prints the document that `--json` asks for; resolves with the exit code for what came of all. */

@@ -1,4 +1,6 @@
 // flotilla destroy UNIT...: has submitted units stopped and forgotten. What is in the repository is removed there.
+import { Problem } from "../domain/problem.ts";
+import type { UnitFileReport } from "../domain/report.ts";
 import { deleteUnit } from "./by-hand.ts";
 import { type Task, carryOut, conclude } from "./carry-out.ts";
 import type { Command } from "./command.ts";
@@ -23,11 +25,21 @@ units that the cluster knows. A unit of the repository is removed there: destroy
     const waitMs = readWait(given.options);
     const client = await tools.apiClient(given.reach);
     const { found, problems } = await findKnownUnits(client, { units: args, signal: tools.signal, templates: true });
-    const tasks = found.map(({ name }): Task => ({
+    const tasks = found.map(({ name, file }): Task => ({
       name,
-      apply: (signal) => deleteUnit({ client, signal }, name),
+      apply: async (signal) => {
+        if (file.source === "git") throw belongsToGit(file);
+        return deleteUnit({ client, signal }, name);
+      },
     }));
     const how = { tools, given, client, verb: "destroy", waitMs, problems };
     return conclude(await carryOut(tasks, how), how);
   },
 };
+
+function belongsToGit({ name, file, template }: UnitFileReport): Problem {
+  const meanwhile = template ? "" : `; flotilla unload ${name} holds it meanwhile`;
+  return new Problem("unit-git", `Cannot destroy unit "${name}": the repository has it in ${file}`, {
+    hint: `Remove ${file} there and commit${meanwhile}`,
+  });
+}

@@ -17,6 +17,7 @@ export const unitOrFile: Argument = {
   name: "UNIT",
   means: "Unit files, or names of units that the cluster knows; .service may be left out",
   takes: "any",
+  orFile: true,
 };
 export const replaceOption: Option = {
   flags: "--replace",

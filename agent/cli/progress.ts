@@ -6,6 +6,7 @@ import type { Output, Tools } from "./tools.ts";
 // ECMA-48: to the first column, and away with the rest of the line
 const blank = "\r\u001b[K";
 const usualColumns = 80;
+const leastColumns = 20;
 
 export class Progress {
   readonly #stderr: Output;
@@ -17,10 +18,12 @@ export class Progress {
 
   async show(text: string): Promise<void> {
     if (!this.#stderr.isTerminal) return;
-    const columns = this.#stderr.size()?.columns ?? usualColumns;
+    const { columns = usualColumns } = this.#stderr.size() ?? {};
+    // What cannot tell its size says 0
+    const room = columns < leastColumns ? usualColumns : columns;
     const line = terminalText(text.replaceAll("\n", " "));
     // The last column stays free: a full line would wrap
-    const fitted = line.length < columns ? line : `${line.slice(0, Math.max(0, columns - 4))}...`;
+    const fitted = line.length < room ? line : `${line.slice(0, room - 4)}...`;
     if (fitted === this.#shown) return;
     this.#shown = fitted;
     await this.#stderr.write(blank + fitted);
