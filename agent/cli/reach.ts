@@ -1,5 +1,6 @@
 // The options that every command has: where the agent's API is, what opens it, how ssh goes. Flags win over FLOTILLA_*, and
 // these over fleet's own FLEETCTL_*; an empty variable is none (fleet.md 17.1).
+import { tokenVariable } from "../domain/client-variables.ts";
 import { isSshUser, parseSshAddress } from "../domain/ssh-address.ts";
 import { type Endpoint, type Reach, type TokenSource, usualSshTimeoutMs } from "../ports/reach.ts";
 import { orThrow, usageProblem } from "./checked.ts";
@@ -136,7 +137,7 @@ export function parseEndpoint(list: string): Endpoint {
 
 function readToken(words: ReachWords): TokenSource | undefined {
   if (words.flags["token-file"] === undefined) {
-    const token = words.env["FLOTILLA_TOKEN"];
+    const token = words.env[`FLOTILLA_${tokenVariable}`];
     if (token !== undefined && token !== "") return { kind: "given", token };
   }
   const file = find(words, "token-file");

@@ -1,4 +1,5 @@
 // The environment and the flags as layers: names that the table knows, each with its value.
+import { clientVariables, tokenVariable } from "../domain/client-variables.ts";
 import { Problem } from "../domain/problem.ts";
 import { addressNames } from "../domain/user-data.ts";
 import { suggest } from "../text/suggest.ts";
@@ -7,16 +8,19 @@ import { options } from "./options.ts";
 import { shorten } from "./values.ts";
 
 const variablePrefix = "FLOTILLA_";
-/** Addresses for user-data, which whole machines have in /etc/environment: nothing to do with settings. */
-const addressVariables: ReadonlySet<string> = new Set(
-  addressNames.map((name) => `${variablePrefix}${name.toUpperCase()}`),
+/**
+ * Nothing to do with settings: addresses for user-data, which whole machines have in /etc/environment, and what commands are
+ * told of a cluster.
+ */
+const otherVariables: ReadonlySet<string> = new Set(
+  [...addressNames, ...clientVariables, tokenVariable].map((name) => `${variablePrefix}${name.toUpperCase()}`),
 );
 
 /** Everything in the environment that begins with FLOTILLA_; a name that the table does not know is refused. */
 export function environmentLayer(environment: Readonly<Record<string, string | undefined>>): Layer {
   const known = new Map(options.map((option) => [option.variable, option]));
   return namedLayer(
-    Object.entries(environment).filter(([name]) => name.startsWith(variablePrefix) && !addressVariables.has(name)),
+    Object.entries(environment).filter(([name]) => name.startsWith(variablePrefix) && !otherVariables.has(name)),
     known,
     "environment",
   );

@@ -54,5 +54,5 @@ export class FakeShell implements MachineShell {
 }
 
 function linesOf(text: string): readonly string[] {
-  return text.split("\n").slice(0, text.endsWith("\n") ? -1 : undefined);
+  return text === "" ? [] : text.split("\n").slice(0, text.endsWith("\n") ? -1 : undefined);
 }

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runCommand } from "../../../agent/cli/args.ts";
+import { Problem } from "../../../agent/domain/problem.ts";
+import type { UnitReport } from "../../../agent/domain/report.ts";
+import type { ApiClient } from "../../../agent/ports/api-client.ts";
+import { FakeShell } from "../../fakes/fake-shell.ts";
+import { FakeOutput, fakeTools } from "../../fakes/fake-tools.ts";
+
+const machine = (digit: string) => ({
+  id: digit.repeat(32),
+  ip: `10.0.0.${digit}`,
+  hostname: `m${digit}`,
+  alive: true,
+});
+const place = (name: string, digit: string, more: Partial<UnitReport> = {}): UnitReport => ({
+  name,
+  machine: machine(digit),
+  knowledge: "reported",
+  target: "launched",
+  ...more,
+});
+const places: readonly UnitReport[] = [
+  place("web@1.service", "1"),
+  place("web@2.service", "2"),
+  place("log.service", "1"),
+  place("log.service", "2"),
+  place("moving.service", "1", { target: "released" }),
+  place("moving.service", "2"),
+  place("lost.service", "3", { knowledge: "lost", machine: { ...machine("3"), ip: "", hostname: "", alive: false } }),
+];
+
+const client: ApiClient = {
+  get: async (path) => {
+    const [, kind = "", word = ""] =
+      /^\/v2\/(machines|status\/|units\?unit=)(.*)$/.exec(decodeURIComponent(path)) ?? [];
+    if (kind === "machines") {
+      const about = { metadata: {}, version: "1", leader: false, mayLead: true, cpus: 1, memoryBytes: 1, units: 0 };
+      return { machines: ["1", "2"].map((digit) => ({ ...machine(digit), ...about })) };
+    }
+    if (kind === "status/") {
+      const found = places.filter(({ name }) => name === word);
+      if (found.length === 0 && word !== "idle.service")
+        throw new Problem("unit-unknown", `Cannot find unit "${word}"`);
+      return { name: word, commitAtHand: true, places: found, refusals: [] };
+    }
+    const begin = word.replace(/\*.*$/, "");
+    return { units: places.filter(({ name }) => name.startsWith(begin)) };
+  },
+  post: () => Promise.reject(new Error("nothing is changed")),
+  put: () => Promise.reject(new Error("nothing is changed")),
+  delete: () => Promise.reject(new Error("nothing is changed")),
+  changes: () => {
+    throw new Error("nothing is watched");
+  },
+};
+
+async function flotilla(line: string, shell = new FakeShell(), stdout = new FakeOutput()) {
+  const tools = fakeTools({ apiClient: async () => client, machineShell: async () => shell, stdout });
+  const code = await runCommand(line.split(" "), tools);
+  return { code, stdout: stdout.text, stderr: tools.stderr.text, ran: shell.ran };
+}
+
+test("journal asks each machine once for all its units", async () => {
+  const { ran } = await flotilla("journal log web@1 web@2.service");
+  assert.deepEqual(
+    ran.map(
+      ({ machine, command }) => `${machine} ${command?.filter((word) => word.startsWith("--unit")).join(" ") ?? ""}`,
+    ),
+    ["m1 --unit=log.service --unit=web@1.service", "m2 --unit=log.service --unit=web@2.service"],
+  );
+});
+
+test("journal of one machine is as it says it, of several has names in front", async () => {
+  assert.equal(
+    (await flotilla("journal web@1 -o cat")).stdout,
+    "(m1 runs: journalctl --unit=web@1.service --no-pager --lines=10 --output=cat)\n",
+  );
+  const several = await flotilla(
+    "journal web@* -o cat",
+    new FakeShell((name) => ({ stdout: `${name} speaks\n`, stderr: "hm\n" })),
+  );
+  assert.deepEqual([several.stdout, several.stderr], ["m1 | m1 speaks\nm2 | m2 speaks\n", "m1 | hm\nm2 | hm\n"]);
+});
+
+test("journal of a unit that moves is that of the machine it moves to", async () =>
+  assert.deepEqual(
+    (await flotilla("journal moving")).ran.map(({ machine }) => machine),
+    ["m2"],
+  ));
+
+test("journal tells what has none, and goes on with the others", async () => {
+  const { code, stderr, ran } = await flotilla("journal idle lost nothing web@1");
+  assert.equal(code, 1);
+  assert.deepEqual(
+    ran.map(({ machine }) => machine),
+    ["m1"],
+  );
+  assert.match(stderr, /Unit idle\.service does not appear to be running/);
+  assert.match(stderr, /Cannot go to lost\.service: its machine 33333333\.\.\. does not answer/);
+  assert.match(stderr, /Cannot find unit "nothing\.service"/);
+});
+
+test("a machine that cannot be reached does not keep others from speaking; the code is fleet's", async () => {
+  const shell = new FakeShell((name) =>
+    name === "m1" ? new Problem("ssh-refused", "Cannot reach m1") : { stdout: "here\n" },
+  );
+  for (const words of ["journal log", "journal -f log"]) {
+    const { code, stdout, stderr } = await flotilla(words, shell);
+    assert.deepEqual([code, stdout, stderr], [255, "m2 | here\n", "flotilla: Cannot reach m1\n"], words);
+  }
+  const { code, stdout, stderr } = await flotilla("status log", shell);
+  assert.equal(code, 255);
+  assert.match(stdout, /\nlog\.service on 22222222\.\.\.\/10\.0\.0\.2 \(m2\)\nhere\n$/);
+  assert.equal(stderr, "flotilla: Cannot reach m1\n");
+});
+
+test("a reader that goes away ends it", async () => {
+  const stdout = new FakeOutput();
+  stdout.broken = "output-closed";
+  for (const words of ["journal web@1", "journal log", "journal -f log"])
+    assert.equal((await flotilla(words, new FakeShell(), stdout)).code, 0, words);
+});
+
+test("what a machine says is harmless on a terminal", async () => {
+  const shell = new FakeShell(() => ({ stdout: "a\u001b[2Jb\n" }));
+  const { stdout } = await flotilla("journal web@1", shell, new FakeOutput({ isTerminal: true }));
+  assert.equal(stdout, "a\\x1b[2Jb\n");
+});
+
+const logins: readonly (readonly [line: string, machine: string, command: readonly string[] | undefined])[] = [
+  ["ssh web@1", "m1", undefined],
+  ["ssh 2222", "m2", undefined],
+  ["ssh web@1 ls -la --unit x", "m1", ["ls", "-la", "--unit", "x"]],
+  ["ssh web@1 -- ls -la", "m1", ["ls", "-la"]],
+  ["ssh -A --ssh-port 22 web@1 df -h", "m1", ["df", "-h"]],
+  ["ssh --machine 1 ls -la", "m1", ["ls", "-la"]],
+  ["ssh --unit=web@2 ls -- -x", "m2", ["ls", "--", "-x"]],
+];
+for (const [line, on, command] of logins)
+  test(line, async () => {
+    const { code, ran, stderr } = await flotilla(line);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.deepEqual(ran, [{ how: "attach", machine: on, command }]);
+  });
+
+test("ssh --all runs it everywhere, and ends with the first code that is none", async () => {
+  const shell = new FakeShell((name) => ({ stdout: `${name}\n`, status: name === "m2" ? 7 : 0 }));
+  const { code, stdout, ran } = await flotilla("ssh --all web@* uptime -p", shell);
+  assert.deepEqual([code, stdout], [7, "m1 | m1\nm2 | m2\n"]);
+  assert.deepEqual(
+    ran.map(({ command }) => command),
+    [
+      ["sh", "-c", "uptime -p"],
+      ["sh", "-c", "uptime -p"],
+    ],
+  );
+});
+
+const wrong: readonly (readonly [line: string, code: number, says: RegExp])[] = [
+  ["journal", 2, /One unit file must be provided/],
+  ["journal -n many web@1", 2, /"many" as --lines/],
+  ["journal -o json;x web@1", 2, /as --output/],
+  ["ssh", 2, /One machine or unit must be provided/],
+  ["ssh --machine 1 --unit web@1", 2, /Both machine and unit flags provided/],
+  ["ssh --all log", 2, /Cannot log in on all machines at once/],
+  ["ssh log", 1, /unit log is on 2 machines[^]*hint: Name one of them: 11111111 \(m1\), 22222222 \(m2\); or run/],
+  ["ssh web@* ls", 2, /--all COMMAND/],
+  ["ssh nothing", 1, /could not find matching unit or machine/],
+];
+for (const [line, code, says] of wrong)
+  test(`wrong: ${line}`, async () => {
+    const ended = await flotilla(line);
+    assert.equal(ended.code, code, ended.stderr);
+    assert.match(ended.stderr, says);
+    assert.deepEqual(ended.ran, []);
+  });
