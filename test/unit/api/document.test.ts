@@ -5,8 +5,20 @@ import { createClock } from "../../../agent/adapters/clock.ts";
 import { maxEventStreams } from "../../../agent/api/changes.ts";
 import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
 import type { UnitName } from "../../../agent/domain/names.ts";
-import { Problem } from "../../../agent/domain/problem.ts";
+import { Problem, type ProblemRecord } from "../../../agent/domain/problem.ts";
+import type {
+  ClusterReport,
+  CommitReport,
+  HoldReport,
+  MachineReference,
+  MachineReport,
+  UnitDetail,
+  UnitFileReport,
+  UnitFileText,
+  UnitReport,
+} from "../../../agent/domain/report.ts";
 import { type ClusterEvent, type Hold, eventKinds } from "../../../agent/domain/submitted.ts";
+import type { SyncResult } from "../../../agent/domain/sync.ts";
 import type { Clock } from "../../../agent/ports/clock.ts";
 import {
   FakeCluster,
@@ -18,6 +30,13 @@ import {
 } from "../../fakes/fake-cluster.ts";
 import { FakeHands } from "../../fakes/fake-hands.ts";
 import { type Init, answered, api, ask, codeOf, operations } from "./asking.ts";
+
+type Fields<Report> = { readonly [Field in keyof Report]-?: 1 };
+
+const unitFile: Fields<UnitFileReport> = {
+  ...{ name: 1, source: 1, by: 1, atMs: 1, desired: 1, hash: 1, hold: 1, state: 1 },
+  ...{ global: 1, template: 1, machine: 1, description: 1, file: 1 },
+};
 
 const bodies: Readonly<Record<string, object>> = {
   "PATCH /v2/machines/{name}": { metadata: { role: "db" } },
@@ -78,11 +97,46 @@ function fullPicture(): ClusterPicture {
     statuses: new Map(
       [...picture.statuses].map(([id, status]) => [
         id,
-        { ...status, units: status.units.map((unit) => ({ ...unit, restart: "restart-1" })) },
+        { ...status, units: status.units.map((unit) => ({ ...unit, started: true as const, restart: "restart-1" })) },
       ]),
     ),
   };
 }
+
+/** Fields of what is answered with, so that the compiler says which one is new. */
+const reports: {
+  readonly Commit: Fields<CommitReport>;
+  readonly Event: Fields<ClusterEvent>;
+  readonly Hold: Fields<HoldReport>;
+  readonly Machine: Fields<MachineReport>;
+  readonly MachineReference: Fields<MachineReference>;
+  readonly Problem: Fields<ProblemRecord>;
+  readonly Status: Fields<ClusterReport>;
+  readonly Sync: Fields<SyncResult>;
+  readonly Unit: Fields<UnitReport>;
+  readonly UnitDetail: Fields<UnitDetail>;
+  readonly UnitFile: Fields<UnitFileReport>;
+  readonly UnitFileText: Fields<UnitFileText>;
+} = {
+  Commit: { commit: 1, ref: 1, atMs: 1, subject: 1, author: 1 },
+  Event: { kind: 1, atMs: 1, by: 1, message: 1, unit: 1, commit: 1, machine: 1 },
+  Hold: { unit: 1, target: 1, declared: 1, by: 1, why: 1, atMs: 1, untilMs: 1 },
+  Machine: {
+    ...{ id: 1, ip: 1, metadata: 1, hostname: 1, version: 1 },
+    ...{ leader: 1, mayLead: 1, cpus: 1, memoryBytes: 1, units: 1 },
+  },
+  MachineReference: { id: 1, ip: 1, hostname: 1, alive: 1 },
+  Problem: { code: 1, message: 1, hint: 1, file: 1, line: 1, column: 1, key: 1 },
+  Status: { agent: 1, leader: 1, adopted: 1, refused: 1, machines: 1, units: 1, holds: 1, problems: 1 },
+  Sync: { outcome: 1, commit: 1, problems: 1 },
+  Unit: {
+    ...{ name: 1, machine: 1, knowledge: 1, target: 1, commit: 1, source: 1, hold: 1, restart: 1, started: 1 },
+    ...{ load: 1, active: 1, sub: 1, result: 1, sinceMs: 1, restarts: 1, hash: 1, problem: 1 },
+  },
+  UnitDetail: { name: 1, commitAtHand: 1, file: 1, commit: 1, places: 1, refusals: 1 },
+  UnitFile: unitFile,
+  UnitFileText: { ...unitFile, text: 1, dropIns: 1 },
+};
 
 const full = () => new FakeCluster(fullPicture());
 
@@ -106,6 +160,12 @@ suite("the document of the API", () => {
     );
     assert.equal(new Set(ids).size, operations.size);
   });
+
+  for (const [name, fields] of Object.entries(reports))
+    test(`has every field of ${name}`, () => {
+      const { properties } = document.components.schemas[name as keyof typeof reports];
+      assert.deepEqual(Object.keys(properties).sort(), Object.keys(fields).sort());
+    });
 
   test("has every part used", () => {
     const used = new Set(

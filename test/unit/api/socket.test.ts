@@ -11,6 +11,7 @@ import { createApi } from "../../../agent/api/api.ts";
 import { createApiClient } from "../../../agent/adapters/api-client.ts";
 import { serveApi } from "../../../agent/adapters/api-server.ts";
 import { createClock } from "../../../agent/adapters/clock.ts";
+import { whoAsks } from "../../../agent/adapters/person.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import type { ApiHandler } from "../../../agent/ports/api-server.ts";
 import type { Log } from "../../../agent/ports/log.ts";
@@ -78,6 +79,41 @@ test("answers cross the socket; so do problems, with their hints", async (contex
   });
   await rejectsWith(client.get("/v2/status/helo.service"), "unit-unknown", /Did you mean hello\.service\?/);
   assert.equal(lstatSync(socket).mode & 0o777, 0o660);
+});
+
+test("changes cross the socket with who asks; so do all problems of one answer", async (context) => {
+  const hands = new FakeHands();
+  const view = new FakeCluster(samplePicture());
+  const handler = createApi({ view, hands, clock: createClock(), log: quiet, version: "1.2.3" });
+  const { client } = await running(context, { handler });
+  const unit = "/v2/unit-files/web.service";
+  const text = "[Unit]\nDescription=日本語\n";
+  assert.deepEqual(await client.put(unit, { text }, { by: "ann@laptop" }), { outcome: "created" });
+  assert.deepEqual(await client.post("/v2/holds", { body: { patterns: ["none*"] } }), { holds: [] });
+  assert.deepEqual(await client.delete("/v2/holds", { body: { patterns: ["web.service"] }, by: "ann@laptop" }), {
+    resumed: ["web.service"],
+  });
+  assert.deepEqual(await client.delete(unit), { outcome: "destroyed" });
+  const people = hands.asked.map(({ given }) => given.by);
+  assert.deepEqual(people, ["ann@laptop", whoAsks(), "ann@laptop", whoAsks()]);
+  const [submitted] = hands.asked;
+  assert.equal(submitted?.call === "submit" && submitted.given.text, text);
+
+  hands.failure = new AggregateError([
+    new Problem("unit-empty", "Cannot take it", { hint: "Write something" }),
+    new Problem("unit-section", "Cannot read it", { at: { file: "web.service", line: 3, column: 1, key: "a" } }),
+  ]);
+  await assert.rejects(client.put(unit, { text }), (error) => {
+    assert.ok(error instanceof AggregateError);
+    assert.equal(error.message, 'Cannot take unit "web.service"');
+    const [empty, section] = error.errors as readonly unknown[];
+    assert.ok(empty instanceof Problem && section instanceof Problem);
+    assert.deepEqual([empty.code, empty.hint, section.code], ["unit-empty", "Write something", "unit-section"]);
+    assert.deepEqual(section.at, { file: "web.service", line: 3, column: 1, key: "a" });
+    return true;
+  });
+  await rejectsWith(client.put(unit, { text: "a".repeat(600_000) }), "api-body-size");
+  await rejectsWith(client.delete("/v2/holds"), "api-body-type");
 });
 
 test("a large answer arrives whole", async (context) => {
