@@ -211,8 +211,11 @@ function unreachableAgent({ name }: Route, cause: unknown): Problem {
 function unreachableHint(name: string, code: string): string {
   if (/ through /.test(name)) return "Is the agent running there, and may the user of the tunnel talk to it?";
   if (/^https?:/.test(name)) {
+    if (/ALERT.*CERTIFICATE|ALERT_UNKNOWN_CA/.test(code))
+      return "--cert-file and --key-file name a certificate to show";
     if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)) return "--ca-file names the authority that its certificate is from";
-    if (code === "EPROTO") return "Is it http:// that is served there?";
+    if (code === "ECONNRESET" && name.startsWith("http:")) return "Is it https:// that is served there?";
+    if (code === "EPROTO" || /WRONG_VERSION|PACKET_LENGTH/.test(code)) return "Is it http:// that is served there?";
     return "Is the agent running, and told to listen there? [API] Listen= in its settings";
   }
   return code === "EACCES" || code === "EPERM"
