@@ -118,7 +118,9 @@ export class Shell {
     let text = line
       .replaceAll(`${user}@${hostname()}`, `${user}@HOST`)
       .replaceAll(`${this.#options.directory}/`, "")
-      .replace(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?( ?UTC|Z)?/g, "TIME");
+      .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/g, "TIME")
+      .replace(/\d+(d|h|min|s)( \d+(h|min|s))? (ago|more)/g, "SPAN $4")
+      .replace(/\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (\w+)\[\d+\]:/, "TIME HOST $1:");
     for (const { name, id } of this.#options.machines) {
       const word = words.machine(name);
       text = text
