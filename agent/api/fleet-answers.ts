@@ -31,7 +31,7 @@ export function done(status: 201 | 204): Response {
 export function failureAnswer(error: unknown): Response | undefined {
   if (error instanceof FleetFailure) return entity(error.status, error);
   const failure = failureOf(error);
-  if (failure === undefined || failure.status === 500) return undefined;
+  if (failure.status === 500) return undefined;
   const { code, message, hint, problems } = failure.entity.error;
   if (code === "registry-unreachable") return entity(503, { message: registryAway });
   if (code === "unit-unknown") return entity(404, { message: unitUnknown });

@@ -53,7 +53,7 @@ export function textOfOptions(options: readonly UnitOption[], file: string): Che
     ...strays.map(
       ({ section, name }) =>
         new Problem("unit-options", `Cannot write option ${quoted(name)} in section ${quoted(section)} as one option`, {
-          hint: 'A section and a name are plain words; every line of a value but the last ends in "\\"',
+          hint: "A section and a name are plain words; every line of a value but the last ends in a backslash",
           at: { file },
         }),
     ),

@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { type TestContext, describe, test } from "node:test";
 import { createApi } from "../../../agent/api/api.ts";
+import { FleetFailure } from "../../../agent/api/fleet-answers.ts";
+import { checked, encodeToken, pageAsked, pageOf, readToken } from "../../../agent/api/fleet-pages.ts";
 import { createClock } from "../../../agent/adapters/clock.ts";
 import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
-import type { TargetState } from "../../../agent/domain/unit.ts";
+import type { TargetState, Unit } from "../../../agent/domain/unit.ts";
 import type { ApiHandler } from "../../../agent/ports/api-server.ts";
 import type { Hands } from "../../../agent/ports/hands.ts";
 import {
@@ -141,7 +143,7 @@ describe("paths and methods", () => {
     ["DELETE /v1-alpha/discovery", 400, error(400, "only HTTP GET supported against this resource")],
   ];
   for (const step of always) {
-    test(`F-340 to F-342, F-358 to F-360, F-370: ${String(step[0])}: ${step[1]}`, () =>
+    test(`F-340 to F-342, F-358 to F-360, F-370: ${JSON.stringify(step[0])}: ${step[1]}`, () =>
       steps(over(samplePicture()), [step]));
   }
 
@@ -429,7 +431,10 @@ const scenarios: readonly Scenario[] = [
           { options: [...sleep, { section: "X-Fleet", name: "MachineMetadata", value: "a=1 b=2" }] },
         ],
         400,
-        error(400, 'Cannot take unit "a.service": Cannot take "MachineMetadata=a=1 b=2" (MARK)'),
+        error(
+          400,
+          'Cannot take unit "a.service": Cannot take MachineMetadata=a=1 b=2 of unit "a.service" (Quote each item: MachineMetadata="a=1" "b=2")',
+        ),
       ],
       ["GET /fleet/v1/units", 200, "{}"],
     ],
@@ -478,8 +483,6 @@ describe("units of the repository", () => {
     const { house, handler, agent } = await live(context, { git: true, metadata: { a: { disk: "ssd" } } });
     await house.deploy({ "db.service": db });
     await house.clock.advance(1_000);
-    const gitOnly = (verb: string): RegExp =>
-      new RegExp(`^{"error":{"code":409,"message":"Cannot ${verb}.*the repository has it in db.service.*Remove|change`);
     await steps(handler, [
       ["GET /fleet/v1/units/db.service", 200, unit("db.service", "launched", options)],
       [["PUT /fleet/v1/units/db.service", { options, desiredState: "loaded" }, { "Flotilla-By": "ann@desk" }], 204, ""],
@@ -490,15 +493,24 @@ describe("units of the repository", () => {
       [...holds.values()].map(({ unit: held, target, by, why }) => [held, target, by, why]),
       [["db.service", "loaded", "ann@desk", "fleet API"]],
     );
-    const replaced = await ask(handler, [
-      "PUT /fleet/v1/units/db.service",
-      { options: sleep, desiredState: "launched" },
+    await steps(handler, [
+      [
+        ["PUT /fleet/v1/units/db.service", { options: sleep, desiredState: "launched" }],
+        409,
+        error(
+          409,
+          'Cannot submit unit "db.service": the repository has it in db.service (Submit it under another name, or change it in the repository)',
+        ),
+      ],
+      [
+        "DELETE /fleet/v1/units/db.service",
+        409,
+        error(
+          409,
+          'Cannot destroy unit "db.service": the repository has it in db.service (Remove db.service from the repository and commit; flotilla stop db.service holds it meanwhile)',
+        ),
+      ],
     ]);
-    assert.equal(replaced.status, 409);
-    assert.match(replaced.text, gitOnly("take"));
-    const removed = await ask(handler, "DELETE /fleet/v1/units/db.service");
-    assert.equal(removed.status, 409);
-    assert.match(removed.text, /Remove db\.service from the repository/);
     await steps(handler, [
       [["PUT /fleet/v1/units/db.service", { desiredState: "launched" }], 204, ""],
       ["GET /fleet/v1/units/db.service", 200, unit("db.service", "launched", options)],
@@ -705,4 +717,353 @@ describe("machines", () => {
       assert.deepEqual(hands.asked, []);
     });
   }
+});
+
+describe("pages", () => {
+  const numbered = (count: number): readonly string[] =>
+    Array.from({ length: count }, (_, index) => `u${String(index).padStart(5, "0")}.service`);
+  const samples = new Map<string, Unit>();
+  const sample = (unitName: string): Unit => {
+    const known = samples.get(unitName) ?? sampleUnit(unitName, { target: "inactive" });
+    samples.set(unitName, known);
+    return known;
+  };
+  const wanted = (names: readonly string[]): ClusterPicture => ({
+    ...emptyPicture(),
+    desired: {
+      commit: undefined,
+      units: new Map(names.map((each) => [name(each), sample(each)])),
+      templates: new Map(),
+      held: new Map(),
+      submitted: new Map(),
+      unknown: new Set(),
+    },
+  });
+  interface Page {
+    readonly units?: readonly { readonly name: string }[];
+    readonly nextPageToken?: string;
+  }
+  const get = async (handler: ApiHandler, token?: string): Promise<Page> => {
+    const query = token === undefined ? "" : `?nextPageToken=${encodeURIComponent(token)}`;
+    const { status, text } = await ask(handler, `GET /fleet/v1/units${query}`);
+    assert.equal(status, 200, text);
+    return JSON.parse(text) as Page;
+  };
+  const names = ({ units = [] }: Page): readonly string[] => units.map((each) => each.name);
+  const failing = (work: () => unknown, message: string): void => {
+    assert.throws(
+      work,
+      (thrown) => thrown instanceof FleetFailure && thrown.status === 400 && thrown.message === message,
+    );
+  };
+
+  test("F-361, F-362 fleet's tokens", () => {
+    assert.equal(encodeToken({ limit: 12482, page: 0 }), "wjAAAA==");
+    assert.equal(encodeToken({ limit: 19, page: 11852 }), "EwBMLg==");
+    assert.deepEqual(readToken("_wMAAA=="), { limit: 1023, page: 0 });
+    assert.deepEqual(readToken("LQAJAA=="), { limit: 45, page: 9 });
+    failing(() => readToken("basdfasdf"), "illegal base64 data at input byte 8");
+    failing(() => readToken(""), "EOF");
+    failing(() => readToken("junk"), "unexpected EOF");
+    failing(() => readToken("ZAAC!A=="), "illegal base64 data at input byte 4");
+    failing(() => readToken("ZAACAA="), "illegal base64 data at input byte 6");
+    failing(() => readToken(encodeToken({ limit: 100, page: 1, after: "x".repeat(513) })), "page token is too long");
+  });
+
+  test("F-363 tokens in the query", () => {
+    const from = (query: string): unknown => pageAsked(new URLSearchParams(query));
+    assert.deepEqual(from("nextPageToken=ZAACAA=="), { page: 2, after: undefined });
+    assert.deepEqual(from("unitName=a&nextPageToken=ZAACAA%3D%3D&b=c"), { page: 2, after: undefined });
+    assert.deepEqual(from("unitName=a"), { page: 1, after: undefined });
+    failing(() => from("nextPageToken=ZAACAA==&nextPageToken=ZAACAA=="), "too many values for page token");
+    failing(() => from("nextPageToken=bogus"), "illegal base64 data at input byte 4");
+    failing(() => from("nextPageToken="), "EOF");
+  });
+
+  test("F-364 tokens that are of other pages", () => {
+    assert.deepEqual(checked({ limit: 100, page: 9 }), { page: 9, after: undefined });
+    failing(() => checked({ limit: 20, page: 9 }), "token limit must be 100");
+    failing(() => checked({ limit: 100, page: 0 }), "token page must be greater than zero");
+  });
+
+  for (const collection of ["units", "state", "machines"]) {
+    test(`F-344 GET /${collection} with a token of another size`, () =>
+      steps(over(samplePicture()), [
+        [`GET /fleet/v1/${collection}?nextPageToken=EwBMLg==`, 400, error(400, "token limit must be 100")],
+      ]));
+  }
+
+  test("F-345 the rest is on the second page, also by fleet's own token", async () => {
+    const all = numbered(103);
+    const handler = over(wanted(all));
+    const first = await get(handler);
+    assert.deepEqual(names(first), all.slice(0, 100));
+    assert.ok(first.nextPageToken?.startsWith("ZAACA"), "fleet's bytes come first: size 100, page 2");
+    for (const token of [first.nextPageToken, "ZAACAA=="]) {
+      assert.deepEqual(names(await get(handler, token)), all.slice(100));
+      assert.equal((await get(handler, token)).nextPageToken, undefined);
+    }
+    assert.deepEqual(await get(handler, "ZAADAA=="), {});
+  });
+
+  test("F-371 behind exactly one page there is an empty one", async () => {
+    const handler = over(wanted(numbered(100)));
+    const { nextPageToken } = await get(handler);
+    assert.equal(nextPageToken, encodeToken({ limit: 100, page: 2, after: "u00099.service" }));
+    assert.deepEqual(await get(handler, nextPageToken), {});
+  });
+
+  test("beyond fleet's 65535th item they go on", () => {
+    const all = Array.from({ length: 70_000 }, (_, index) => String(index).padStart(5, "0"));
+    const asked = { page: 700, after: "69899", keyOf: (each: string) => each };
+    assert.deepEqual(pageOf(all, asked).items, all.slice(69_900));
+    const last = pageOf(all, { page: 0xffff, after: "00099", keyOf: asked.keyOf });
+    assert.equal(readToken(last.nextPageToken ?? "").page, 0xffff, "the number stays within its bytes");
+  });
+
+  for (const [count, seed] of [
+    [10_000, 1],
+    [1_500, 2],
+    [1_500, 3],
+  ] as const) {
+    test(`${count} units are listed without a gap or a repeat while others come and go (seed ${seed})`, async () => {
+      const random = generator(seed);
+      const present = new Set(numbered(count));
+      const stayed = new Set(present);
+      const everThere = new Set(present);
+      const view = new FakeCluster(wanted([...present]));
+      const handler = createApi({
+        view,
+        hands: new FakeHands(),
+        clock: createClock(),
+        log: new MemoryLog(),
+        version: "1.2.3",
+      });
+      const seen: string[] = [];
+      let token: string | undefined;
+      let pages = 0;
+      do {
+        const page = await get(handler, token);
+        seen.push(...names(page));
+        token = page.nextPageToken;
+        assert.ok(++pages < 300, "it comes to an end");
+        const at = seen.length;
+        // Whatever was or will be seen may go, the last one that was seen too; and others come anywhere
+        const going = [seen.at(-1) ?? "", ...Array.from({ length: 40 }, () => numberedName(random(count)))];
+        for (const each of going) {
+          if (random(4) > 0 && present.delete(each)) stayed.delete(each);
+        }
+        for (let index = 0; index < 40; index++) {
+          const each = `${numberedName(random(at + 2_000)).slice(0, 6)}-${pages}.service`;
+          present.add(each);
+          everThere.add(each);
+        }
+        view.now = wanted([...present].sort());
+      } while (token !== undefined);
+      assert.ok(pages >= count / 100);
+      assert.ok(stayed.size < 0.95 * count && stayed.size > count / 2, `enough went, enough stayed: ${stayed.size}`);
+      const listed = new Set(seen);
+      assert.equal(listed.size, seen.length, "none twice");
+      assert.deepEqual([...stayed].filter((each) => !listed.has(each)).slice(0, 5), [], "none that stayed is missed");
+      assert.ok(seen.every((each) => everThere.has(each)));
+      assert.deepEqual(seen, [...seen].sort());
+    });
+  }
+
+  test("states and machines go on behind the last one too", async () => {
+    const ids = Array.from(
+      { length: 120 },
+      (_, index) => index.toString(16).padStart(32, "0") as ReturnType<typeof idOf>,
+    );
+    const picture: ClusterPicture = {
+      ...emptyPicture(),
+      machines: new Map(ids.map((id) => [id, sampleMachine(id)])),
+      statuses: new Map(ids.map((id) => sampleStatus(id, { "log.service": {}, "log@.service": {} }))),
+    };
+    const without: ClusterPicture = {
+      ...picture,
+      machines: new Map(ids.slice(1).map((id) => [id, sampleMachine(id)])),
+    };
+    for (const [path, kind, count] of [
+      ["machines", "machines", 120],
+      ["state", "states", 240],
+    ] as const) {
+      const view = new FakeCluster(picture);
+      const handler = createApi({
+        view,
+        hands: new FakeHands(),
+        clock: createClock(),
+        log: new MemoryLog(),
+        version: "1.2.3",
+      });
+      const seen: string[] = [];
+      let query = "";
+      for (let pages = 0; pages < 5; pages++) {
+        const page = JSON.parse((await ask(handler, `GET /fleet/v1/${path}${query}`)).text) as Readonly<
+          Record<string, unknown>
+        >;
+        seen.push(...((page[kind] as readonly object[] | undefined) ?? []).map((each) => JSON.stringify(each)));
+        view.now = without; // the first machine goes
+        const token = page["nextPageToken"];
+        if (typeof token !== "string") break;
+        query = `?nextPageToken=${token}`;
+      }
+      assert.equal(new Set(seen).size, seen.length);
+      assert.ok(seen.length >= count - 1, `${kind}: ${seen.length}`);
+    }
+  });
+
+  function numberedName(index: number): string {
+    return `u${String(index).padStart(5, "0")}.service`;
+  }
+
+  /** Whole numbers below a bound, the same for the same seed. */
+  function generator(seed: number): (below: number) => number {
+    let state = seed;
+    return (below) => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+  }
+});
+
+describe("discovery", () => {
+  interface Description {
+    readonly kind: string;
+    readonly id: string;
+    readonly basePath: string;
+    readonly schemas: Readonly<
+      Record<string, { readonly id: string; readonly properties: Readonly<Record<string, unknown>> }>
+    >;
+    readonly resources: Readonly<
+      Record<
+        string,
+        {
+          readonly methods: Readonly<
+            Record<
+              string,
+              {
+                readonly id: string;
+                readonly httpMethod: string;
+                readonly path: string;
+                readonly parameters?: Readonly<Record<string, { readonly location: string }>>;
+              }
+            >
+          >;
+        }
+      >
+    >;
+  }
+  const read = async (base: string): Promise<readonly [string, Description]> => {
+    const { status, text, headers } = await ask(over(samplePicture()), `GET ${base}/discovery`);
+    assert.deepEqual([status, headers.get("content-type")], [200, "application/json"]);
+    return [text, JSON.parse(text) as Description];
+  };
+
+  test("F-370 every method of fleet's, with its path and parameters", async () => {
+    const [, document] = await read("/fleet/v1");
+    const methods = Object.values(document.resources).flatMap(({ methods: each }) => Object.values(each));
+    assert.deepEqual(
+      methods.map(({ id, httpMethod, path, parameters = {} }) =>
+        [
+          id,
+          httpMethod,
+          path,
+          ...Object.entries(parameters).map(([key, { location }]) => `${key} in ${location}`),
+        ].join(" "),
+      ),
+      [
+        "fleet.Machine.List GET machines nextPageToken in query",
+        "fleet.Unit.List GET units nextPageToken in query",
+        "fleet.Unit.Get GET units/{unitName} unitName in path",
+        "fleet.Unit.Delete DELETE units/{unitName} unitName in path",
+        "fleet.Unit.Set PUT units/{unitName} unitName in path",
+        "fleet.UnitState.Get GET state/{unitName} unitName in path",
+        "fleet.UnitState.List GET state nextPageToken in query unitName in query machineID in query",
+      ],
+    );
+    assert.deepEqual(
+      [document.kind, document.id, document.basePath],
+      ["discovery#restDescription", "fleet:v1", "/fleet/v1/"],
+    );
+  });
+
+  test("every schema that is spoken of is there, and says what entities have", async () => {
+    const [text, { schemas }] = await read("/v1-alpha");
+    assert.deepEqual(Object.keys(schemas), [
+      "Machine",
+      "MachinePage",
+      "UnitOption",
+      "Unit",
+      "UnitPage",
+      "UnitState",
+      "UnitStatePage",
+    ]);
+    for (const [, reference = ""] of text.matchAll(/"\$ref": "(\w+)"/g))
+      assert.ok(schemas[reference] !== undefined, reference);
+    const handler = over(samplePicture());
+    for (const [path, list, schema] of [
+      ["units", "units", "Unit"],
+      ["state", "states", "UnitState"],
+      ["machines", "machines", "Machine"],
+    ] as const) {
+      const page = JSON.parse((await ask(handler, `GET /v1-alpha/${path}`)).text) as Readonly<Record<string, unknown>>;
+      const found = new Set((page[list] as readonly object[]).flatMap((each) => Object.keys(each)));
+      assert.deepEqual([...found].sort(), Object.keys(schemas[schema]?.properties ?? {}).sort());
+    }
+  });
+});
+
+/** Requests that fleet 1.0.0 was asked with curl, and its answers; where it failed, what it should have said. */
+test("what fleet was seen to answer", async (context) => {
+  const { handler } = await live(context);
+  const put = (unitName: string, body: unknown): Asking => [`PUT /fleet/v1/units/${unitName}`, body];
+  await steps(handler, [
+    [put("api.service", { name: "api.service", desiredState: "launched", options: sleep }), 201, ""],
+    ["GET /fleet/v1/units/api.service", 200, unit("api.service", "launched")],
+    [
+      "GET /fleet/v1/state/api.service",
+      200,
+      `{"hash":"8385c9176f09a5ee3bbb88d45c6fc3f0b69d1f52","machineID":"${a}","name":"api.service","systemdActiveState":"active","systemdLoadState":"loaded","systemdSubState":"running"}`,
+    ],
+    [put("api.service", { desiredState: "inactive" }), 204, ""],
+    // fleet took the state and answered 500 to everything about this unit from then on
+    [
+      put("api.service", { desiredState: "running" }),
+      400,
+      error(400, 'invalid desiredState "running": expect inactive, loaded, or launched'),
+    ],
+    [put("api.service", { name: "api.service" }), 409, error(409, "must provide DesiredState to update existing unit")],
+    [
+      put("other.service", { name: "api.service", desiredState: "loaded" }),
+      400,
+      error(400, 'name in URL "other.service" differs from unit name in request body "api.service"'),
+    ],
+    [put("none.service", { desiredState: "loaded" }), 409, error(409, "unit does not exist and options field empty")],
+    [
+      put("conf.service", {
+        desiredState: "loaded",
+        options: [
+          { section: "X-Fleet", name: "Global", value: "true" },
+          { section: "X-Fleet", name: "MachineOf", value: "a.service" },
+        ],
+      }),
+      400,
+      error(400, "Global cannot be used with Peers"),
+    ],
+    [put("tpl@.service", { desiredState: "inactive", options: sleep }), 201, ""],
+    [put("tpl@.service", { desiredState: "launched" }), 400, error(400, 'cannot activate template "tpl@.service"')],
+    ["DELETE /fleet/v1/units/api.service", 204, ""],
+    ["DELETE /fleet/v1/units/api.service", 404, error(404, "unit does not exist")],
+    ["DELETE /fleet/v1/units/tpl@.service", 204, ""],
+    ["GET /fleet/v1/units?nextPageToken=junk", 400, error(400, "unexpected EOF")],
+  ]);
+  const broken = await ask(handler, put("none.service", "this is not json"));
+  assert.equal(broken.status, 400);
+  assert.match(broken.text, /^{"error":{"code":400,"message":"unable to decode body: /);
+  const huge = await ask(
+    handler,
+    put("none.service", { options: [{ section: "A", name: "B", value: "x".repeat(600_000) }] }),
+  );
+  assert.equal(huge.status, 413);
 });
