@@ -9,6 +9,7 @@ import { bootstrap } from "./bootstrap.ts";
 import { cat } from "./cat.ts";
 import { usageProblem } from "./checked.ts";
 import type { Command, Given, Option } from "./command.ts";
+import { complete } from "./complete.ts";
 import { completionCommand } from "./completion.ts";
 import { destroy } from "./destroy.ts";
 import { discoveryJoin } from "./discovery-join.ts";
@@ -113,7 +114,7 @@ function commandsWith(agent: Command): readonly Command[] {
     ...[hold, resume, listHolds, events, sync, verify, agent],
     ...[bootstrap, bootstrapStatus],
     ...[discoveryServe, discoveryNew, discoveryJoin],
-    ...[playground, completion, version, fdForward],
+    ...[playground, completion, version, fdForward, complete],
   ];
 }
 

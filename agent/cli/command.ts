@@ -10,6 +10,8 @@ export interface Argument {
   readonly takes: "one" | "one-or-none" | "any";
   /** All words that it may be, where there are few: shells offer them. */
   readonly words?: readonly string[];
+  /** Whether it may be a file as well as what its name says. */
+  readonly orFile?: true;
 }
 
 export interface Option {

@@ -16,7 +16,12 @@ export const playground: Command = {
       takes: "one-or-none",
       words: ["kill", "start"],
     },
-    { name: "MACHINE", means: "With kill and start: the machine's name, such as m1", takes: "one-or-none" },
+    {
+      name: "MACHINE",
+      means: "With kill and start: the machine's name, such as m1",
+      takes: "one-or-none",
+      words: Array.from({ length: mostMachines }, (_, index) => `m${index + 1}`),
+    },
   ],
   options: [
     { flags: "--machines N", means: `How many machines, 1 to ${mostMachines} (default: ${usualMachines})` },

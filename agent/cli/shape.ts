@@ -2,6 +2,9 @@
 // and to the completions of shells.
 import type { Argument, Command, Option } from "./command.ts";
 
+/** What can be asked of the live cluster while somebody types. */
+export type LiveKind = "units" | "machines" | "targets" | "metadata";
+
 export interface Flag {
   /** With its dash: `-l`. */
   readonly short: string | undefined;
@@ -32,6 +35,19 @@ export function flagOf({ flags, means }: Option): Flag {
 export function isPath(name: string): boolean {
   return /^(FILE|PATH|DIR|DIRECTORY|FOLDER)$/.test(name);
 }
+
+/** By the name of an argument or of an option's value; undefined: it is nothing that the cluster knows. */
+export function liveKind(name: string): LiveKind | undefined {
+  return Object.hasOwn(liveNames, name) ? liveNames[name] : undefined;
+}
+
+const liveNames: Readonly<Record<string, LiveKind>> = {
+  UNIT: "units",
+  GLOB: "units",
+  MACHINE: "machines",
+  "UNIT|MACHINE": "targets",
+  "KEY=VALUE": "metadata",
+};
 
 /** `<UNIT>`, `[PATH]`, `[UNIT...]`, as the help shows it. */
 export function argumentText({ name, takes }: Argument): string {

@@ -1,11 +1,12 @@
 // Completion scripts for bash, zsh and fish, made of the table of commands. Pure: the command `completion` prints them, the
-// package installs them. They know commands, options and files; names of units and machines they do not.
-import type { Argument, Command } from "./command.ts";
-import { type Flag, type Program, flagOf, isPath } from "./shape.ts";
+// package installs them. They know commands, options and files; names of units and machines they ask of the live cluster, by
+// `flotilla __complete`, with those options of the line that say where it is.
+import type { Argument, Command, Option } from "./command.ts";
+import { type Flag, type LiveKind, type Program, flagOf, isPath, liveKind } from "./shape.ts";
 
 export function completionScript(shell: "bash" | "zsh" | "fish", program: Program): string {
   const table = [...grouped(program), helpLine(program)];
-  const shared = program.options.map(flagOf);
+  const shared = program.options.map(offeredFlag);
   switch (shell) {
     case "bash":
       return bash(table, shared);
@@ -21,11 +22,40 @@ interface Line {
   readonly name: string;
   readonly summary: string;
   readonly args: readonly Argument[];
-  readonly flags: readonly Flag[];
+  readonly flags: readonly OfferedFlag[];
 }
 
+/** What is offered for a word. */
+interface Offer {
+  readonly words: readonly string[];
+  readonly live: LiveKind | undefined;
+  readonly file: boolean;
+  /** Whether it may be several with commas between. */
+  readonly list: boolean;
+}
+
+type OfferedFlag = Flag & { readonly offer: Offer };
+
 function lineOf({ name, summary, args, options }: Command): Line {
-  return { name, summary, args, flags: options.map(flagOf) };
+  return { name, summary, args, flags: options.map(offeredFlag) };
+}
+
+function offeredFlag(option: Option): OfferedFlag {
+  const flag = flagOf(option);
+  const { value = "" } = flag;
+  const { words = [], many } = option;
+  const list = many === true || (value === "LIST" && words.length > 0);
+  return { ...flag, offer: { words, live: liveKind(value), file: isPath(value), list } };
+}
+
+function offerOf({ name, words, orFile }: Argument): Offer {
+  const live = words === undefined ? liveKind(name) : undefined;
+  return { words: words ?? [], live, file: orFile === true || isPath(name), list: false };
+}
+
+/** Options that say where the cluster is: they go along when it is asked. */
+function reachFlags(shared: readonly OfferedFlag[]): readonly string[] {
+  return shared.flatMap(({ long, value }) => (value === undefined ? [] : [long]));
 }
 
 /** Commands of two words (`discovery serve`), and before them their first word with the second ones to choose from. */
@@ -66,32 +96,38 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-function bash(lines: readonly Line[], shared: readonly Flag[]): string {
+function bash(lines: readonly Line[], shared: readonly OfferedFlag[]): string {
   // one word in the patterns of the script: "discovery+serve"
   const table = lines.map((line) => ({ ...line, name: line.name.replace(" ", "+") }));
   const seconds = lines.flatMap((line, at) => (isSecond(line) ? [table[at]?.name ?? ""] : []));
-  const valued = (flags: readonly Flag[], command: string) =>
+  const valued = (flags: readonly OfferedFlag[], command: string) =>
     flags.flatMap((flag) =>
       flag.value === undefined
         ? []
         : [
             `    ${spellings(flag)
               .map((each) => `${command}:${each}`)
-              .join("|")}) echo ${isPath(flag.value) ? "file" : "other"} ;;`,
+              .join("|")}) echo ${quoted(bashOffer(flag.offer))} ;;`,
           ],
     );
   const options = (flags: readonly Flag[]) => flags.flatMap(spellings).join(" ");
-  const words = table.flatMap(({ name, args }) =>
+  const places = table.flatMap(({ name, args }) =>
     args.flatMap((argument, at) => {
-      const place = `${name}:${argument.takes === "any" ? "*" : at}`;
-      if (argument.words !== undefined) return [`    ${place}) words=${quoted(argument.words.join(" "))} ;;`];
-      return isPath(argument.name) ? [`    ${place}) kind=file ;;`] : [];
+      const offer = bashOffer(offerOf(argument));
+      return offer === "other" ? [] : [`    ${name}:${argument.takes === "any" ? "*" : at}) echo ${quoted(offer)} ;;`];
     }),
   );
   return `# Completion of flotilla's commands and options in bash; made by "flotilla completion bash".
+# What is offered for a word: "file", "live KIND", "list-live KIND", "words WORD...", "list-words WORD...", "other".
 _flotilla_value() {
   case "$1:$2" in
 ${[...valued(shared, "*"), ...table.flatMap(({ name, flags }) => valued(flags, name))].join("\n")}
+  esac
+}
+
+_flotilla_place() {
+  case "$1:$2" in
+${places.join("\n")}
   esac
 }
 
@@ -103,13 +139,25 @@ ${table.map(({ name, flags }) => `    ${name}) echo ${quoted(options([...flags, 
 }
 
 _flotilla() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} command= kind= words= count=0 at word
-  for ((at = 1; at < COMP_CWORD; at++)); do
-    word=\${COMP_WORDS[at]}
-    if [[ -n $kind ]]; then
-      [[ $word == "=" ]] || kind=
+  # bash takes words apart at "@", "=" and ":"; here they are whole again
+  local line=$COMP_LINE words=() at gap
+  for ((at = 0; at <= COMP_CWORD; at++)); do
+    gap=\${line%%[![:space:]]*}
+    line=\${line:\${#gap}}
+    if [[ \${#words[@]} == 0 || -n $gap ]]; then words+=("\${COMP_WORDS[at]}"); else words[-1]+=\${COMP_WORDS[at]}; fi
+    line=\${line:\${#COMP_WORDS[at]}}
+  done
+  local cur=\${words[-1]} command= offer= count=0 word option reach=()
+  unset "words[-1]"
+  for word in "\${words[@]:1}"; do
+    if [[ -n $offer ]]; then
+      case " ${reachFlags(shared).join(" ")} " in *" $option "*) reach+=("$option" "$word") ;; esac
+      offer=
+    elif [[ $word == --*=* ]]; then
+      case " ${reachFlags(shared).join(" ")} " in *" \${word%%=*} "*) reach+=("$word") ;; esac
     elif [[ $word == -* ]]; then
-      kind=$(_flotilla_value "$command" "$word")
+      option=$word
+      offer=$(_flotilla_value "$command" "$word")
     elif [[ -z $command ]]; then
       command=$word
     elif [[ $count == 0 && " ${seconds.join(" ")} " == *" $command+$word "* ]]; then
@@ -118,34 +166,53 @@ _flotilla() {
       count=$((count + 1))
     fi
   done
-  if [[ $cur == "=" ]]; then
-    cur=
-  fi
-  if [[ -z $kind && $cur == -* ]]; then
-    words=$(_flotilla_options "$command")
-  elif [[ -z $kind && -z $command ]]; then
-    words=${quoted(
-      lines
+  if [[ -z $offer && $cur == --*=* ]]; then
+    offer=$(_flotilla_value "$command" "\${cur%%=*}")
+    cur=\${cur#*=}
+  elif [[ -z $offer && $cur == -* ]]; then
+    offer="words $(_flotilla_options "$command")"
+  elif [[ -z $offer && -z $command ]]; then
+    offer=${quoted(
+      `words ${lines
         .filter((line) => !isSecond(line))
         .map(({ name }) => name)
-        .join(" "),
+        .join(" ")}`,
     )}
-  elif [[ -z $kind ]]; then
-    case "$command:$count" in
-${words.join("\n")}
-    esac
+  elif [[ -z $offer ]]; then
+    offer=$(_flotilla_place "$command" "$count")
+  fi
+  cur=\${cur#[\\"\\']}
+  local before= kind=\${offer%% *} rest=\${offer#* } found=()
+  if [[ $kind == list-* && $cur == *,* ]]; then
+    before=\${cur%,*},
+    cur=\${cur##*,}
   fi
   COMPREPLY=()
-  if [[ $kind == file ]]; then
-    compopt -o filenames 2>/dev/null
-    mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-  elif [[ -n $words ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
-  fi
+  case "$kind" in
+    file | live-or-file) compopt -o filenames 2>/dev/null; mapfile -t found < <(compgen -f -- "$cur") ;;
+  esac
+  case "$kind" in
+    live | list-live | live-or-file)
+      local program=\${words[0]/#\\~/$HOME} name
+      while IFS=$'\\t' read -r name _; do found+=("$name"); done < <("$program" "\${reach[@]}" __complete "$rest" -- "$cur" 2>/dev/null)
+      ;;
+    words | list-words) mapfile -t found < <(compgen -W "$rest" -- "$cur") ;;
+  esac
+  # What bash takes for an own word is all that it replaces
+  local breaks=\${COMP_WORDBREAKS//[!@=:]/} typed=$before$cur
+  [[ -n $breaks && $typed == *[$breaks]* ]] && typed=\${typed%"\${typed##*[$breaks]}"} || typed=
+  for name in "\${found[@]}"; do name=$before$name; COMPREPLY+=("\${name#"$typed"}"); done
 }
 
 complete -F _flotilla flotilla
 `;
+}
+
+function bashOffer({ words, live, file, list }: Offer): string {
+  const several = list ? "list-" : "";
+  if (live !== undefined) return file ? `live-or-file ${live}` : `${several}live ${live}`;
+  if (words.length > 0) return `${several}words ${words.join(" ")}`;
+  return file ? "file" : "other";
 }
 
 /** Options of all commands; the version is the program's alone. */
@@ -153,7 +220,7 @@ function isForEach({ long }: Flag): boolean {
   return long !== "--version";
 }
 
-function zsh(table: readonly Line[], shared: readonly Flag[]): string {
+function zsh(table: readonly Line[], shared: readonly OfferedFlag[]): string {
   const described = ({ name, summary }: Line) => `        ${quoted(`${name.replaceAll(":", "\\:")}:${summary}`)}`;
   const specs = ({ args, flags }: Line) =>
     [...[...flags, ...shared.filter(isForEach)].map(zshFlag), ...args.map(zshArgument)]
@@ -174,14 +241,37 @@ function zsh(table: readonly Line[], shared: readonly Flag[]): string {
 `;
   return `#compdef flotilla
 # Completion of flotilla's commands and options in zsh; made by "flotilla completion zsh".
+_flotilla_live() {
+  local -a lines found
+  local each
+  lines=("\${(@f)$($flotilla_program $flotilla_reach __complete $1 -- "\${(Q)PREFIX}" 2>/dev/null)}")
+  for each in $lines; do
+    found+=("\${\${each%%$'\\t'*}//:/\\:}:\${each#*$'\\t'}")
+  done
+  _describe -t $1 $1 found
+}
+
+_flotilla_live_list() {
+  compset -P '*,'
+  _flotilla_live $1
+}
+
+_flotilla_live_or_file() {
+  _alternative "live:$1: _flotilla_live $1" 'files:file:_files'
+}
+
 _flotilla() {
-  local curcontext="$curcontext" state line
-  local -a commands
+  local curcontext="$curcontext" state line each
+  local flotilla_program=\${words[1]/#\\~/$HOME}
+  local -a commands flotilla_reach
   typeset -A opt_args
   _arguments -C \\
 ${shared.map((flag) => `    ${zshFlag(flag)} \\`).join("\n")}
     '1: :->command' \\
     '*:: :->rest'
+  for each in ${reachFlags(shared).join(" ")}; do
+    (( $+opt_args[$each] )) && flotilla_reach+=($each "\${(Q)opt_args[$each]}")
+  done
   case $state in
     command)
       commands=(
@@ -209,18 +299,24 @@ fi
 `;
 }
 
-function zshFlag(flag: Flag): string {
-  const { short, long, value, means } = flag;
-  const after = `[${zshText(means)}]${value === undefined ? "" : `:${zshText(value)}:${isPath(value) ? "_files" : " "}`}`;
+function zshFlag(flag: OfferedFlag): string {
+  const { short, long, value, means, offer } = flag;
+  const after = `[${zshText(means)}]${value === undefined ? "" : `:${zshText(value)}:${zshAction(offer)}`}`;
   const takes = value === undefined ? "" : "=";
   if (short === undefined) return quoted(`${long}${takes}${after}`);
   return `${quoted(`(${short} ${long})`)}{${short}${value === undefined ? "" : "+"},${long}${takes}}${quoted(after)}`;
 }
 
-function zshArgument({ name, means, takes, words }: Argument): string {
-  const action = words === undefined ? (isPath(name) ? "_files" : " ") : `(${words.join(" ")})`;
-  const place = { one: ":", "one-or-none": "::", any: "*:" }[takes];
-  return quoted(`${place}${zshText(means)}:${action}`);
+function zshArgument(argument: Argument): string {
+  const place = { one: ":", "one-or-none": "::", any: "*:" }[argument.takes];
+  return quoted(`${place}${zshText(argument.means)}:${zshAction(offerOf(argument))}`);
+}
+
+function zshAction({ words, live, file, list }: Offer): string {
+  // The space keeps zsh from putting words of its own before ours
+  if (live !== undefined) return ` _flotilla_live${file ? "_or_file" : list ? "_list" : ""} ${live}`;
+  if (words.length > 0) return list ? `_values -s , word ${words.join(" ")}` : `(${words.join(" ")})`;
+  return file ? "_files" : " ";
 }
 
 /** Within a specification these three mean something. */
@@ -228,11 +324,13 @@ function zshText(text: string): string {
   return text.replaceAll(/[\\[\]:]/g, (each) => `\\${each}`);
 }
 
-function fish(table: readonly Line[], shared: readonly Flag[]): string {
-  const flagLine = (when: string, flag: Flag) => {
-    const { short, long, value, means } = flag;
+function fish(table: readonly Line[], shared: readonly OfferedFlag[]): string {
+  const flagLine = (when: string, flag: OfferedFlag) => {
+    const { short, long, value, means, offer } = flag;
     const letter = short === undefined ? "" : ` -s ${short.slice(1)}`;
-    const takes = value === undefined ? "" : isPath(value) ? " -r -F" : " -x";
+    const offered = fishOffer(offer);
+    const takes =
+      value === undefined ? "" : offer.file ? " -r -F" : ` -x${offered === "" ? "" : ` -a ${fishQuoted(offered)}`}`;
     return `complete -c flotilla${when}${letter} -l ${long.slice(2)}${takes} -d ${fishQuoted(means)}`;
   };
   const lines = table.flatMap(({ name, summary, args, flags }) => {
@@ -243,25 +341,46 @@ function fish(table: readonly Line[], shared: readonly Flag[]): string {
         : [`complete -c flotilla -n __flotilla_needs_command -a ${name} -d ${fishQuoted(summary)}`]),
       ...flags.map((flag) => flagLine(when, flag)),
       ...args.flatMap((argument) => {
-        if (argument.words === undefined) return isPath(argument.name) ? [`complete -c flotilla${when} -F`] : [];
-        const words = argument.words.join(" ");
-        const still = ` -n ${fishQuoted(`__flotilla_command_is ${name}; and not __flotilla_has ${words}`)}`;
-        return [`complete -c flotilla${still} -a ${fishQuoted(words)} -d ${fishQuoted(argument.means)}`];
+        const offer = offerOf(argument);
+        const files = offer.file ? [`complete -c flotilla${when} -F`] : [];
+        const offered = fishOffer(offer);
+        if (offered === "") return files;
+        const words = offer.words.join(" ");
+        const once = words === "" ? "" : `; and not __flotilla_has ${words}`;
+        const still = ` -n ${fishQuoted(`__flotilla_command_is ${name}${once}`)}`;
+        const means = words === "" ? "" : ` -d ${fishQuoted(argument.means)}`;
+        return [...files, `complete -c flotilla${still} -a ${fishQuoted(offered)}${means}`];
       }),
     ];
   });
+  const valued = [...shared, ...table.flatMap(({ flags }) => flags)].filter(({ value }) => value !== undefined);
   return `# Completion of flotilla's commands and options in fish; made by "flotilla completion fish".
 function __flotilla_words
     set -l skip 0
     for word in (commandline -opc)[2..-1]
         if test $skip = 1
             set skip 0
-        else if test "$word" = --socket
+        else if contains -- $word ${[...new Set(valued.flatMap(spellings))].join(" ")}
             set skip 1
         else if not string match -q -- '-*' $word
             echo $word
         end
     end
+end
+
+function __flotilla_live
+    set -l words (commandline -opc)
+    set -l reach
+    for at in (seq 2 (count $words))
+        if contains -- (string replace -r '=.*' '' -- $words[$at]) ${reachFlags(shared).join(" ")}
+            set -a reach $words[$at]
+            string match -q -- '*=*' $words[$at]; or set -a reach $words[(math $at + 1)]
+        end
+    end
+    set -l typed (string replace -r '^--[a-z-]+=' '' -- (commandline -ct))
+    set -l typed (string replace -r '.*,' '' -- $typed)
+    set -l program (string replace -r '^~' $HOME -- $words[1])
+    command $program $reach __complete $argv[1] -- "$typed" 2>/dev/null
 end
 
 function __flotilla_needs_command
@@ -286,6 +405,14 @@ end
 complete -c flotilla -f
 ${[...shared.map((flag) => flagLine("", flag)), ...lines].join("\n")}
 `;
+}
+
+/** What -a of complete(1) takes; "" for nothing. */
+function fishOffer({ words, live, list }: Offer): string {
+  const command = live === undefined ? `printf %s\\n ${words.join(" ")}` : `__flotilla_live ${live}`;
+  if (live === undefined && words.length === 0) return "";
+  if (list) return `(__fish_complete_list , "${command}")`;
+  return live === undefined ? words.join(" ") : `(${command})`;
 }
 
 /** In fish's single quotes a backslash escapes the quote and itself. */
