@@ -19,6 +19,8 @@ import { byMachine, findPlaces } from "./places.ts";
 import { hasColour, writeFailure } from "./print.ts";
 import type { Tools } from "./tools.ts";
 
+/** What is kept of several machines until all have spoken: 64 MiB of common text. */
+const mostKeptChars = 64 * 1024 * 1024;
 /** Each is a process here for as long as one watches. */
 const mostFollowed = 64;
 
@@ -114,12 +116,14 @@ function readQuery(tools: Tools, { options }: Given): Omit<Query, "several"> {
 
 /** All of it, machine by machine or in the order of time. */
 async function read({ tools, shell, targets, query, marks }: Reading): Promise<number> {
+  let kept = 0;
   const answers = await atOnce(targets, async ({ machine, units }) => {
     const lines: Line[] = [];
     const line = async (text: string, from: Line["from"]): Promise<void> => {
       // Of one machine at once, as it may be much; of several it is put in order first
       if (targets.length === 1) await print(tools, { text, from, mark: "" });
-      else lines.push({ text, from });
+      else if ((kept += text.length) <= mostKeptChars) lines.push({ text, from });
+      else throw tooMuch();
     };
     return {
       lines,
@@ -139,6 +143,16 @@ async function read({ tools, shell, targets, query, marks }: Reading): Promise<n
       if (from === "stderr") await print(tools, { text, from, mark: marks[machine] ?? "" });
   }
   return firstFailure(answers.map(({ ended }) => ended));
+}
+
+function tooMuch(): Problem {
+  return new Problem(
+    "journal-size",
+    `Cannot put more than ${mostKeptChars / 1024 / 1024} MiB of several machines in order`,
+    {
+      hint: "Ask for less with --lines, --since and --until, or for units of one machine",
+    },
+  );
 }
 
 interface Line {

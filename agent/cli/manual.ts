@@ -1,4 +1,5 @@
 // flotilla(1), made of the table of commands. Pure; the release build writes it into the package. The language is man(7).
+import { clientVariables, tokenVariable } from "../domain/client-variables.ts";
 import type { Command } from "./command.ts";
 import { exitCodes, exitMeanings } from "./exit-codes.ts";
 import { type Flag, type Program, argumentText, flagOf } from "./shape.ts";
@@ -31,6 +32,11 @@ export function manualPage({ summary, version, options, commands }: Program): st
     ".SH ENVIRONMENT",
     ...named([
       ["FLOTILLA_SOCKET", "The agent's socket, for every command."],
+      [
+        clientVariables.map((name) => `FLOTILLA_${name}`).join(", "),
+        "As the options of all commands that have these names, which win; fleet's FLEETCTL_* of the same names come last.",
+      ],
+      [`FLOTILLA_${tokenVariable}`, "The token that opens the API, where no file with it is named."],
       ["FLOTILLA_*", 'Settings of the agent: each flag of "flotilla agent" in capitals, with underscores.'],
     ]),
     ".SH FILES",

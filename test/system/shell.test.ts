@@ -175,13 +175,20 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
 
   test("journal --follow goes on until it is told to end", async () => {
     const tools = toolsOf();
-    const ended = runCommand(["journal", "-f", "-n", "1", "hello"], tools);
+    const asked = "--since=@1700000001"; // to be known by
+    const ended = runCommand(["journal", "-f", "-n", "1", asked, "hello"], tools);
     const ticks = () => tools.stdout.text.split("\n").filter((line) => line.includes(": tick ")).length;
     const endMs = performance.now() + waitMs;
     while (ticks() < 4 && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 20));
     tools.interrupt();
     assert.equal(await ended, 0);
     assert.ok(ticks() >= 4, tools.stdout.text + tools.stderr.text);
+    // Nor does the machine go on speaking to nobody
+    const left = async () =>
+      (await run("ps", ["-eo", "args"])).stdout.split("\n").filter((args) => args.includes(asked));
+    while ((await left()).length > 0 && performance.now() < endMs)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(await left(), []);
   });
 
   test("ssh: the command's own words and code", async () => {

@@ -29,6 +29,8 @@ export function sshWords(call: SshCall): readonly string[] {
     ...(ssh.tunnel === undefined ? [] : ["-o", `ProxyCommand=${proxyCommand(call, ssh.tunnel)}`]),
     ...(forwardAgent ? ["-A"] : []),
     ...(terminal ? ["-t"] : command === undefined ? [] : ["-T"]),
+    // What a user has set for logins would stand in the way of any other command
+    ...(command === undefined ? [] : ["-o", "RemoteCommand=none"]),
     ...placeWords(ssh, to),
     "--",
     ...(command === undefined ? [] : [command]),

@@ -22,7 +22,8 @@ function words({ ssh, ...more }: Given = {}): string {
   const usual = "-E /l/own -o ConnectTimeout=10 -o LogLevel=INFO -o ServerAliveInterval=15 -o ServerAliveCountMax=3 ";
   return sshWords({ ...call, ...more, ssh: { timeoutMs: 10_000, ...ssh } })
     .join(" ")
-    .replace(usual, "");
+    .replace(usual, "")
+    .replace(" -o RemoteCommand=none", "");
 }
 
 const cases: readonly (readonly [name: string, given: Given, expect: string])[] = [
