@@ -35,13 +35,17 @@ export class WantedReader {
     const gitUnits = desired?.units ?? noUnits;
     const gitTemplates = desired?.templates ?? noUnits;
     const unknown = new Set(unreadable);
+    const byHand = new Map<UnitName, SubmittedUnit>();
     const units: Unit[] = [];
     const templates: Unit[] = [];
     for (const [name, each] of submitted) {
       if (gitUnits.has(name) || gitTemplates.has(name)) continue;
       const unit = this.unit(each);
       if (!unit.ok) unknown.add(name);
-      else (isTemplate(name) ? templates : units).push(unit.value);
+      else {
+        byHand.set(name, each);
+        (isTemplate(name) ? templates : units).push(unit.value);
+      }
     }
     const held = new Map<UnitName, HeldUnit>();
     const overruled: Unit[] = [];
@@ -55,6 +59,7 @@ export class WantedReader {
       commit: desired?.commit,
       units: laidOver(gitUnits, { changed: overruled, added: units }),
       templates: laidOver(gitTemplates, { changed: [], added: templates }),
+      submitted: byHand,
       held,
       unknown,
     };

@@ -78,6 +78,9 @@ export interface UnitReport {
 export interface UnitFileReport {
   readonly name: string;
   readonly source: UnitSource;
+  /** Of a submitted one: who changed it last, and when (wall ms). */
+  readonly by?: string;
+  readonly atMs?: number;
   /** What it wants: a hold's word before the repository's. */
   readonly desired: TargetState;
   readonly hash: string;

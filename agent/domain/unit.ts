@@ -1,7 +1,7 @@
 // A unit as its author wrote it, checked, with what its [X-Fleet] section asks; and all units of one commit.
 import type { CommitId, UnitHash, UnitName } from "./names.ts";
 import type { Problem } from "./problem.ts";
-import type { Hold } from "./submitted.ts";
+import type { Hold, SubmittedUnit } from "./submitted.ts";
 
 /** fleet's three states: known but nowhere; placed and linked; also started. */
 export const targetStates = ["inactive", "loaded", "launched"] as const;
@@ -84,6 +84,8 @@ export interface WantedState {
   /** Runnable units, in name order; of two of one name the repository's. */
   readonly units: ReadonlyMap<UnitName, Unit>;
   readonly templates: ReadonlyMap<UnitName, Unit>;
+  /** Of the units and templates that are from a hand: what was submitted. */
+  readonly submitted: ReadonlyMap<UnitName, SubmittedUnit>;
   /** Holds on units that are in `units`. */
   readonly held: ReadonlyMap<UnitName, HeldUnit>;
   /** Units of which the registry holds something that cannot be read: they stay as they are. */

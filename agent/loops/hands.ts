@@ -84,7 +84,8 @@ export class ClusterHands implements Hands {
     const hash = this.#checked(unitWith("inactive"));
     const key = keys.unit(name);
     return this.#attempt(`submit unit "${name}"`, signal, async () => {
-      mustNotBeGits(await this.#wanted(signal), name, "Submit it under another name, or change it in the repository");
+      const hint = "Submit it under another name, or change it in the repository";
+      mustNotBeGits(await this.#wanted(signal), { name, what: "submit", hint });
       const { entry } = await this.#ports.registry.get(key, signal);
       const before = entry === undefined ? undefined : parseSubmittedUnit(key, entry.value);
       const old = before?.ok === true ? before.value : undefined;
@@ -129,7 +130,7 @@ export class ClusterHands implements Hands {
   async destroy(name: UnitName, by: Person, signal?: AbortSignal): Promise<void> {
     const key = keys.unit(name);
     await this.#attempt(`destroy unit "${name}"`, signal, async () => {
-      mustNotBeGits(await this.#wanted(signal), name, undefined);
+      mustNotBeGits(await this.#wanted(signal), { name, what: "destroy", hint: undefined });
       const { entry } = await this.#ports.registry.get(key, signal);
       if (entry === undefined) throw unknownUnit(name);
       const who = person(by);
@@ -394,10 +395,13 @@ function chosen(names: readonly UnitName[], patterns: readonly string[]): Readon
   return new Set(names.filter((name) => tests.some((test) => test(name))).sort(byName));
 }
 
-function mustNotBeGits({ units, templates }: WantedState, name: UnitName, hint: string | undefined): void {
+function mustNotBeGits(
+  { units, templates }: WantedState,
+  { name, what, hint }: { readonly name: UnitName; readonly what: string; readonly hint: string | undefined },
+): void {
   const own = units.get(name) ?? templates.get(name);
   if (own?.source !== "git") return;
-  throw new Problem("unit-git", `Cannot take unit "${name}" by hand: the repository has it in ${own.file}`, {
+  throw new Problem("unit-git", `Cannot ${what} unit "${name}": the repository has it in ${own.file}`, {
     hint: hint ?? `Remove ${own.file} from the repository and commit; flotilla stop ${name} holds it meanwhile`,
   });
 }

@@ -72,6 +72,8 @@ const isUnit = isRecord<UnitReport>({
 const unitFile = {
   name: isText,
   source: isText,
+  by: isOptional(isText),
+  atMs: isOptional(isNumber),
   hold: isOptional(isHold),
   hash: isText,
   desired: isText,

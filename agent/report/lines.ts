@@ -40,7 +40,7 @@ function aboutFile(unit: UnitDetail, options: LineOptions): readonly Entry[] {
     return [entry("File", unit.commitAtHand ? "none in the adopted commit" : unknown)];
   }
   return [
-    entry("File", file.source === "submitted" ? "none: it was submitted by hand" : file.file),
+    entry("File", file.source === "submitted" ? `none: ${handText(file, options)}` : file.file),
     ...(commit === undefined ? [] : [entry("Commit", commitText(commit, options))]),
     entry("Hash", hashText(file.hash, options.full)),
     entry("Wants", wantsText(file)),
@@ -51,6 +51,10 @@ function aboutFile(unit: UnitDetail, options: LineOptions): readonly Entry[] {
 function wantsText(file: NonNullable<UnitDetail["file"]>): string {
   if (file.template) return "nothing: a template is not run itself";
   return file.global ? `${file.desired} on every machine that fits (global)` : file.desired;
+}
+
+function handText({ by = "somebody", atMs }: NonNullable<UnitDetail["file"]>, { nowMs }: LineOptions): string {
+  return `submitted by ${by}${atMs === undefined ? "" : `, ${formatSpan(nowMs - atMs)} ago`}`;
 }
 
 /** Who holds it at what, why and for how long; and what the repository says. */

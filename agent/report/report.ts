@@ -97,7 +97,10 @@ export function reportUnit(picture: ClusterPicture, name: string): Checked<UnitD
     name,
     commitAtHand: picture.desired !== undefined,
     ...(unit === undefined ? {} : { file: describeFile(unit, { picture, place: placed }) }),
-    ...(unit === undefined || adopted?.commit !== picture.desired?.commit || adopted === undefined
+    ...(unit === undefined ||
+    unit.source !== "git" ||
+    adopted?.commit !== picture.desired?.commit ||
+    adopted === undefined
       ? {}
       : { commit: describeCommit(adopted) }),
     // A released place on a machine that answers and shows nothing is over; on a lost one nobody knows
@@ -292,9 +295,11 @@ function describeFile(
   const { global } = unit.options;
   const place = global || template ? undefined : where.place;
   const hold = describeHold(unit.name, where.picture);
+  const submitted = where.picture.desired?.submitted.get(unit.name);
   return {
     name: unit.name,
     source: unit.source,
+    ...(submitted === undefined ? {} : { by: submitted.by, atMs: submitted.atMs }),
     hash: unit.hash,
     desired: unit.target,
     ...(hold === undefined ? {} : { hold }),

@@ -302,6 +302,7 @@ export function samplePicture(): ClusterPicture {
         web("4"),
       ),
       templates: byName(template),
+      submitted: new Map(),
       held: new Map(),
       unknown: new Set(),
     },

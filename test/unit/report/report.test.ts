@@ -33,7 +33,7 @@ import {
 } from "../../fakes/fake-cluster.ts";
 
 /** No holds, and nothing that cannot be read. */
-const nothingBeside = { held: new Map(), unknown: new Set<never>() };
+const nothingBeside = { submitted: new Map(), held: new Map(), unknown: new Set<never>() };
 
 const { n1, n2, gone } = sampleIds;
 const short = { full: false, nowMs: sampleNowMs };
