@@ -24,7 +24,8 @@ export function json(value: unknown, more: { readonly status?: number; readonly 
 }
 
 export function done(status: 201 | 204): Response {
-  return new Response(null, { status });
+  // Said, because some clients wait for a body where nothing is said of it
+  return new Response(null, { status, headers: status === 201 ? { "Content-Length": "0" } : {} });
 }
 
 /** Undefined: nothing that may be told; the answer is 500 without a word, and whoever asks logs the error. */

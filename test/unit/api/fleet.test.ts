@@ -1,10 +1,15 @@
 // fleet's API v1: the scenarios F-340 to F-379 with literal JSON compared as text, and requests that fleet was seen to
 // answer. What is written is written by real hands, into a whole agent's registry.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type IncomingMessage, request as httpRequest } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type TestContext, describe, test } from "node:test";
 import { createApi } from "../../../agent/api/api.ts";
 import { FleetFailure } from "../../../agent/api/fleet-answers.ts";
 import { checked, encodeToken, pageAsked, pageOf, readToken } from "../../../agent/api/fleet-pages.ts";
+import { serveApi } from "../../../agent/adapters/api-server.ts";
 import { createClock } from "../../../agent/adapters/clock.ts";
 import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
@@ -1066,4 +1071,40 @@ test("what fleet was seen to answer", async (context) => {
     put("none.service", { options: [{ section: "A", name: "B", value: "x".repeat(600_000) }] }),
   );
   assert.equal(huge.status, 413);
+});
+
+test("on a socket: empty answers end, bodies of unknown length are read, headers are counted", async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), "flotilla-fleet-"));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  const hands = new FakeHands();
+  const server = await serveApi(over(samplePicture(), hands), { socket: join(folder, "fleet.sock") });
+  context.after(() => server.close());
+  const send = async (
+    line: string,
+    body?: object,
+    more: readonly string[] = [],
+  ): Promise<IncomingMessage & { text: string }> => {
+    const [method = "", path = ""] = line.split(" ");
+    const type = body === undefined ? [] : ["Content-Type", "application/json"];
+    const sent = httpRequest({ socketPath: server.socket, method, path, headers: ["Host", "fleet", ...type, ...more] });
+    sent.end(body === undefined ? undefined : JSON.stringify(body)); // chunked, as no length is said
+    const answer = await new Promise<IncomingMessage>((resolve, reject) =>
+      sent.on("response", resolve).on("error", reject),
+    );
+    let text = "";
+    for await (const chunk of answer.setEncoding("utf8")) text += String(chunk);
+    return Object.assign(answer, { text });
+  };
+  const created = await send("PUT /fleet/v1/units/new.service", { options: sleep }, ["Transfer-Encoding", "chunked"]);
+  assert.deepEqual([created.statusCode, created.headers["content-length"], created.text], [201, "0", ""]);
+  const twice = await send("PUT /fleet/v1/units/hello.service", {}, ["Content-Type", "application/json"]);
+  assert.deepEqual([twice.statusCode, twice.text], [415, error(415, "expected 1 Content-Type, got 2")]);
+  const head = await send("HEAD /fleet/v1/units");
+  assert.deepEqual([head.statusCode, head.headers["server"]], [405, "fleetd/1.0.0 flotilla/1.2.3"]);
+  const gone = await send("DELETE /fleet/v1/units/hello.service");
+  assert.deepEqual([gone.statusCode, gone.text], [204, ""]);
+  assert.deepEqual(
+    hands.asked.map(({ call }) => call),
+    ["submit", "destroy"],
+  );
 });
