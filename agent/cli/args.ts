@@ -85,8 +85,7 @@ export async function runCalled(
     say: (text) => (said += text),
     choose: (command, given) => (chosen = { command, given }),
   });
-  const names = commands.filter(({ hidden }) => hidden !== true).map(({ name }) => firstWord(name));
-  const words = setApart(completeCommand(spellOut(argv), [...new Set(names), "help"]), commands);
+  const words = setApart(completeCommand(helpLast(spellOut(argv)), calling), commands);
   try {
     parser.parse([...words], { from: "user" });
   } catch (error) {
@@ -306,23 +305,44 @@ function spellOut(argv: readonly string[]): readonly string[] {
 /** Words behind which a value stands and no command. */
 const valuedReachFlags: ReadonlySet<string> = new Set(reachOptions.map(({ flags }) => flags.split(" ")[0] ?? flags));
 
+/** `help COMMAND` as `COMMAND --help`. */
+function helpLast(argv: readonly string[]): readonly string[] {
+  const at = commandIn(argv);
+  return argv[at] === "help" ? [...argv.toSpliced(at, 1), "--help"] : argv;
+}
+
 /**
- * `argv` with an abbreviated command written out, when exactly one begins so, as fleet did it. One that no command
- * begins with is left to the parser, which has a suggestion.
+ * `argv` with an abbreviated command written out, when exactly one begins so, as fleet did it. Throws a usage problem for one
+ * that no command begins with, with the command that was most likely meant.
  */
-function completeCommand(argv: readonly string[], names: readonly string[]): readonly string[] {
-  const at = argv.findIndex((word, index) => !word.startsWith("-") && !valuedReachFlags.has(argv[index - 1] ?? ""));
+function completeCommand(argv: readonly string[], { name, commands }: Calling): readonly string[] {
+  const at = commandIn(argv);
   const word = argv[at];
   // Without a command: the help, as the answer to a question and not to a mistake
   if (word === undefined) return [...argv, "--help"];
-  if (word === "" || names.includes(word)) return argv;
-  const meant = names.filter((each) => each.startsWith(word));
+  if (commands.some((each) => firstWord(each.name) === word)) return argv;
+  const shown = commands.filter(({ hidden }) => hidden !== true).map((each) => firstWord(each.name));
+  const names = [...new Set(shown), "help"];
+  const meant = word === "" ? [] : names.filter((each) => each.startsWith(word));
   const [only] = meant;
-  if (only === undefined) return argv;
+  // Behind an option that there is not it may be meant as its value: the parser names the option
+  if (only === undefined && argv[at - 1]?.startsWith("-") === true) return argv;
+  if (only === undefined) {
+    const near = suggest(word, names);
+    throw usageProblem(
+      `Cannot read the command line: unknown command '${word.slice(0, 64)}'`,
+      near === undefined ? `${name} --help shows all commands` : `Did you mean ${near}?`,
+    );
+  }
   if (meant.length > 1) {
     throw new Problem("usage", `Cannot tell which command "${word}" is`, { hint: `Is it ${meant.join(" or ")}?` });
   }
-  return argv.with(at, only);
+  return only === "help" ? helpLast(argv.with(at, only)) : argv.with(at, only);
+}
+
+/** Where the command stands; -1 when there is none. */
+function commandIn(argv: readonly string[]): number {
+  return argv.findIndex((word, index) => !word.startsWith("-") && !valuedReachFlags.has(argv[index - 1] ?? ""));
 }
 
 /**
@@ -330,7 +350,7 @@ function completeCommand(argv: readonly string[], names: readonly string[]): rea
  * there is one already it stays: it ends our options, wherever it stands.
  */
 function setApart(argv: readonly string[], commands: readonly Command[]): readonly string[] {
-  const start = argv.findIndex((word, index) => !word.startsWith("-") && !valuedReachFlags.has(argv[index - 1] ?? ""));
+  const start = commandIn(argv);
   const command = commands.find(({ name }) => name === argv[start]);
   if (command?.ownWords === undefined) return argv;
   const own = command.options.map(flagOf).filter(({ value }) => value !== undefined);
