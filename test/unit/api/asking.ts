@@ -97,7 +97,8 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
   ),
 );
 
-function mustBeAsDocumented(answer: {
+/** Holds an answer to the document; throws what is amiss. */
+export function mustBeAsDocumented(answer: {
   readonly method: string;
   readonly path: string;
   readonly status: number;
@@ -107,7 +108,7 @@ function mustBeAsDocumented(answer: {
   const name = [...operations.keys()].find((each) => isFor(each, { method, path }));
   // Nothing stands there, or nothing by that method
   if (name === undefined) assert.ok(status === 404 || status === 405 || status === 403, `${method} ${path}: ${status}`);
-  const response = name === undefined ? { content: errorContent } : operations.get(name)?.responses[status];
+  const response = name === undefined ? failureResponse : operations.get(name)?.responses[status];
   assert.ok(response !== undefined, `${name ?? ""} answered ${status}, which schemas/openapi.json has not`);
   const checked = checkFor(response)(json);
   assert.deepEqual(
@@ -118,13 +119,19 @@ function mustBeAsDocumented(answer: {
   if (name !== undefined) answered.add(`${name} ${status}`);
 }
 
-function isFor(operation: string, { method, path }: { readonly method: string; readonly path: string }): boolean {
+/** Whether an operation of the document is what answers there. */
+export function isFor(
+  operation: string,
+  { method, path }: { readonly method: string; readonly path: string },
+): boolean {
   const [ownMethod, template = ""] = operation.split(" ");
   const [asked = ""] = path.split("?");
   return ownMethod === method && new RegExp(`^${template.replace(/\{\w+\}/g, "[^/]+")}$`).test(asked);
 }
 
-const errorContent: Schema = { "application/json": { schema: { $ref: "#/components/schemas/Error" } } };
+const failureResponse: Schema = {
+  content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+};
 const checks = new Map<Schema, ReturnType<typeof compileSchema>>();
 
 function checkFor(response: Schema): ReturnType<typeof compileSchema> {

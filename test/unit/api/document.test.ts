@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 import document from "../../../schemas/openapi.json" with { type: "json" };
 import { createClock } from "../../../agent/adapters/clock.ts";
@@ -29,7 +30,7 @@ import {
   sampleUnit,
 } from "../../fakes/fake-cluster.ts";
 import { FakeHands } from "../../fakes/fake-hands.ts";
-import { type Init, answered, api, ask, codeOf, operations } from "./asking.ts";
+import { type Init, answered, api, ask, codeOf, isFor, mustBeAsDocumented, operations } from "./asking.ts";
 
 type Fields<Report> = { readonly [Field in keyof Report]-?: 1 };
 
@@ -171,7 +172,8 @@ suite("the document of the API", () => {
     const used = new Set(
       Array.from(JSON.stringify(document).matchAll(/"\$ref":"#\/components\/([^"]+)"/g), ([, at]) => at),
     );
-    for (const [kind, parts] of Object.entries(document.components))
+    const { schemas, responses } = document.components;
+    for (const [kind, parts] of Object.entries({ schemas, responses }))
       for (const name of Object.keys(parts)) assert.ok(used.has(`${kind}/${name}`), `${kind}/${name}`);
   });
 
@@ -305,3 +307,72 @@ suite("failures", () => {
     assert.deepEqual(missing, []);
   });
 });
+
+const page = readFileSync(new URL("../../../docs/api.md", import.meta.url), "utf8");
+
+suite("docs/api.md", () => {
+  const transcripts = transcriptsIn(page);
+
+  for (const { method, path, answer } of transcripts)
+    test(`${method} ${path} is answered as it is shown`, () => {
+      const { error } = answer as { readonly error?: { readonly code: string } };
+      const name = [...operations.keys()].find((each) => isFor(each, { method, path }));
+      const own = Object.keys(operations.get(name ?? "")?.responses ?? {}).filter((status) => status < "300");
+      const statuses = error === undefined ? own.map(Number) : [statusesIn(page).get(error.code) ?? 0];
+      // Which of two good ones it was, a transcript does not say
+      const wrong = statuses.flatMap((status) => complaint({ method, path, status, json: answer }) ?? []);
+      assert.ok(wrong.length < statuses.length, wrong.join("\n"));
+    });
+
+  test("shows every resource and method that takes or gives something", () => {
+    const shown = new Set(transcripts.map((each) => [...operations.keys()].find((name) => isFor(name, each))));
+    const plain = ["GET /v2", "GET /v2/events", "GET /v2/changes", "GET /v2/openapi.json"];
+    assert.deepEqual(
+      [...operations.keys()].filter((name) => !shown.has(name) && !plain.includes(name)),
+      [],
+    );
+  });
+
+  test("lists every code with its status", () => {
+    const source = readFileSync(new URL("../../../agent/api/problems.ts", import.meta.url), "utf8");
+    const codes = new Map(
+      Array.from(source.matchAll(/\["([a-z-]+)", (\d{3})\]/g), ([, code, status]) => [code, Number(status)]),
+    );
+    assert.ok(codes.size > 30);
+    assert.deepEqual(statusesIn(page), codes);
+  });
+});
+
+interface Transcript {
+  readonly method: string;
+  readonly path: string;
+  readonly answer: unknown;
+}
+
+/** Of /v2, but those that go through another program or never end. */
+function transcriptsIn(markdown: string): readonly Transcript[] {
+  const blocks = Array.from(markdown.matchAll(/^```console\n([\s\S]*?)^```/gm), ([, block = ""]) => block);
+  const found = blocks.flatMap((block) => block.split(/^\$ /m).slice(1));
+  return found.flatMap((text) => {
+    const [, command = "", answer = ""] = /^((?:.*\\\n)*.*)\n([\s\S]*)$/.exec(text) ?? [];
+    const [, path = ""] = /http:\/\/flotilla(\/v2[^' ]*)/.exec(command) ?? [];
+    if (path === "" || command.includes(" | ") || command.includes(" -sN ")) return [];
+    const [, method = "GET"] = / -X ([A-Z]+)/.exec(command) ?? [];
+    return [{ method, path, answer: JSON.parse(answer) as unknown }];
+  });
+}
+
+/** The table of codes: `| \`code\` | 404 |`. */
+function statusesIn(markdown: string): ReadonlyMap<string | undefined, number> {
+  const rows = markdown.matchAll(/^\| `([a-z-]+)` +\| (\d{3}) +\|/gm);
+  return new Map(Array.from(rows, ([, code, status]) => [code, Number(status)]));
+}
+
+function complaint(answer: Parameters<typeof mustBeAsDocumented>[0]): string | undefined {
+  try {
+    mustBeAsDocumented(answer);
+    return undefined;
+  } catch (error) {
+    return String(error);
+  }
+}
