@@ -1,6 +1,7 @@
 // flotilla fd-forward SOCKET: the far end of a tunnel. Called over ssh by a command with --tunnel; fleet's name for it.
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { usualSocket } from "./reach.ts";
 
 export const fdForward: Command = {
   name: "fd-forward",
@@ -11,7 +12,10 @@ export const fdForward: Command = {
   more: "Commands with --tunnel call it on the other machine.",
   examples: [["fd-forward /run/flotilla/flotilla.sock", "As a tunnel does it"]],
   run: async (tools, { args }) => {
-    await tools.forward(args[0] ?? "", tools.signal);
+    const asked = args[0] ?? "";
+    // fleet's own client, far away, knows no other path than fleet's
+    const isFleets = /^\/(var\/)?run\/fleet\.sock$/.test(asked) && !(await tools.hasSocket(asked));
+    await tools.forward(isFleets ? usualSocket : asked, tools.signal);
     return exitCodes.ok;
   },
 };

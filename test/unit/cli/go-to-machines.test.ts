@@ -175,3 +175,16 @@ for (const [line, code, says] of wrong)
     assert.match(ended.stderr, says);
     assert.deepEqual(ended.ran, []);
   });
+
+for (const [asked, has, expect] of [
+  ["/x/api.sock", false, "/x/api.sock"],
+  ["/var/run/fleet.sock", true, "/var/run/fleet.sock"],
+  ["/var/run/fleet.sock", false, "/run/flotilla/flotilla.sock"],
+] as const)
+  test(`fd-forward ${asked}, which ${has ? "is" : "is not"} there`, async () => {
+    let joined = "";
+    const forward = async (socket: string) => void (joined = socket);
+    const tools = fakeTools({ hasSocket: async () => has, forward });
+    assert.equal(await runCommand(["fd-forward", asked], tools), 0);
+    assert.equal(joined, expect);
+  });
