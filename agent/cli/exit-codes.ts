@@ -8,10 +8,10 @@ export const exitCodes = {
   usage: 2,
   /** No agent answers on the socket. */
   unreachable: 3,
-  /** A machine could not be reached by ssh; what ran on one ends with its own code (fleet.md 17.3). */
-  ssh: 255,
   /** Ended by a signal before it was done (128 + SIGINT). */
   interrupted: 130,
+  /** A machine could not be reached by ssh; what ran on one ends with its own code (fleet.md 17.3). */
+  ssh: 255,
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
@@ -22,6 +22,6 @@ export const exitMeanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   failure: "it could not be done, or problems were found",
   usage: "the command line is wrong",
   unreachable: "no agent answers on the socket",
-  ssh: "a machine could not be reached by ssh; a command on one ends with its own code",
   interrupted: "ended by a signal before it was done",
+  ssh: "a machine could not be reached by ssh; a command on one ends with its own code",
 };
