@@ -47,7 +47,6 @@ export function createApi(options: ApiOptions): ApiHandler {
   app.use(async (context, next) => {
     context.header("Server", `flotilla/${options.version}`);
     context.header("Cache-Control", "no-store");
-    mustBeFromHere(context.req.raw);
     await next();
   });
   // Whatever is not ours is answered as fleet's server answered it
@@ -57,6 +56,10 @@ export function createApi(options: ApiOptions): ApiHandler {
     if (path === root || path.startsWith(`${root}/`)) return next();
     const response = await fleet.handle(raw);
     return context.newResponse(response.body, response); // with the headers that every answer has
+  });
+  app.use(async (context, next) => {
+    mustBeFromHere(context.req.raw);
+    await next();
   });
   app.get(root, (context) => context.json(index(options)));
   for (const resource of resources) {

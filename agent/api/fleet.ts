@@ -10,7 +10,7 @@ import type { FleetInquiry } from "./fleet-inquiry.ts";
 import { listMachines, patchMachines } from "./fleet-machines.ts";
 import { getState, listStates } from "./fleet-states.ts";
 import { deleteUnit, getUnit, listUnits, putUnit } from "./fleet-units.ts";
-import { personOf } from "./request.ts";
+import { mustBeFromHere, personOf } from "./request.ts";
 import { pictureOf } from "./resource.ts";
 
 export interface FleetApiOptions {
@@ -68,6 +68,7 @@ async function answer(request: Request, options: FleetApiOptions): Promise<Respo
   const { view, hands, clock } = options;
   const { signal } = request;
   const url = new URL(request.url);
+  mustBeFromHere(request);
   // Without its registry fleet answers nothing, not even that a path is none
   const picture = await pictureOf({ view, clock, signal });
   if (picture.stale === true) throw new FleetFailure(503, registryAway);

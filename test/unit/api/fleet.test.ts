@@ -157,6 +157,19 @@ describe("paths and methods", () => {
     assert.equal(headers.get("allow"), "GET, PUT, DELETE");
   });
 
+  test("a page from elsewhere changes nothing in its reader's name", async () => {
+    const hands = new FakeHands();
+    const headers = { Origin: "https://elsewhere.example" };
+    const answer = await ask(over(samplePicture(), hands), [
+      "DELETE /fleet/v1/units/hello.service",
+      undefined,
+      headers,
+    ]);
+    assert.equal(answer.status, 403);
+    assert.match(answer.text, /^{"error":{"code":403,"message":"Cannot let a page from/);
+    assert.deepEqual(hands.asked, []);
+  });
+
   test("F-379 without the registry nothing is answered but that", async (context) => {
     const away = error(503, "fleet server unable to communicate with etcd");
     const lines = [
