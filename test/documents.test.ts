@@ -1,7 +1,10 @@
 // What the documents show must work: examples of settings are read by the program itself, and lists of codes and
 // commands are compared with the source. (The tables of docs/settings.md have a test of their own in test/unit/settings.)
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { suite, test } from "node:test";
 import { exitCodes } from "../agent/cli/exit-codes.ts";
 import { describeProblem, toRecord, valid } from "../agent/domain/problem.ts";
@@ -31,6 +34,18 @@ function settingsBlocks(markdown: string): readonly string[] {
     ([, block = ""]) => block,
   );
 }
+
+/** A fleetctl that knows a few units: of its two commands what the export takes. */
+const fleetWithUnits = `#!/bin/sh
+case $1 in
+  list-unit-files)
+    printf '%s\\t%s\\n' db.service loaded hello.service launched web@.service inactive \\
+      web@1.service launched web@2.service inactive web@3.service launched ;;
+  cat)
+    printf '[Unit]\\nDescription=A unit\\n\\n[Service]\\nExecStart=/bin/sleep infinity\\n'
+    [ "$2" != web@3.service ] || printf '\\n[X-Fleet]\\nMachineMetadata=role=web\\n' ;;
+esac
+`;
 
 suite("documents", () => {
   for (const document of ["README.md", "docs/settings.md"])
@@ -68,6 +83,47 @@ suite("documents", () => {
       assert.equal(userData?.kind, "cloud-config");
       assert.ok(userData.config.settings.some(({ section, key }) => section === "Git" && key === "URL"));
     });
+
+  test("the export of docs/from-fleet.md gives a repository that is right", () => {
+    const [block = ""] = /^ {3}# export-units[\s\S]*?(?=^ {3}```)/m.exec(read("docs/from-fleet.md")) ?? [];
+    const folder = mkdtempSync(join(tmpdir(), "flotilla-export-"));
+    try {
+      const [bin, repository] = [join(folder, "bin"), join(folder, "units")];
+      for (const path of [bin, repository]) mkdirSync(path);
+      writeFileSync(join(bin, "fleetctl"), fleetWithUnits, { mode: 0o755 });
+      const env = { PATH: `${bin}:${process.env["PATH"] ?? ""}` };
+      const script = block.replaceAll(/^ {3}/gm, "");
+      const ran = spawnSync("sh", ["-eu", "-c", script], { cwd: repository, env, encoding: "utf8" });
+      assert.deepEqual([ran.status, ran.stdout, ran.stderr], [0, "", ""]);
+      const written = readdirSync(repository, { recursive: true, encoding: "utf8" }).filter((path) =>
+        /\.[a-z]+$/.test(path),
+      );
+      assert.deepEqual(written.toSorted(), [
+        "instances/web@1.service",
+        "instances/web@2.service",
+        "instances/web@2.service.d",
+        "instances/web@2.service.d/10-desired.conf",
+        "instances/web@3.service",
+        "static/db.service",
+        "static/db.service.d",
+        "static/db.service.d/10-desired.conf",
+        "static/hello.service",
+        "templates/web@.service",
+      ]);
+      assert.equal(readlinkSync(join(repository, "instances/web@1.service")), "../templates/web@.service");
+      assert.equal(readlinkSync(join(repository, "instances/web@2.service")), "../templates/web@.service");
+      assert.throws(() => readlinkSync(join(repository, "instances/web@3.service")), "a text of its own");
+      const main = new URL("agent/main.ts", top).pathname;
+      const checked = spawnSync(process.execPath, ["--import", "tsx", main, "verify", "--json", repository], {
+        encoding: "utf8",
+        cwd: new URL(".", top).pathname,
+      });
+      const { problems, warnings, units } = JSON.parse(checked.stdout) as Readonly<Record<string, unknown>>;
+      assert.deepEqual([checked.status, problems, warnings, units], [0, [], [], 6]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 
   test("README lists every exit code", () => {
     const listed = Array.from(read("README.md").matchAll(/^\| +(\d+) +\|/gm), ([, code]) => Number(code));

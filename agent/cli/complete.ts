@@ -2,8 +2,7 @@
 // somebody types: it has little time, and says nothing at all where nobody answers.
 import { Problem } from "../domain/problem.ts";
 import type { ApiClient } from "../ports/api-client.ts";
-import { listings } from "../report/report.ts";
-import { visible } from "../text/width.ts";
+import { listings, terminalText } from "../report/report.ts";
 import { orThrow } from "./checked.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -56,9 +55,9 @@ export const complete: Command = {
       const client: ApiClient = await tools.apiClient(reach);
       const found = await offer((path) => client.get(path, { signal, timeoutMs: completeWithinMs }), prefix);
       const lines = found
-        .filter(([name]) => name.startsWith(prefix) && name === visible(name))
+        .filter(([name]) => name.startsWith(prefix) && name === oneLine(name))
         .slice(0, mostOffered)
-        .map(([name, means]) => `${name}\t${visible(means)}\n`);
+        .map(([name, means]) => `${name}\t${oneLine(means)}\n`);
       await tools.stdout.write(lines.join(""));
     } catch (error) {
       // Whatever it is: a line on the terminal would stand in the middle of what is being typed
@@ -67,6 +66,11 @@ export const complete: Command = {
     return exitCodes.ok;
   },
 };
+
+/** Tabs and line feeds are between the offers. */
+function oneLine(text: string): string {
+  return terminalText(text).replaceAll(/[\n\t]/g, " ");
+}
 
 async function offerUnits(ask: Ask, prefix: string): Promise<readonly Offer[]> {
   // Only those that begin so are sent: there may be tens of thousands
