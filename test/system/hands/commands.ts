@@ -38,8 +38,6 @@ export const commands: readonly Scenario[] = [
       [stderr] Units not found in registry
       $ fleetctl destroy d5 >one 2>&1 & fleetctl destroy d5 >other 2>&1; here=$?; wait $!; echo $? $here
       0 1
-      $ flotilla list-unit-files --unit 'd?.service'
-      UNIT	HASH	DSTATE	STATE	TARGET
     `,
   },
   {
@@ -54,10 +52,6 @@ export const commands: readonly Scenario[] = [
       $ flotilla load --no-block l1 l2 | sort
       Triggered unit l1.service load
       Triggered unit l2.service load
-      $ flotilla load --no-block nosuch.service
-      [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
-      [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
-      [exit 1]
       $ flotilla load --no-block l3 nosuch.service nosuch@1.service
       [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
       [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
@@ -87,10 +81,6 @@ export const commands: readonly Scenario[] = [
       $ flotilla start --no-block s1 s2 | sort
       Triggered unit s1.service start
       Triggered unit s2.service start
-      $ flotilla start --no-block nosuch.service
-      [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
-      [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
-      [exit 1]
       $ flotilla start --no-block s3 nosuch.service
       [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
       [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
@@ -119,10 +109,6 @@ export const commands: readonly Scenario[] = [
       Unit tpl@1000.service launched on MACHINE
       $ flotilla start tpl@7 tpl@7.service tpl@7
       Unit tpl@7.service launched on MACHINE
-      $ flotilla start tpl-nosuch@1
-      [stderr] flotilla: failed getting Unit(tpl-nosuch@1) from template: unable to find template Unit(tpl-nosuch@.service) in Registry or on filesystem
-      [stderr] hint: There is no file "tpl-nosuch@.service"
-      [exit 1]
       $ flotilla start tpl@.service
       [stderr] flotilla: Cannot start "tpl@.service": a template is never run itself
       [stderr] hint: Name an instance of it: tpl@1.service
@@ -147,10 +133,6 @@ export const commands: readonly Scenario[] = [
       Unit st3.service launched on MACHINE
       $ flotilla stop --no-block st1
       Triggered unit st1.service stop
-      $ flotilla stop --no-block nosuch.service
-      [stderr] flotilla: Cannot find unit "nosuch.service"
-      [stderr] hint: flotilla list-unit-files shows every unit
-      [exit 1]
       $ flotilla stop --no-block st2 nosuch.service st3 | sort
       Triggered unit st2.service stop
       Triggered unit st3.service stop
@@ -166,8 +148,6 @@ export const commands: readonly Scenario[] = [
       [stderr] flotilla: Cannot tell which units to stop
       [stderr] hint: Name at least one
       [exit 2]
-      $ fleetctl stop nosuch.service
-      [stderr] Units not found in registry
     `,
   },
   {
@@ -181,10 +161,6 @@ export const commands: readonly Scenario[] = [
       Unit u3.service loaded on MACHINE
       $ flotilla unload --no-block u1
       Triggered unit u1.service unload
-      $ flotilla unload --no-block nosuch.service
-      [stderr] flotilla: Cannot find unit "nosuch.service"
-      [stderr] hint: flotilla list-unit-files shows every unit
-      [exit 1]
       $ flotilla unload --no-block u2 nosuch.service u3 | sort
       Triggered unit u2.service unload
       Triggered unit u3.service unload
@@ -200,8 +176,6 @@ export const commands: readonly Scenario[] = [
       [stderr] flotilla: Cannot tell which units to unload
       [stderr] hint: Name at least one
       [exit 2]
-      $ fleetctl unload nosuch.service
-      [stderr] Units not found in registry
     `,
   },
   {
@@ -212,20 +186,12 @@ export const commands: readonly Scenario[] = [
       $ flotilla submit b1.service
       Unit b1.service inactive
       $ flotilla submit b1.service
-      $ flotilla submit nosuch.service
-      [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
-      [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
-      [exit 1]
       $ flotilla submit b2.service nosuch.service
       [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
       [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
       [exit 1]
       $ flotilla submit b3.service b3 ./b3.service
       Unit b3.service inactive
-      $ flotilla submit b3.service b3 nosuch.service
-      [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
-      [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
-      [exit 1]
       $ flotilla submit
       [stderr] flotilla: Cannot tell which units to submit
       [stderr] hint: Name at least one
@@ -253,10 +219,6 @@ export const commands: readonly Scenario[] = [
       [exit 1]
       $ flotilla submit sub@4 sub@4 sub@4
       Unit sub@4.service inactive
-      $ flotilla submit sub@4 nosuch@1
-      [stderr] flotilla: failed getting Unit(nosuch@1) from template: unable to find template Unit(nosuch@.service) in Registry or on filesystem
-      [stderr] hint: There is no file "nosuch@.service"
-      [exit 1]
       $ flotilla list-unit-files --unit 'sub@*' --fields unit,state
       UNIT		STATE
       sub@.service	inactive
@@ -276,10 +238,6 @@ export const commands: readonly Scenario[] = [
       $ flotilla restart r1 r2 | sort
       Unit r1.service launched on MACHINE
       Unit r2.service launched on MACHINE
-      $ flotilla restart nosuch.service
-      [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
-      [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
-      [exit 1]
       $ flotilla restart r1 nosuch.service
       [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
       [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
@@ -346,8 +304,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       $ flotilla load hello.service
       Unit hello.service loaded on MACHINE
       $ flotilla load hello.service
-      $ flotilla list-unit-files --no-legend --unit hello.service
-      hello.service	6534573	loaded	loaded	MACHINE
       $ flotilla list-units --no-legend --unit hello.service
       hello.service	MACHINE	inactive	dead
       $ flotilla start hello
@@ -355,13 +311,9 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       $ flotilla start hello.service
       $ flotilla list-unit-files --no-legend --unit hello.service
       hello.service	6534573	launched	launched	MACHINE
-      $ flotilla list-units --no-legend --unit hello.service
-      hello.service	MACHINE	active	running
       $ flotilla stop hello
       Unit hello.service loaded on MACHINE
       [stderr] Successfully stopped units [hello.service].
-      $ flotilla list-unit-files --no-legend --unit hello.service
-      hello.service	6534573	loaded	loaded	MACHINE
       $ flotilla stop hello
       [stderr] Successfully stopped units [].
       $ flotilla start hello
@@ -373,8 +325,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       [stderr] Successfully unloaded units [hello.service].
       $ flotilla list-units --unit hello.service
       UNIT	MACHINE	ACTIVE	SUB
-      $ flotilla list-unit-files --no-legend --unit hello.service
-      hello.service	6534573	inactive	inactive	-
       $ flotilla stop hello
       [stderr] flotilla: Unable to stop unit hello.service in state inactive
       [stderr] hint: flotilla load hello.service places it without starting it
@@ -385,12 +335,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       Triggered unit hello.service start
       $ flotilla destroy hello.service
       Destroyed hello.service
-      $ flotilla list-unit-files --unit hello.service
-      UNIT	HASH	DSTATE	STATE	TARGET
-      $ flotilla destroy hello.service
-      [stderr] flotilla: Cannot find unit "hello.service"
-      [stderr] hint: flotilla list-unit-files shows every unit
-      [exit 1]
     `,
   },
   {
@@ -451,7 +395,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       $ flotilla start so.service
       Unit so.service launched on MACHINE
       $ flotilla start --no-block so.service
-      $ flotilla start so.service
     `,
   },
   {
@@ -478,8 +421,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       $ echo 'Environment=EDITION=2' >>differs@.service
       $ flotilla start differs@1
       [stderr] WARNING: Unit differs@1.service in registry differs from local template unit file differs@.service. Add --replace to override.
-      $ flotilla start differs@2
-      Unit differs@2.service launched on MACHINE
       $ flotilla cat differs@1
       [Service]
       ExecStart=/bin/sleep infinity
@@ -500,8 +441,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       ExecStart=/bin/sleep infinity
       Environment=EDITION=2
       $ flotilla submit --replace new@1
-      Found same Unit(new@1.service) in Registry, nothing to do
-      $ flotilla start --replace new@1
       Found same Unit(new@1.service) in Registry, nothing to do
     `,
   },
@@ -541,10 +480,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       [stderr] flotilla: failed getting Unit(nosuch@1.service) from template: unable to find template Unit(nosuch@.service) in Registry or on filesystem
       [stderr] hint: There is no file "nosuch@.service"
       [exit 1]
-      $ flotilla start nosuch
-      [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
-      [stderr] hint: There is no file "nosuch.service", and flotilla list-unit-files shows no such unit
-      [exit 1]
       $ flotilla start sub/nosuch.service
       [stderr] flotilla: unable to find Unit(nosuch.service) in Registry or on filesystem
       [stderr] hint: There is no file "sub/nosuch.service", and flotilla list-unit-files shows no such unit
@@ -555,7 +490,7 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
     `,
   },
   {
-    id: "F-429",
+    id: "F-429 F-487",
     what: "cat",
     files: { "cat.service": `# A remark of the author's\n${service()}` },
     says: `
@@ -565,10 +500,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       [stderr] flotilla: Cannot read the command line: missing required argument 'UNIT'
       [stderr] hint: flotilla --help, or flotilla COMMAND --help
       [exit 2]
-      $ flotilla cat nosuch
-      [stderr] flotilla: Cannot find unit "nosuch.service"
-      [stderr] hint: flotilla list-unit-files shows every unit
-      [exit 1]
       # The author's own text
       $ flotilla cat cat | cmp - cat.service && echo the same
       the same
@@ -587,8 +518,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       [stderr] hint: flotilla list-unit-files shows every unit
       [exit 1]
       $ fleetctl stop nosuch
-      [stderr] Units not found in registry
-      $ fleetctl destroy nosuch
       [stderr] Units not found in registry
     `,
   },
@@ -626,13 +555,12 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
     id: "F-433",
     what: "version and help",
     says: `
-      $ test "$(flotilla version)" = "$(flotilla --version)" && flotilla version | sed 's/[0-9.]*$/VERSION/'
+      $ flotilla version | sed 's/[0-9.]*$/VERSION/'
       flotilla version VERSION
+      $ flotilla | head -1
+      Usage: flotilla [options] [command]
       $ fleetctl version | sed 's/[0-9.]*$/VERSION/'
       fleetctl version VERSION
-      $ for words in --help ''; do flotilla $words | head -1; done
-      Usage: flotilla [options] [command]
-      Usage: flotilla [options] [command]
     `,
   },
   {
@@ -677,8 +605,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
     says: `
       $ flotilla start far
       Unit far.service launched on MACHINE
-      $ flotilla ssh far echo a b
-      a b
       $ flotilla ssh far -- echo ghi
       ghi
       $ flotilla ssh far -- echo bar -- baz
@@ -689,10 +615,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       abc -- echo ghi
       $ flotilla ssh far exit 7
       [exit 7]
-      $ flotilla ssh nosuch true
-      [stderr] flotilla: Unable to proceed: could not find matching unit or machine
-      [stderr] hint: flotilla list-machines and list-units show what there is
-      [exit 1]
     `,
   },
   {
@@ -716,9 +638,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       UNIT	HASH	DSTATE	STATE	TARGET
       $ flotilla submit nine@{1..9} | wc -l
       9
-      $ flotilla destroy nine@{1..9} | wc -l
-      9
-      $ flotilla list-unit-files --no-legend --unit 'nine@*'
     `,
   },
   {
@@ -746,10 +665,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       $ flotilla list-units --no-legend --unit 'six@*'
       $ flotilla load 'six@*' | wc -l
       6
-      $ flotilla unload six@{1..6} | wc -l
-      6
-      [stderr] Successfully unloaded units [six@1.service six@2.service six@3.service six@4.service six@5.service six@6.service].
-      $ flotilla list-units --no-legend --unit 'six@*'
     `,
   },
   {
@@ -774,9 +689,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       three@1.service	active	running
       three@2.service	active	running
       three@3.service	active	running
-      $ flotilla stop 'three@*' | wc -l
-      3
-      [stderr] Successfully stopped units [three@1.service three@2.service three@3.service].
     `,
   },
   {
@@ -801,22 +713,10 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       Unit c@1.service launched on MACHINE
       Unit c@2.service launched on MACHINE
       Unit c@3.service launched on MACHINE
-      $ for each in a@1 a@3 b@2 c@1 c@3; do flotilla cat $each | tail -1; done
+      $ for each in a@1 b@2 c@3; do flotilla cat $each | tail -1; done
       Environment=EDITION=2
       Environment=EDITION=2
       Environment=EDITION=2
-      Environment=EDITION=2
-      Environment=EDITION=2
-      $ flotilla list-unit-files --no-legend --fields unit,dstate,state --unit '[abc]@?.service'
-      a@1.service	inactive	inactive
-      a@2.service	inactive	inactive
-      a@3.service	inactive	inactive
-      b@1.service	loaded		loaded
-      b@2.service	loaded		loaded
-      b@3.service	loaded		loaded
-      c@1.service	launched	launched
-      c@2.service	launched	launched
-      c@3.service	launched	launched
     `,
   },
   {
@@ -830,10 +730,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       Unit again@1.service launched on MACHINE
       Unit again@2.service launched on MACHINE
       Unit again@3.service launched on MACHINE
-      $ flotilla list-units --no-legend --fields unit,active --unit 'again@*'
-      again@1.service	active
-      again@2.service	active
-      again@3.service	active
       $ for each in 1 2 3; do flotilla ssh again@$each -- 'wc -l <$XDG_RUNTIME_DIR/again@'$each.service.starts; done
       2
       2
@@ -853,17 +749,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       Active: active (running)
       $ flotilla journal --output cat talk.service | grep -c 'I am talk'
       1
-    `,
-  },
-  {
-    id: "F-487",
-    what: "cat is the file",
-    files: { "same.service": `[Unit]\nDescription = With blanks\n\n${service()}\n\n` },
-    says: `
-      $ flotilla submit same.service
-      Unit same.service inactive
-      $ flotilla cat same | cmp - same.service && echo the same
-      the same
     `,
   },
   {
@@ -949,9 +834,6 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       [stderr] hint: flotilla status fails.service
       [stderr] Last lines of the log of fails.service on MACHINE:
       [stderr]   TIME HOST sh: Cannot find the sea
-      [exit 1]
-      $ flotilla start --json fails.service | grep -c exit-code
-      3
       [exit 1]
       $ flotilla start vain.service 2>&1 | grep -o '^flotilla: Cannot start unit "vain.service"'
       flotilla: Cannot start unit "vain.service"

@@ -17,10 +17,10 @@ export const fleetctl: readonly Scenario[] = [
       Unit app@1.service launched on MACHINE
       Unit app@2.service launched on MACHINE
       $ fleetctl start --no-block app@1.service
-      $ fleetctl list-units --no-legend --fields=unit,active,sub | grep ^app@
+      $ fleetctl list-units --no-legend --fields=unit,active,sub | grep ^app@ | xargs -n3
       app@1.service active running
       app@2.service active running
-      $ fleetctl list-unit-files --fields=unit,dstate,state --no-legend | grep ^app@
+      $ fleetctl list-unit-files --fields=unit,dstate,state --no-legend | grep ^app@ | xargs -n3
       app@.service inactive inactive
       app@1.service launched launched
       app@2.service launched launched

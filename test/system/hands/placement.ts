@@ -18,11 +18,10 @@ export const placement: readonly Scenario[] = [
       6
       $~ flotilla list-units --no-legend --fields active --unit 'p[io]ng.?.service' | sort | uniq -c | xargs
       6 active
-      # Three pairs: as many machines of ping.N and pong.N together as of ping.N alone
-      $ for n in 0 1 2; do flotilla list-units --no-legend --fields machine --unit "p[io]ng.$n.service" | uniq | wc -l; done
-      1
-      1
-      1
+      $ flotilla list-units --no-legend --fields machine,unit --unit 'p[io]ng.?.service' | sed 's/p[io]ng/pair/' | sort | uniq -c | awk '{ print $1, $3 }' | sort
+      2 pair.0.service
+      2 pair.1.service
+      2 pair.2.service
     `,
   },
   {
