@@ -2,27 +2,19 @@
 import { Problem } from "../domain/problem.ts";
 import type { MachineReference } from "../domain/report.ts";
 import type { MachineShell } from "../ports/machine-shell.ts";
-import {
-  type JournalQuery,
-  isMerged,
-  journalWords,
-  mergeLines,
-  prefixes,
-  takesPrefix,
-  terminalLine,
-} from "../report/journal.ts";
+import { type JournalQuery, isMerged, journalWords, mergeLines, prefixes, takesPrefix } from "../report/journal.ts";
 import { atOnce } from "./at-once.ts";
 import { usageProblem } from "./checked.ts";
 import type { Command, Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
-import { byMachine, findPlaces } from "./places.ts";
+import { followJournals } from "./journal-follow.ts";
+import { type Line, ending, firstFailure, print } from "./journal-lines.ts";
+import { type MachineUnits, byMachine, findPlaces } from "./places.ts";
 import { hasColour, writeFailure } from "./print.ts";
 import type { Tools } from "./tools.ts";
 
 /** What is kept of several machines until all have spoken: 64 MiB of common text. */
 const mostKeptChars = 64 * 1024 * 1024;
-/** Each is a process here for as long as one watches. */
-const mostFollowed = 64;
 
 export const journal: Command = {
   name: "journal",
@@ -45,7 +37,7 @@ export const journal: Command = {
   ],
   more: `It runs journalctl on the machines of the units: at once where it is this machine, else by ssh. Lines of several
 machines have the machine's name in front, and are put in the order of time; their clock is UTC. With --output MODE, machine
-follows machine instead.
+follows machine instead. With --follow, units are followed to the machines that they move to, and patterns take in new units.
 
 The exit code is that of journalctl where it failed, 255 where a machine cannot be reached.`,
   examples: [
@@ -62,21 +54,11 @@ The exit code is that of journalctl where it failed, 255 where a machine cannot 
     if (problems.length > 0) await writeFailure(tools, new AggregateError(problems));
     if (places.length === 0) return exitCodes.failure;
     const targets = byMachine(places);
-    const reading: Reading = {
-      tools,
-      shell: await tools.machineShell(given.reach),
-      targets,
-      // One line of each clears up which machine is meant, also where only one is asked
-      query: { ...what, several: targets.length > 1 },
-      marks:
-        targets.length > 1 && takesPrefix(what.output)
-          ? prefixes(
-              targets.map(({ machine }) => machine),
-              what.colour,
-            )
-          : [],
-    };
-    const status = what.follow ? await follow(reading) : await read(reading);
+    const shell = await tools.machineShell(given.reach);
+    const query = { ...what, several: targets.length > 1 };
+    const status = what.follow
+      ? await followJournals({ tools, client, shell, words: given.args, targets, query })
+      : await read({ tools, shell, targets, query });
     return status === exitCodes.ok && problems.length > 0 ? exitCodes.failure : status;
   },
 };
@@ -86,10 +68,8 @@ type Query = Omit<JournalQuery, "units">;
 interface Reading {
   readonly tools: Tools;
   readonly shell: MachineShell;
-  readonly targets: readonly { readonly machine: MachineReference; readonly units: readonly string[] }[];
+  readonly targets: readonly MachineUnits[];
   readonly query: Query;
-  /** In front of each machine's lines; empty for none. */
-  readonly marks: readonly string[];
 }
 
 function readQuery(tools: Tools, { options }: Given): Omit<Query, "several"> {
@@ -115,7 +95,9 @@ function readQuery(tools: Tools, { options }: Given): Omit<Query, "several"> {
 }
 
 /** All of it, machine by machine or in the order of time. */
-async function read({ tools, shell, targets, query, marks }: Reading): Promise<number> {
+async function read({ tools, shell, targets, query }: Reading): Promise<number> {
+  const machines = targets.map(({ machine }) => machine);
+  const marks = query.several && takesPrefix(query.output) ? prefixes(machines, query.colour) : [];
   let kept = 0;
   const answers = await atOnce(targets, async ({ machine, units }) => {
     const lines: Line[] = [];
@@ -155,45 +137,6 @@ function tooMuch(): Problem {
   );
 }
 
-interface Line {
-  readonly text: string;
-  readonly from: "stdout" | "stderr";
-}
-
-/** As they speak, until the signal; a machine that goes away is told of and the others go on. */
-async function follow({ tools, shell, targets, query, marks }: Reading): Promise<number> {
-  if (targets.length > mostFollowed) {
-    throw usageProblem(
-      `Cannot follow the journals of ${targets.length} machines`,
-      `Name units of at most ${mostFollowed}`,
-    );
-  }
-  // A reader that has gone, or whatever else breaks, ends them all
-  const over = new AbortController();
-  const signal = AbortSignal.any([tools.signal, over.signal]);
-  let turn: Promise<void> = Promise.resolve();
-  const followed = targets.map(async ({ machine, units }, index) => {
-    const line = (text: string, from: Line["from"]): Promise<void> => {
-      turn = turn.then(() => print(tools, { text, from, mark: marks[index] ?? "" }));
-      return turn;
-    };
-    try {
-      return await ending(tools, () =>
-        ask(shell, { machine, units, query, line, mayAsk: targets.length === 1 }, { signal }),
-      );
-    } catch (error) {
-      over.abort();
-      throw error;
-    }
-  });
-  const ended = await Promise.allSettled(followed);
-  if (tools.signal.aborted) return exitCodes.ok; // Ctrl-C is how one ends it
-  const failures = ended.flatMap((each) => (each.status === "rejected" ? [each.reason as unknown] : []));
-  const cause = failures.find((each) => !(each instanceof Problem && each.code === "aborted"));
-  if (cause instanceof Error) throw cause;
-  return firstFailure(ended.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])));
-}
-
 interface Asking {
   readonly machine: MachineReference;
   readonly units: readonly string[];
@@ -205,29 +148,6 @@ interface Asking {
 function ask(shell: MachineShell, asking: Asking, { signal }: { readonly signal: AbortSignal }): Promise<number> {
   const { machine, units, query, line, mayAsk } = asking;
   return shell.stream(machine, journalWords({ ...query, units }), { signal, line, mayAsk });
-}
-
-/** The status; that of a machine that cannot be reached, with the reason said. */
-async function ending(tools: Tools, run: () => Promise<number>): Promise<number> {
-  try {
-    return await run();
-  } catch (error) {
-    if (!(error instanceof Problem) || !/^(ssh|shell)-/.test(error.code)) throw error;
-    return writeFailure(tools, error);
-  }
-}
-
-export function firstFailure(statuses: readonly number[]): number {
-  return statuses.find((status) => status !== exitCodes.ok) ?? exitCodes.ok;
-}
-
-/** On the output that it came from. */
-export async function print(
-  { stdout, stderr }: Pick<Tools, "stdout" | "stderr">,
-  { text, from, mark }: Line & { readonly mark: string },
-): Promise<void> {
-  const output = from === "stdout" ? stdout : stderr;
-  await output.write(`${mark}${output.isTerminal ? terminalLine(text) : text}\n`);
 }
 
 function textOf(value: string | true | undefined): string | undefined {

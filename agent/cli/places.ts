@@ -120,10 +120,13 @@ function isSame(a: UnitPlace, b: UnitPlace): boolean {
   return a.unit === b.unit && a.machine.id === b.machine.id;
 }
 
+export interface MachineUnits {
+  readonly machine: MachineReference;
+  readonly units: readonly string[];
+}
+
 /** By machine, in the order in which each comes first. */
-export function byMachine(
-  places: readonly UnitPlace[],
-): readonly { readonly machine: MachineReference; readonly units: readonly string[] }[] {
+export function byMachine(places: readonly UnitPlace[]): readonly MachineUnits[] {
   const machines = new Map<string, { readonly machine: MachineReference; readonly units: string[] }>();
   for (const { unit, machine } of places) {
     const entry = machines.get(machine.id) ?? { machine, units: [] };

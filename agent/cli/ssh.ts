@@ -7,9 +7,9 @@ import { listings } from "../report/report.ts";
 import { atOnce } from "./at-once.ts";
 import { orThrow, usageProblem } from "./checked.ts";
 import type { Command, Given } from "./command.ts";
-import { firstFailure, print } from "./journal.ts";
+import { ending, firstFailure, print } from "./journal-lines.ts";
 import { findPlaces, findUnit, isGlob, reachablePlaces } from "./places.ts";
-import { hasColour, writeFailure } from "./print.ts";
+import { hasColour } from "./print.ts";
 import { type Meaning, chooseMachines } from "./ssh-target.ts";
 import { completeUnitName } from "./unit-names.ts";
 
@@ -55,19 +55,16 @@ be reached.`,
     const marks = machines.length > 1 ? prefixes(machines, hasColour(tools)) : [];
     let turn: Promise<void> = Promise.resolve();
     const statuses = await atOnce(machines, async (machine, index) => {
-      try {
-        return await shell.stream(machine, ["sh", "-c", command.join(" ")], {
+      return ending(tools, () =>
+        shell.stream(machine, ["sh", "-c", command.join(" ")], {
           signal: tools.signal,
           mayAsk: machines.length === 1,
           line: (text, from) => {
             turn = turn.then(() => print(tools, { text, from, mark: marks[index] ?? "" }));
             return turn;
           },
-        });
-      } catch (error) {
-        if (!(error instanceof Problem) || !/^(ssh|shell)-/.test(error.code)) throw error;
-        return writeFailure(tools, error);
-      }
+        }),
+      );
     });
     return firstFailure(statuses);
   },

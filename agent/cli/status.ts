@@ -9,6 +9,7 @@ import { atOnce } from "./at-once.ts";
 import { orThrow } from "./checked.ts";
 import type { Command, Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { firstFailure, isOfMachine } from "./journal-lines.ts";
 import { isGlob, namesOf, reachablePlaces } from "./places.ts";
 import { hasColour, jsonText, writeFailure } from "./print.ts";
 import { jsonOption, show, watchOption } from "./show.ts";
@@ -139,7 +140,7 @@ async function everything(tools: Tools, asking: AskingUnits): Promise<number> {
       if (stderr !== "") await tools.stderr.write(`${linesFor(tools.stderr, stderr.replace(/\n$/, ""))}\n`);
     }
   }
-  return statuses.find((status) => status !== exitCodes.ok) ?? exitCodes.ok;
+  return firstFailure(statuses);
 }
 
 /** A machine that cannot be reached is told of; the others are not kept from speaking. */
@@ -147,7 +148,7 @@ async function told(tools: Tools, capture: () => Promise<Captured>): Promise<Cap
   try {
     return await capture();
   } catch (error) {
-    if (!(error instanceof Problem) || !/^(ssh|shell)-/.test(error.code)) throw error;
+    if (!isOfMachine(error)) throw error;
     return { status: await writeFailure(tools, error), stdout: "", stderr: "" };
   }
 }

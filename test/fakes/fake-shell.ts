@@ -1,5 +1,6 @@
 // Machines for tests of the commands that go to them: what is run is kept, and answered as the test says; by default each
 // machine says what it was asked to run.
+import { Problem } from "../../agent/domain/problem.ts";
 import type { Captured, MachineShell, ShellMachine } from "../../agent/ports/machine-shell.ts";
 
 export interface Ran {
@@ -13,6 +14,8 @@ export type FakeAnswer = Partial<Captured> | Error;
 
 export class FakeShell implements MachineShell {
   readonly ran: Ran[] = [];
+  /** Streams of these hostnames go on until they are given up. */
+  readonly lasting = new Set<string>();
   /** What the machine of this hostname answers. */
   answer: (hostname: string, command: readonly string[]) => FakeAnswer;
 
@@ -33,12 +36,17 @@ export class FakeShell implements MachineShell {
   async stream(
     machine: ShellMachine,
     command: readonly string[],
-    { line }: Parameters<MachineShell["stream"]>[2],
+    { line, signal }: Parameters<MachineShell["stream"]>[2],
   ): Promise<number> {
     const { status, stdout, stderr } = this.#run("stream", machine, command);
     for (const text of linesOf(stdout)) await line(text, "stdout");
     for (const text of linesOf(stderr)) await line(text, "stderr");
-    return status;
+    if (!this.lasting.has(machine.hostname)) return status;
+    await new Promise<void>((resolve) => {
+      if (signal?.aborted === true) resolve();
+      else signal?.addEventListener("abort", () => resolve(), { once: true });
+    });
+    throw new Problem("aborted", "Cannot wait: it was given up");
   }
 
   async attach(machine: ShellMachine, command: readonly string[] | undefined): Promise<number> {

@@ -20,7 +20,7 @@ const place = (name: string, digit: string, more: Partial<UnitReport> = {}): Uni
   target: "launched",
   ...more,
 });
-const places: readonly UnitReport[] = [
+const places: UnitReport[] = [
   place("web@1.service", "1"),
   place("web@2.service", "2"),
   place("log.service", "1"),
@@ -29,6 +29,9 @@ const places: readonly UnitReport[] = [
   place("moving.service", "2"),
   place("lost.service", "3", { knowledge: "lost", machine: { ...machine("3"), ip: "", hostname: "", alive: false } }),
 ];
+
+/** The cluster has changed. */
+let changed: () => void = () => undefined;
 
 const client: ApiClient = {
   get: async (path) => {
@@ -50,8 +53,15 @@ const client: ApiClient = {
   post: () => Promise.reject(new Error("nothing is changed")),
   put: () => Promise.reject(new Error("nothing is changed")),
   delete: () => Promise.reject(new Error("nothing is changed")),
-  changes: () => {
-    throw new Error("nothing is watched");
+  changes: async function* (signal) {
+    for (;;) {
+      yield "changed";
+      await new Promise<void>((resolve) => {
+        changed = resolve;
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      if (signal.aborted) throw new Problem("aborted", "Cannot wait");
+    }
   },
 };
 
@@ -113,6 +123,35 @@ test("a machine that cannot be reached does not keep others from speaking; the c
   assert.equal(code, 255);
   assert.match(stdout, /\nlog\.service on 22222222\.\.\.\/10\.0\.0\.2 \(m2\)\nhere\n$/);
   assert.equal(stderr, "flotilla: Cannot reach m1\n");
+});
+
+test("journal -f goes along when a unit comes to another machine, and ends when it is told to", async () => {
+  const shell = new FakeShell((name, command) => ({
+    stdout: `${name} ${command.filter((word) => word.startsWith("--unit")).join(" ")}\n`,
+  }));
+  shell.lasting.add("m1").add("m2");
+  const tools = fakeTools({ apiClient: async () => client, machineShell: async () => shell });
+  const ended = runCommand(["journal", "-f", "web@1"], tools);
+  const until = async (condition: () => boolean) => {
+    for (let tries = 0; tries < 1_000 && !condition(); tries++) await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(condition(), tools.stdout.text + tools.stderr.text);
+  };
+  await until(() => tools.stdout.text === "m1 --unit=web@1.service\n");
+  const moved = place("web@1.service", "2");
+  places.push(moved);
+  try {
+    changed();
+    await until(() => tools.clock.sleeping > 0);
+    await tools.clock.advance(1_000);
+    await until(() => tools.stdout.text.endsWith("\nm2 | m2 --unit=web@1.service\n"));
+    assert.equal(tools.stderr.text, "web@1.service on 22222222.../10.0.0.2 (m2), too\n");
+    assert.equal(shell.ran.length, 2);
+    tools.interrupt();
+    assert.equal(await ended, 0);
+    assert.equal(tools.clock.sleeping, 0);
+  } finally {
+    places.splice(places.indexOf(moved), 1);
+  }
 });
 
 test("a reader that goes away ends it", async () => {
