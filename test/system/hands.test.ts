@@ -38,8 +38,8 @@ async function settled(cluster: Cluster): Promise<void> {
   });
 }
 
-describe("units by hand", { concurrency: 2, timeout: 300_000 }, () => {
-  describe("three machines without a repository", () => {
+describe("units by hand", { concurrency: 2, timeout: 600_000 }, () => {
+  describe("three machines without a repository", { concurrency: 1 }, () => {
     let cluster: Cluster;
     before(async () => {
       cluster = await Cluster.start({ metadata: ["number=1", "number=2", "number=3"] });
@@ -79,7 +79,7 @@ describe("units by hand", { concurrency: 2, timeout: 300_000 }, () => {
     });
   });
 
-  describe("two machines with a repository", () => {
+  describe("two machines with a repository", { concurrency: 1 }, () => {
     let cluster: Cluster;
     before(async () => {
       cluster = await Cluster.start({ machines: 2, units: repository });
@@ -163,8 +163,12 @@ describe("units by hand", { concurrency: 2, timeout: 300_000 }, () => {
       await shell.follow(`
         $ flotilla list-unit-files --no-legend --fields unit,source,file --unit later.service
         later.service	git	static/later.service
-        $~ flotilla events --unit later.service | tail -1
+        $~ flotilla events --lines 1 later.service
+        TIME  The repository now has later.service: what was submitted by hand gives way
         $ flotilla destroy later
+        [stderr] flotilla: Cannot destroy unit "later.service": the repository has it in static/later.service
+        [stderr] hint: Remove static/later.service there and commit; flotilla unload later.service holds it meanwhile
+        [exit 1]
         $ flotilla cat later | tail -1
         Environment=BY=git
       `);
@@ -174,6 +178,9 @@ describe("units by hand", { concurrency: 2, timeout: 300_000 }, () => {
       await shell.follow(`
         $~ flotilla list-units --no-legend --unit later.service
         $ flotilla cat later
+        [stderr] flotilla: Cannot find unit "later.service"
+        [stderr] hint: flotilla list-unit-files shows every unit
+        [exit 1]
       `);
     });
   });

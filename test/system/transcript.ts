@@ -119,6 +119,7 @@ export class Shell {
       .replaceAll(`${user}@${hostname()}`, `${user}@HOST`)
       .replaceAll(`${this.#options.directory}/`, "")
       .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/g, "TIME")
+      .replace(/(Commit: )[0-9a-f]{7}/, "$1COMMIT")
       .replace(/\d+(d|h|min|s)( \d+(h|min|s))? (ago|more)/g, "SPAN $4")
       .replace(/\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (\w+)\[\d+\]:/, "TIME HOST $1:");
     for (const { name, id } of this.#options.machines) {

@@ -35,7 +35,7 @@ export const besideGit: readonly Scenario[] = [
       db.service	loaded	launched	ann@HOST	TIME	disk is replaced
       $ flotilla status
          Leader: MACHINE, epoch 2
-         Commit: dd4062c static/db.service static/idle.service templates/web@.service
+         Commit: COMMIT static/db.service static/idle.service templates/web@.service
                  Test <test@localhost>, branch main, SPAN ago
        Machines: 2 alive
           Units: 4 in the repository; on machines: 3 active, 1 inactive
@@ -43,7 +43,7 @@ export const besideGit: readonly Scenario[] = [
       $ flotilla status --no-ssh db
       db.service
            File: static/db.service
-         Commit: dd4062c static/db.service static/idle.service templates/web@.service
+         Commit: COMMIT static/db.service static/idle.service templates/web@.service
            Hash: 8385c91
           Wants: loaded
            Hold: loaded by ann@HOST, SPAN ago, until TIME: disk is replaced (the repository says launched)
@@ -53,7 +53,7 @@ export const besideGit: readonly Scenario[] = [
          Result: success
        Restarts: 0
            Hash: 8385c91
-         Commit: dd4062c
+         Commit: COMMIT
       $ flotilla restart db
       [stderr] flotilla: Unable to restart unit db.service: ann@HOST holds it at loaded (disk is replaced)
       [stderr] hint: flotilla start db.service lifts the hold and starts it
@@ -126,7 +126,7 @@ export const besideGit: readonly Scenario[] = [
       UNIT	TARGET	DECLARED	BY	UNTIL	WHY
       $ flotilla events --lines 2 idle.service
       TIME  ann@HOST holds idle.service at loaded (a moment)
-      TIME  m1 lifted the hold on idle.service: its time is over
+      TIME  The hold of ann@HOST on idle.service has run out
     `,
   },
   {
