@@ -38,7 +38,11 @@ export function manualPage({ summary, version, options, commands }: Program): st
       ],
       [`FLOTILLA_${tokenVariable}`, "The token that opens the API, where no file with it is named."],
       ["FLOTILLA_*", 'Settings of the agent: each flag of "flotilla agent" in capitals, with underscores.'],
+      ["NO_COLOR", "When it is not empty, nothing is coloured."],
     ]),
+    ".SH CALLED AS FLEETCTL",
+    ".PP",
+    roff(asFleetctl),
     ".SH FILES",
     ...named(files),
     ".SH SEE ALSO",
@@ -58,10 +62,15 @@ const description: readonly string[] = [
     "standard output, everything else to standard error.",
 ];
 
+const asFleetctl =
+  "By a link of the name fleetctl, such as /usr/lib/flotilla/bin/fleetctl, the program has the commands, options, defaults and " +
+  "texts of CoreOS fleet's client, so that scripts for it go on working. What means nothing here is passed over with a warning.";
+
 const files: readonly (readonly [string, string])[] = [
   ["/etc/flotilla/flotilla.conf", "Settings of the agent."],
   ["/var/lib/flotilla/", "Repository, last manifest, the embedded registry; outlives a reboot."],
   ["/run/flotilla/", "Unit files that were placed, and the agent's socket."],
+  ["/usr/lib/flotilla/bin/fleetctl", "The program under its other name; put the folder into PATH where it is wanted."],
   ["/usr/share/flotilla/", "JSON Schemas, example units and example user-data."],
 ];
 
