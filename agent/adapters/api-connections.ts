@@ -43,14 +43,45 @@ export const usualLimits: Limits = {
   patienceMs: 1_000,
 };
 
-/** Between two looks at who is late. */
+/** Between two looks at who is late, and between two at the clock. */
 const sweepMs = 1_000;
+const tickMs = 100;
 /** What a client may send ahead of a refusal before it is cut off: as much as comes in one go. */
 const maxSurplus = 4_000;
 /** A refusal is read within this, or not at all. */
 const lingerMs = 1_000;
 
 type Work = (exchange: Exchange) => void;
+
+/**
+ * Time in which this process could have heard its clients: while something else keeps it busy for long, no client is late.
+ * Stands still while it is not ticking.
+ */
+class PatientClock {
+  #passedMs = 0;
+  #lookedMs = performance.now();
+  #ticking: NodeJS.Timeout | undefined;
+
+  /** Calls `sweep` every second of this clock until it says that there is nothing to do. */
+  tick(sweep: () => boolean): void {
+    if (this.#ticking !== undefined) return;
+    this.#lookedMs = performance.now();
+    let sweptMs = this.#passedMs;
+    this.#ticking = setInterval(() => {
+      this.#passedMs = this.nowMs();
+      this.#lookedMs = performance.now();
+      if (this.#passedMs - sweptMs < sweepMs) return;
+      sweptMs = this.#passedMs;
+      if (sweep()) return;
+      clearInterval(this.#ticking);
+      this.#ticking = undefined;
+    }, tickMs).unref();
+  }
+
+  nowMs(): number {
+    return this.#passedMs + Math.min(performance.now() - this.#lookedMs, 2 * tickMs);
+  }
+}
 
 /** One request and its answer. */
 export class Exchange implements Progress {
@@ -60,14 +91,17 @@ export class Exchange implements Progress {
   unreadBytes = 0;
   /** When the client last took something; undefined: nothing waits for it. */
   stalledSinceMs: number | undefined;
-  readonly startedMs = performance.now();
+  readonly startedMs: number;
   answeringSinceMs: number | undefined;
   isStream = false;
   readonly #bytesBefore: number;
+  readonly #clock: PatientClock;
 
-  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse, clock: PatientClock) {
     this.incoming = incoming;
     this.outgoing = outgoing;
+    this.#clock = clock;
+    this.startedMs = clock.nowMs();
     this.#bytesBefore = incoming.socket.bytesRead;
   }
 
@@ -82,14 +116,14 @@ export class Exchange implements Progress {
 
   /** The answer is known, and is being sent from now on. */
   answering(isStream: boolean): void {
-    this.answeringSinceMs = performance.now();
+    this.answeringSinceMs = this.#clock.nowMs();
     this.isStream = isStream;
   }
 
   unread(bytes: number): void {
     this.unreadBytes = bytes;
     // Only an empty buffer says that the client has taken what there was: adding to it is no progress
-    if (this.outgoing.writableLength === 0) this.stalledSinceMs = performance.now();
+    if (this.outgoing.writableLength === 0) this.stalledSinceMs = this.#clock.nowMs();
   }
 }
 
@@ -101,11 +135,12 @@ class Connection {
   readonly waiting: Exchange[] = [];
   surplus = 0;
   hasAsked = false;
-  idleSinceMs = performance.now();
+  idleSinceMs: number;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, nowMs: number) {
     this.socket = socket;
     this.address = socket.remoteAddress;
+    this.idleSinceMs = nowMs;
   }
 
   /** How long the client has kept the server waiting: with its request, or with reading. Undefined: it does not. */
@@ -134,7 +169,7 @@ export class Connections {
   readonly #work: Work;
   readonly #all = new Set<Connection>();
   readonly #bySocket = new WeakMap<Socket, Connection>();
-  #sweeping: NodeJS.Timeout | undefined;
+  readonly #clock = new PatientClock();
 
   constructor(server: Server, limits: Limits, work: Work) {
     this.#limits = limits;
@@ -155,7 +190,7 @@ export class Connections {
   take(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const connection = this.#bySocket.get(incoming.socket);
     if (connection === undefined) return; // turned away, and asks all the same
-    const exchange = new Exchange(incoming, outgoing);
+    const exchange = new Exchange(incoming, outgoing, this.#clock);
     connection.hasAsked = true;
     if (connection.exchange === undefined) this.#start(connection, exchange);
     else if (connection.waiting.length < this.#limits.pipelined) connection.waiting.push(exchange);
@@ -172,7 +207,7 @@ export class Connections {
     connection.exchange = exchange;
     exchange.outgoing.once("close", () => {
       connection.exchange = undefined;
-      connection.idleSinceMs = performance.now();
+      connection.idleSinceMs = this.#clock.nowMs();
       const next = connection.waiting.shift();
       if (next !== undefined && !connection.socket.destroyed) this.#start(connection, next);
     });
@@ -180,7 +215,7 @@ export class Connections {
   }
 
   #open(socket: Socket): void {
-    const connection = new Connection(socket);
+    const connection = new Connection(socket, this.#clock.nowMs());
     if (!this.#hasRoom(connection)) {
       socket.on("error", () => undefined); // it is turned away either way
       // One that speaks TLS does not understand this, and sees that the connection ends
@@ -191,7 +226,7 @@ export class Connections {
     this.#all.add(connection);
     this.#bySocket.set(socket, connection);
     socket.once("close", () => this.#all.delete(connection));
-    this.#sweeping ??= setInterval(() => this.#sweep(), sweepMs).unref();
+    this.#clock.tick(() => this.#sweep());
   }
 
   #hasRoom({ address }: Connection): boolean {
@@ -203,7 +238,7 @@ export class Connections {
 
   /** Ends the connection that has kept the server waiting longest, or else one that only rests between two requests. */
   #makeRoom(among: readonly Connection[]): boolean {
-    const nowMs = performance.now();
+    const nowMs = this.#clock.nowMs();
     const late = among
       .map((connection) => ({ connection, ms: connection.lateMs(nowMs) ?? 0 }))
       .filter(({ ms }) => ms >= this.#limits.patienceMs)
@@ -218,15 +253,12 @@ export class Connections {
     return true;
   }
 
-  #sweep(): void {
-    const nowMs = performance.now();
-    if (this.#all.size === 0) {
-      clearInterval(this.#sweeping);
-      this.#sweeping = undefined;
-      return;
-    }
+  /** False when there is nobody to watch over. */
+  #sweep(): boolean {
+    const nowMs = this.#clock.nowMs();
     for (const connection of this.#all) if (this.#isOver(connection, nowMs)) connection.close();
     this.#cutReaders(nowMs);
+    return this.#all.size > 0;
   }
 
   #isOver(connection: Connection, nowMs: number): boolean {

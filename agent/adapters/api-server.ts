@@ -199,7 +199,8 @@ function createServer(handler: ApiHandler, options: ServeOptions & { readonly tl
     {
       hostname: "localhost",
       overrideGlobalObjects: false,
-      errorHandler: (error) => Response.json({ error: entityOf(error) }, { status: statusOf(error) }),
+      errorHandler: (error) =>
+        Response.json({ error: entityOf(error) }, { status: statusOf(error), headers: { Connection: "close" } }),
     },
   );
   const connections = new Connections(server, limits, (exchange) => {
