@@ -51,6 +51,9 @@ export interface ViewParts {
   readonly leading: () => Sync | undefined;
 }
 
+/** What follows from the registry and the repository alone. */
+type Composed = Omit<ClusterPicture, "problems">;
+
 const registryCodes: ReadonlySet<string> = new Set(["registry-unreachable", "registry-refused"]);
 
 export class View implements ClusterView {
@@ -62,6 +65,10 @@ export class View implements ClusterView {
   readonly #listeners = new Set<() => void>();
   readonly #signal: AbortSignal;
   #release: (() => void) | undefined;
+  /** Until the mirror changes. */
+  #last: { readonly of: RegistryPicture; readonly composed: Composed } | undefined;
+  /** The composing that began last; none when something has changed since. */
+  #reading: object | undefined;
   #askedMs = 0;
   #telling = false;
 
@@ -72,7 +79,12 @@ export class View implements ClusterView {
     this.me = parts.machine.id;
     this.version = parts.version;
     const tell = () => this.#tell();
-    const stops = [parts.mirror.onChange(tell), parts.troubles.onChange(tell), parts.local.onChange(tell)];
+    const changed = () => {
+      this.#last = undefined;
+      this.#reading = undefined;
+      tell();
+    };
+    const stops = [parts.mirror.onChange(changed), parts.troubles.onChange(tell), parts.local.onChange(tell)];
     signal.addEventListener("abort", () => {
       for (const stop of stops) stop();
       this.#listeners.clear();
@@ -84,8 +96,10 @@ export class View implements ClusterView {
     const { mirror, troubles } = this.#parts;
     this.#hold();
     const away = await this.#waitForMirror(signal);
+    // While nothing changes the same picture is given again: a listing in a hundred pages is composed once
+    const last = mirror.connected ? this.#last : undefined;
     const entries = mirror.connected || away === undefined ? mirror.entries() : new Map<string, never>();
-    const picture = this.#reader.read(entries);
+    const picture = last?.of ?? this.#reader.read(entries);
     // While the registry is away every loop that needs it is in the same trouble: it is told once.
     const own = troubles.list().filter(({ code }) => mirror.connected || !registryCodes.has(code));
     const problems = [...picture.problems.map(toRecord), ...own];
@@ -93,7 +107,13 @@ export class View implements ClusterView {
       const problem = away ?? new Problem("registry-unreachable", "Cannot reach the registry");
       problems.unshift({ ...toRecord(problem), message: `${explainError(problem)}; this is what this machine knows` });
     }
-    return this.#compose(away === undefined ? picture : this.#alone(picture), problems);
+    if (last !== undefined) return { ...last.composed, problems };
+    const version = {};
+    this.#reading = version;
+    const composed = await this.#compose(away === undefined ? picture : this.#alone(picture));
+    const isWhole = mirror.connected && composed.desired !== undefined;
+    if (isWhole && this.#reading === version) this.#last = { of: picture, composed };
+    return { ...composed, problems };
   }
 
   onChange(listener: () => void): () => void {
@@ -121,7 +141,7 @@ export class View implements ClusterView {
     await patience;
   }
 
-  async #compose(picture: RegistryPicture, problems: ClusterPicture["problems"]): Promise<ClusterPicture> {
+  async #compose(picture: RegistryPicture): Promise<Composed> {
     const desired = await this.#wantedFrom(picture);
     const standing = standings(picture, { settling: true, witnessed: new Set() });
     const { mirror } = this.#parts;
@@ -137,7 +157,6 @@ export class View implements ClusterView {
       holds: picture.holds,
       events: picture.events,
       decisions: desired === undefined ? [] : schedule(clusterState(picture, { desired, standing })),
-      problems,
     };
   }
 

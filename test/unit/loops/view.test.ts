@@ -4,7 +4,7 @@ import { afterEach, describe, test } from "node:test";
 import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { keys } from "../../../agent/text/values.ts";
-import { type Box, House, idOf, service } from "./house.ts";
+import { type Box, House, idOf, name, service } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -39,6 +39,23 @@ describe("view", () => {
       );
       assert.deepEqual(picture.problems, []);
     }
+  });
+
+  test("while nothing changes nothing is worked out anew; after a change, and after the registry was away, everything is", async () => {
+    await running();
+    const box = house.box("a");
+    await house.clock.advance(2_000);
+    const before = await pictureOf(box);
+    assert.equal((await pictureOf(box)).decisions, before.decisions);
+    await house.settle(box.agent.hands.setTarget({ name: name("web.service"), target: "loaded", by: "ann" }));
+    const after = await pictureOf(box);
+    assert.notEqual(after.decisions, before.decisions);
+    assert.equal(after.desired?.units.get(name("web.service"))?.target, "loaded");
+    await house.until(() => house.isUp({ "log.service": "abc" }), 5_000);
+    const seen = await pictureOf(box);
+    box.connection.cutOff();
+    assert.equal((await pictureOf(box)).stale, true);
+    assert.notEqual((await pictureOf(box)).decisions, seen.decisions);
   });
 
   test("without the registry from the start it shows this machine's own knowledge, and says so", async () => {
