@@ -54,7 +54,7 @@ describe("view", () => {
     await house.until(() => house.isUp({ "log.service": "abc" }), 5_000);
     const seen = await pictureOf(box);
     box.connection.cutOff();
-    assert.equal((await pictureOf(box)).stale, true);
+    await house.until(async () => (await pictureOf(box)).stale === true, 20_000);
     assert.notEqual((await pictureOf(box)).decisions, seen.decisions);
   });
 
