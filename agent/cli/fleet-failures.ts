@@ -54,9 +54,10 @@ function fleetLines(command: string, problem: ProblemRecord): readonly string[] 
 function creating(problem: ProblemRecord): readonly string[] | undefined {
   const { code, message } = problem;
   if (code === "usage" && message.startsWith("Cannot tell which units")) return ["No units given"];
-  if (code === "unit-unknown" || problem.file !== undefined) return [`Error creating units: ${plain(problem)}`];
-  if (code === "unit-name") return [`Error creating units: ${message}`];
-  return undefined;
+  if (code === "unit-unknown") return [`Error creating units: ${message}`];
+  if (problem.file === undefined && code !== "unit-name") return undefined;
+  const hint = problem.hint === undefined ? [] : [`hint: ${problem.hint}`];
+  return [`Error creating units: ${plain(problem)}`, ...hint];
 }
 
 function awayLines(problem: ProblemRecord): readonly string[] {

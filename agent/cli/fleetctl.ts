@@ -14,8 +14,8 @@ import { fleetStatus } from "./fleet-status.ts";
 import { fleetEnvironment, fleetSocket, readFleetWords, usualValues } from "./fleet-words.ts";
 import { journal } from "./journal.ts";
 import { listMachines } from "./list-machines.ts";
-import { listUnitFiles } from "./list-unit-files.ts";
-import { listUnits } from "./list-units.ts";
+import { listUnitFiles, unitFilesFilters } from "./list-unit-files.ts";
+import { listUnits, unitsFilters } from "./list-units.ts";
 import { runListing } from "./listing.ts";
 import { load } from "./load.ts";
 import { writeFailure } from "./print.ts";
@@ -100,7 +100,7 @@ const fleetCommands: readonly Command[] = [
   listMachines,
   {
     ...listUnits,
-    run: (tools, given) => runListing(fleetUnits, { path: "/v2/units", tools, given }),
+    run: (tools, given) => runListing(fleetUnits, { path: "/v2/units", filters: unitsFilters, tools, given }),
   },
   {
     ...listUnitFiles,
@@ -109,7 +109,7 @@ const fleetCommands: readonly Command[] = [
       if (typeof fields === "string" && fields.split(",").includes("tmachine")) {
         await tools.stderr.write('WARNING: The "tmachine" field is deprecated. Use "target" instead\n');
       }
-      return runListing(fleetUnitFiles, { path: "/v2/unit-files", tools, given });
+      return runListing(fleetUnitFiles, { path: "/v2/unit-files", filters: unitFilesFilters, tools, given });
     },
   },
   fleetStatus,

@@ -5,13 +5,13 @@ import { listings } from "../report/report.ts";
 import type { Command } from "./command.ts";
 import { fieldsHelp, listingOptions, runListing, unitFilters } from "./listing.ts";
 
-const filters = unitFilters("inactive, loaded or launched", targetStates);
+export const unitFilesFilters = unitFilters("inactive, loaded or launched", targetStates);
 
 export const listUnitFiles: Command = {
   name: "list-unit-files",
   summary: "List the units and templates of the adopted commit, and those submitted by hand",
   args: [],
-  options: listingOptions(listings.unitFiles, filters),
+  options: listingOptions(listings.unitFiles, unitFilesFilters),
   more: fieldsHelp(listings.unitFiles),
   examples: [
     ["list-unit-files", "Every unit, its desired and its current state"],
@@ -19,5 +19,6 @@ export const listUnitFiles: Command = {
     ["list-unit-files --unit 'web@*' --state inactive", "Instances that are nowhere"],
     ["list-unit-files --json", "All of it, for a program"],
   ],
-  run: async (tools, given) => runListing(listings.unitFiles, { path: "/v2/unit-files", filters, tools, given }),
+  run: async (tools, given) =>
+    runListing(listings.unitFiles, { path: "/v2/unit-files", filters: unitFilesFilters, tools, given }),
 };

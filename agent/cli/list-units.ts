@@ -4,13 +4,13 @@ import type { Command } from "./command.ts";
 import { fieldsHelp, listingOptions, runListing, unitFilters } from "./listing.ts";
 
 const states = ["active", "failed", "activating", "deactivating", "inactive", "running", "exited", "pending", "lost"];
-const filters = unitFilters("systemd's active, sub or load state; pending, lost", states);
+export const unitsFilters = unitFilters("systemd's active, sub or load state; pending, lost", states);
 
 export const listUnits: Command = {
   name: "list-units",
   summary: "List the units on the machines, with their state",
   args: [],
-  options: listingOptions(listings.units, filters),
+  options: listingOptions(listings.units, unitsFilters),
   more: `${fieldsHelp(listings.units)}
 
 A unit that waits for a machine is not on one: list-unit-files shows it, and status UNIT says why.`,
@@ -21,5 +21,5 @@ A unit that waits for a machine is not on one: list-unit-files shows it, and sta
     ["list-units --unit 'web@*' --machine 59f61aeb", "Some units on one machine"],
     ["list-units --fields unit,machine,active,result,restarts --sort -restarts", "How the last runs went"],
   ],
-  run: async (tools, given) => runListing(listings.units, { path: "/v2/units", filters, tools, given }),
+  run: async (tools, given) => runListing(listings.units, { path: "/v2/units", filters: unitsFilters, tools, given }),
 };
