@@ -110,9 +110,17 @@ export function withoutEffect(chosen: Choice): readonly Problem[] {
       "There is no [Registry] Endpoints=",
     );
   warnings.push(...apiWarnings(chosen));
-  if (url === undefined)
-    warnings.push(
-      new Problem("setting-no-repository", "Cannot take any new unit without a repository", { hint: "Set [Git] URL=" }),
-    );
+  if (url === undefined) warnings.push(noRepository(chosen.flag("Agent.AllowSubmit")));
   return warnings;
+}
+
+/** What people submit needs none; a machine that takes nothing from them has nothing to do. */
+function noRepository(allowSubmit: boolean): Problem {
+  return allowSubmit
+    ? new Problem("setting-no-repository", "Cannot take units from git: no repository is set", {
+        hint: "Set [Git] URL=, or run what people submit alone",
+      })
+    : new Problem("setting-no-repository", "Cannot take any new unit: no repository is set, and AllowSubmit=no", {
+        hint: "Set [Git] URL=, or [Agent] AllowSubmit=yes",
+      });
 }

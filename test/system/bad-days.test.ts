@@ -443,8 +443,8 @@ describe("bad days", { timeout: 300_000, concurrency: 2 }, () => {
         join(lone.directory, "run"),
       ];
       lone.launch(...flags, "--machine-id", "6d312d2d2d2d2d2d2d2d2d2d2d2d2d2d");
-      await untilTrouble(lone, /Cannot take any new unit without a repository/, /Set \[Git\] URL=/);
-      assert.match(lone.output, /Cannot take any new unit without a repository.*hint="Set \[Git\] URL="/);
+      await untilTrouble(lone, /Cannot take units from git: no repository is set/, /Set \[Git\] URL=/);
+      assert.match(lone.output, /Cannot take units from git: no repository is set.*hint="Set \[Git\] URL=/);
       assert.equal(await lone.stop(), 0);
       const { code, stdout, stderr } = await flotilla("list-units", "--socket", lone.socket);
       assert.deepEqual([code, stdout], [3, ""]);

@@ -76,7 +76,7 @@ systemd_user=false
 
   test("that no repository is set is warned of", () => {
     assert.deepEqual(allWarnings({ fleetConf: servers }), [
-      "Cannot take any new unit without a repository (Set [Git] URL=)",
+      "Cannot take units from git: no repository is set (Set [Git] URL=, or run what people submit alone)",
     ]);
   });
 

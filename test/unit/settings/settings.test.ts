@@ -439,11 +439,16 @@ suite("settings", () => {
   });
 
   const idle: readonly (Given & { readonly name: string; readonly says: readonly RegExp[] })[] = [
-    { name: "nothing set", says: [/Cannot take any new unit without a repository/] },
+    { name: "nothing set", says: [/Cannot take units from git: no repository is set .*run what people submit alone/] },
+    {
+      name: "neither git nor a hand",
+      conf: "[Agent]\nAllowSubmit=no\n",
+      says: [/Cannot take any new unit: no repository is set, and AllowSubmit=no/],
+    },
     {
       name: "git without URL",
       conf: "[Git]\nBranch=x\n",
-      says: [/^flotilla.conf:2: .*\[Git\] Branch; it has no effect/, /without a repository/],
+      says: [/^flotilla.conf:2: .*\[Git\] Branch; it has no effect/, /no repository is set/],
     },
     { name: "ssh key with https", conf: "[Git]\nURL=https://a/b\nSSHKeyFile=/k\n", says: [/not reached by ssh/] },
     { name: "token with ssh", conf: "[Git]\nURL=a:b\nToken=x\n", says: [/not reached by https or http/] },
