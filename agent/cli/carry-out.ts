@@ -2,11 +2,11 @@
 // in fleet's words or as one JSON document, and ends with an exit code that tells the truth. Given to the commands that
 // change units.
 import type { UnitName } from "../domain/names.ts";
-import { Problem, type ProblemRecord, toRecord } from "../domain/problem.ts";
+import { Problem, type ProblemRecord, describeProblem, toRecord } from "../domain/problem.ts";
 import type { MachineReference, UnitReport } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import { machineText, placeText } from "../report/hands.ts";
-import { problemText, terminalText } from "../report/report.ts";
+import { terminalText } from "../report/report.ts";
 import type { Goal } from "../report/verdict.ts";
 import type { Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -90,6 +90,10 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
   for (const [index, { name }] of tasks.entries()) {
     const result = applied[index];
     if (result === undefined) continue;
+    if (result === "interrupted") {
+      end({ unit: name, outcome: "interrupted" });
+      continue;
+    }
     if (result instanceof Array) {
       await speaker.problems(result);
       end({ unit: name, outcome: "failed", problems: result.map(toRecord) });
@@ -130,7 +134,7 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
 /** Prints the document that `--json` asks for; resolves with the exit code for what came of all. */
 export async function conclude(outcomes: readonly UnitOutcome[], how: CarryingOut): Promise<number> {
   const { tools, given, verb, problems = [] } = how;
-  const interrupted = outcomes.filter(({ outcome }) => outcome === "interrupted").map(({ unit }) => unit);
+  const interrupted = outcomes.filter(({ outcome }) => outcome === "interrupted");
   const isGood =
     problems.length === 0 && outcomes.every(({ outcome }) => outcome === "done" || outcome === "triggered");
   if (given.options["json"] === true) {
@@ -146,23 +150,38 @@ export async function conclude(outcomes: readonly UnitOutcome[], how: CarryingOu
   return isGood ? exitCodes.ok : exitCodes.failure;
 }
 
-function interruptedText(names: readonly UnitName[]): string {
-  const [first = ""] = names;
-  const what = names.length === 1 ? first : `${names.length} units`;
-  return `Not waiting any longer; what was asked for ${what} stands: flotilla status ${first}\n`;
+function interruptedText(outcomes: readonly UnitOutcome[]): string {
+  const text = (some: readonly UnitOutcome[], say: (units: string) => string): string => {
+    const [first] = some;
+    if (first === undefined) return "";
+    return `${say(some.length === 1 ? first.unit : `${some.length} units`)}: flotilla status ${first.unit}\n`;
+  };
+  const [asked, unsure] = [
+    outcomes.filter(({ change }) => change !== undefined),
+    outcomes.filter(({ change }) => change === undefined),
+  ];
+  return (
+    text(asked, (units) => `Not waiting any longer; what was asked for ${units} stands`) +
+    text(unsure, (units) => `Interrupted before it was certain what becomes of ${units}`)
+  );
 }
 
 /** What the whole command cannot go on without is thrown; what concerns one unit is that unit's. */
-async function attempt(task: Task, signal: AbortSignal): Promise<Applied | readonly Problem[]> {
+async function attempt(task: Task, signal: AbortSignal): Promise<Applied | readonly Problem[] | "interrupted"> {
+  if (signal.aborted) return "interrupted";
   try {
     return await task.apply(signal);
   } catch (error) {
+    if (isAborted(signal)) return "interrupted";
     const problems = problemsOf(error);
-    if (problems === undefined || problems.some(({ code }) => code === "aborted" || code.startsWith("agent-"))) {
-      throw error;
-    }
+    if (problems === undefined || problems.some(({ code }) => code.startsWith("agent-"))) throw error;
     return problems;
   }
+}
+
+/** The compiler takes an earlier check for lasting. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 function problemsOf(error: unknown): readonly Problem[] | undefined {
@@ -304,7 +323,9 @@ class Speaker {
       const problem = failureOf(place, { verb, wasSo: change === "unchanged" });
       problems.push(problem);
       await this.problems([problem]);
-      if (place.problem !== undefined && !this.#isJson) await this.remark(problemText(place.problem).trimEnd());
+      if (place.problem !== undefined && !this.#isJson) {
+        await this.remark(`The machine says: ${describeProblem(place.problem)}`);
+      }
       await this.#progress.show(`Fetching the log of ${name}`);
       const lines = log ? await readLogLines(tools, { given, unit: name, machine: place.machine }) : undefined;
       machines.push({ ...machineOutcome(place), ...(lines === undefined ? {} : { log: lines }) });
@@ -335,7 +356,7 @@ function failureOf(place: UnitReport, { verb, wasSo }: { readonly verb: string; 
 
 function logText(lines: LogLines, { name, place }: { readonly name: UnitName; readonly place: UnitReport }): string {
   const where = `${name} on ${placeText(place.machine)}`;
-  if (lines.problem !== undefined) return `No log lines of ${where}: ${problemText(lines.problem).trimEnd()}`;
+  if (lines.problem !== undefined) return `No log lines of ${where}: ${describeProblem(lines.problem)}`;
   if (lines.lines.length === 0) return `The log of ${where} is empty`;
   return [`Last lines of the log of ${where}:`, ...lines.lines.map((line) => `  ${line}`)].join("\n");
 }

@@ -34,10 +34,13 @@ export class ChangeFeed {
   #changed = false;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
+  readonly #stop = (): void => this.#over.abort();
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    this.#ended = this.#listen(AbortSignal.any([options.signal, this.#over.signal])).catch((error: unknown) => {
+    options.signal.addEventListener("abort", this.#stop, { once: true });
+    if (options.signal.aborted) this.#stop();
+    this.#ended = this.#listen(this.#over.signal).catch((error: unknown) => {
       this.#failure = error instanceof Error ? error : new Error("the stream of changes broke", { cause: error });
       this.#wake?.();
     });
@@ -61,7 +64,8 @@ export class ChangeFeed {
 
   /** Resolves when nothing listens any more. */
   async end(): Promise<void> {
-    this.#over.abort();
+    this.#stop();
+    this.#options.signal.removeEventListener("abort", this.#stop);
     await this.#ended;
   }
 

@@ -49,6 +49,7 @@ const replaceable: Readonly<Record<Verb, readonly TargetState[]>> = {
 /** One argument's part of a resolution. */
 interface Part {
   readonly units: readonly Resolved[];
+  readonly problems?: readonly Problem[];
   readonly warning?: string;
   readonly remarks?: readonly Problem[];
   readonly note?: string;
@@ -56,18 +57,17 @@ interface Part {
 
 /** Rejects with every problem of every argument at once. */
 export async function resolveUnits(args: readonly UnitArgument[], how: Resolving): Promise<Resolution> {
-  const problems: Problem[] = [];
   const parts = await sideBySide(args, async (argument): Promise<Part> => {
     try {
       return await (argument.isPattern ? resolvePattern(argument, how) : resolveName(argument, how));
     } catch (error) {
-      const own = problemsOf(error);
+      const problems = problemsOf(error);
       // One that ends every other argument as well is said once
-      if (own === undefined || own.some(({ code }) => isFatal(code))) throw error;
-      problems.push(...own);
-      return { units: [] };
+      if (problems === undefined || problems.some(({ code }) => isFatal(code))) throw error;
+      return { units: [], problems };
     }
   });
+  const problems = parts.flatMap((part) => part.problems ?? []);
   if (problems.length > 0) orThrow(invalid(...problems));
   return {
     units: [...new Map(parts.flatMap(({ units }) => units).map((each) => [each.name, each])).values()],

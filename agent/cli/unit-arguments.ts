@@ -90,9 +90,7 @@ export async function findKnownUnits(
   asked: { readonly units: readonly UnitArgument[]; readonly signal: AbortSignal; readonly templates: boolean },
 ): Promise<{ readonly found: readonly KnownUnit[]; readonly problems: readonly Problem[] }> {
   const { units, signal, templates } = asked;
-  const problems: Problem[] = [];
-  const found = new Map<string, KnownUnit>();
-  await sideBySide(units, async ({ name, isPattern }): Promise<readonly UnitFileReport[]> => {
+  const all = await sideBySide(units, async ({ name, isPattern }): Promise<readonly UnitFileReport[] | Problem> => {
     try {
       if (isPattern) {
         const matched = await matchUnits(client, { pattern: name, signal });
@@ -101,13 +99,14 @@ export async function findKnownUnits(
       return [orThrow(answers.unitFile(await client.get(`/v2/unit-files/${encodeURIComponent(name)}`, { signal })))];
     } catch (error) {
       if (!(error instanceof Problem) || error.code !== "unit-unknown") throw error;
-      problems.push(error);
-      return [];
+      return error;
     }
-  }).then((all) => {
-    for (const file of all.flat()) found.set(file.name, { name: file.name as UnitName, file });
   });
-  return { found: [...found.values()], problems };
+  const files = new Map(all.flatMap((each) => (each instanceof Problem ? [] : each)).map((file) => [file.name, file]));
+  return {
+    found: [...files.values()].map((file) => ({ name: file.name as UnitName, file })),
+    problems: all.filter((each) => each instanceof Problem),
+  };
 }
 
 /** Work for each, some of it at a time; results in the order of what was given. The first that rejects ends it. */
