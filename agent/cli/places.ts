@@ -1,6 +1,6 @@
 // Where the units are that a command goes to: names and globs on the command line -> units with their machines, each once.
 import { Problem } from "../domain/problem.ts";
-import type { MachineReference, UnitDetail } from "../domain/report.ts";
+import type { MachineReference, UnitDetail, UnitReport } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import { answers, listings } from "../report/report.ts";
 import { orThrow } from "./checked.ts";
@@ -9,6 +9,8 @@ import { completeUnitName } from "./unit-names.ts";
 export interface UnitPlace {
   readonly unit: string;
   readonly machine: MachineReference;
+  /** Whether the machine has said that it has been started there. */
+  readonly begun: boolean;
 }
 
 export interface Places {
@@ -72,7 +74,11 @@ export async function findUnit(client: ApiClient, name: string, signal: AbortSig
 export function reachablePlaces(unit: UnitDetail): readonly UnitPlace[] {
   const alive = unit.places.filter(({ machine }) => machine.alive);
   const meant = alive.filter(({ target }) => target !== undefined && target !== "released");
-  return (meant.length > 0 ? meant : alive).map(({ name, machine }) => ({ unit: name, machine }));
+  return (meant.length > 0 ? meant : alive).map(placeOf);
+}
+
+function placeOf({ name, machine, knowledge, active = "inactive" }: UnitReport): UnitPlace {
+  return { unit: name, machine, begun: knowledge === "reported" && active !== "inactive" };
 }
 
 async function ofName(client: ApiClient, word: string, signal: AbortSignal): Promise<readonly UnitPlace[]> {
@@ -107,9 +113,7 @@ function notPlaced({ name, places, file }: UnitDetail): Problem {
 async function ofGlob(client: ApiClient, word: string, signal: AbortSignal): Promise<readonly UnitPlace[]> {
   const path = `/v2/units?unit=${encodeURIComponent(completePattern(word))}`;
   const rows = orThrow(listings.units.read(await client.get(path, { signal })));
-  const alive = rows
-    .filter(({ machine, target }) => machine.alive && target !== "released")
-    .map(({ name, machine }) => ({ unit: name, machine }));
+  const alive = rows.filter(({ machine, target }) => machine.alive && target !== "released").map(placeOf);
   if (alive.length > 0) return alive;
   throw new Problem("unit-unknown", `Cannot find a unit on any machine that "${word.slice(0, 64)}" names`, {
     hint: patternHint,
@@ -126,7 +130,7 @@ export interface MachineUnits {
 }
 
 /** By machine, in the order in which each comes first. */
-export function byMachine(places: readonly UnitPlace[]): readonly MachineUnits[] {
+export function byMachine(places: readonly Pick<UnitPlace, "unit" | "machine">[]): readonly MachineUnits[] {
   const machines = new Map<string, { readonly machine: MachineReference; readonly units: string[] }>();
   for (const { unit, machine } of places) {
     const entry = machines.get(machine.id) ?? { machine, units: [] };

@@ -17,6 +17,7 @@ const place = (name: string, digit: string, more: Partial<UnitReport> = {}): Uni
   name,
   machine: machine(digit),
   knowledge: "reported",
+  active: "active",
   target: "launched",
   ...more,
 });
@@ -138,11 +139,18 @@ test("journal -f goes along when a unit comes to another machine, and ends when 
   };
   await until(() => tools.stdout.text === "m1 --unit=web@1.service\n");
   const moved = place("web@1.service", "2");
-  places.push(moved);
-  try {
+  const coming = place("web@1.service", "2", { knowledge: "pending" });
+  places.push(coming);
+  const look = async () => {
     changed();
     await until(() => tools.clock.sleeping > 0);
     await tools.clock.advance(1_000);
+  };
+  try {
+    await look();
+    assert.equal(shell.ran.length, 1);
+    places.splice(places.indexOf(coming), 1, moved);
+    await look();
     await until(() => tools.stdout.text.endsWith("\nm2 | m2 --unit=web@1.service\n"));
     assert.equal(tools.stderr.text, "web@1.service on 22222222.../10.0.0.2 (m2), too\n");
     assert.equal(shell.ran.length, 2);
