@@ -21,6 +21,7 @@ const units = [
   "flotilla-bootstrap.service",
   "flotilla-discovery.service",
   "flotilla-discovery-serve.service",
+  "flotilla.socket",
 ];
 
 const notBuilt = existsSync(file) ? undefined : "the package has not been built: npm run build";
@@ -122,11 +123,11 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
     assert.equal((await machine.output(["dpkg", "--verify", "flotilla"])).trim(), "");
     for (const unit of units) assert.equal(await value(unit, "ActiveState"), "inactive", unit);
     const enabled = await Promise.all(units.map((unit) => value(unit, "UnitFileState")));
-    assert.deepEqual(enabled, ["disabled", "enabled", "enabled", "disabled"]);
+    assert.deepEqual(enabled, ["disabled", "enabled", "enabled", "disabled", "disabled"]);
     const found = await machine.run(["systemd-analyze", "verify", "--man=no", ...units]);
     assert.deepEqual([found.status, found.stderr], [0, ""]);
     // In tenths. The first boot may do whatever user-data says: its unit is as open as that.
-    for (const unit of units.filter((each) => each !== "flotilla-bootstrap.service"))
+    for (const unit of units.filter((each) => each.endsWith(".service") && each !== "flotilla-bootstrap.service"))
       assert.equal(await status(["systemd-analyze", "security", "--no-pager", "--threshold=25", unit]), 0, unit);
   });
 
@@ -184,6 +185,31 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
     });
     assert.match(size, /"value":"3"/);
     await machine.output(["systemctl", "stop", unit]);
+  });
+
+  test("the API's socket is for root and the group flotilla, and systemd holds it where it is asked to", async () => {
+    const socket = "/run/flotilla/flotilla.sock";
+    const stat = async (what: string): Promise<string> => (await machine.output(["stat", "-c", what, socket])).trim();
+    const answers = () =>
+      machine.waitFor("the agent", async () => ((await status(["flotilla", "status"])) === 0 ? true : undefined));
+    await machine.output(["groupadd", "--system", "flotilla"]);
+    await machine.output(["systemctl", "restart", "flotilla.service"]);
+    await answers();
+    assert.equal(await stat("%U %G %a"), "root flotilla 660");
+
+    await machine.output(["systemctl", "stop", "flotilla.service"]);
+    await machine.output(["systemctl", "start", "flotilla.socket"]);
+    const made = await stat("%i");
+    assert.equal(await value("flotilla.service", "ActiveState"), "inactive");
+    assert.equal(await status(["flotilla", "status"]), 0, "whoever asks starts the agent, and is answered");
+    assert.equal(await value("flotilla.service", "ActiveState"), "active");
+    await machine.output(["systemctl", "restart", "flotilla.service"]);
+    assert.equal(await status(["flotilla", "status"]), 0, "the socket was there all the time");
+    assert.equal(await stat("%i"), made);
+
+    await machine.output(["systemctl", "stop", "flotilla.socket", "flotilla.service"]);
+    await machine.output(["systemctl", "start", "flotilla.service"]);
+    await answers();
   });
 
   test("an upgrade restarts the agent and leaves the units alone", async () => {
