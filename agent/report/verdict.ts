@@ -203,10 +203,11 @@ function awayFrom(places: readonly UnitReport[]): Verdict {
 /** Undefined once the cluster wants what was asked for. */
 function notSeen(evidence: Evidence): Verdict | undefined {
   if (isSeen(evidence)) return undefined;
-  const { now, wasSeen } = evidence;
+  const { goal, now, wasSeen } = evidence;
   if (!wasSeen || now?.commitAtHand === false) return waiting("the change is on its way");
   if (now?.file === undefined) return { kind: "overtaken", why: "it was taken away meanwhile" };
   const { hold, desired } = now.file;
+  if (desired === goal.kind) return { kind: "overtaken", why: "its text was replaced meanwhile" };
   const by = hold === undefined ? "" : `, held by ${hold.by}`;
   return { kind: "overtaken", why: `it was changed meanwhile: it is to be ${desired}${by}` };
 }
