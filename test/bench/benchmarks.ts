@@ -6,6 +6,7 @@ import type { ClusterState } from "../../agent/domain/placement.ts";
 import { schedule } from "../../agent/schedule/schedule.ts";
 import { Cluster, loop } from "../system/cluster.ts";
 import { boot } from "./boot.ts";
+import { timeListings } from "./listing.ts";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -32,6 +33,7 @@ export const benchmarks: readonly Benchmark[] = [
   { name: "failover", about: "a machine killed: noticed, and the last of its units active elsewhere", run: failover },
   { name: "boot", about: "three machines from power on, by one user-data, until their units run", run: boot },
   { name: "start", about: "from the command to its end: `--version`, beside a bare Node", run: start },
+  { name: "listing", about: "listings of many units, from the command to its end", run: listing },
   { name: "idle", about: "three machines with 30 units and nothing to do, over 20 s", run: idle },
 ];
 
@@ -252,6 +254,16 @@ async function start(say: (text: string) => void): Promise<readonly Row[]> {
   return found.map(([what], at) => {
     const { median, least, most, runs } = spread(spans[at] ?? []);
     return { what, medianMs: Math.round(median), leastMs: Math.round(least), mostMs: Math.round(most), runs };
+  });
+}
+
+async function listing(): Promise<readonly Row[]> {
+  const main = new URL("../../dist/main.js", import.meta.url).pathname;
+  const spans = await timeListings(main, [10, 10_000]);
+  return spans.map(({ units, command, spansMs }) => {
+    const { median, least, most, runs } = spread(spansMs);
+    const ms = { medianMs: Math.round(median), leastMs: Math.round(least), mostMs: Math.round(most) };
+    return { units, command, ...ms, runs };
   });
 }
 
