@@ -103,9 +103,11 @@ function judgePlaced(evidence: Evidence, goal: Extract<Goal, { kind: "launched" 
   if (failed.length > 0) return { kind: "failed", places: failed.map(({ place }) => place), steadyMs: longest(failed) };
   const late = judged.find(({ kind }) => kind === "waiting");
   if (late !== undefined) return waiting(late.why);
+  const note = judged.find(({ why }) => why !== "")?.why;
   return {
     kind: "reached",
     places: there,
+    ...(note === undefined ? {} : { note }),
     // The leader writes to one machine after the other
     steadyMs: Math.max(longest(judged), file.global && changed ? doubtfulSteadyMs : 0),
   };
@@ -113,7 +115,7 @@ function judgePlaced(evidence: Evidence, goal: Extract<Goal, { kind: "launched" 
 
 interface PlaceVerdict {
   readonly kind: "good" | "failed" | "waiting";
-  /** How one is that is under way; "" for the others. */
+  /** How one is that is under way; of a good one what is worth saying, "" for nothing. */
   readonly why: string;
   readonly steadyMs: number;
 }
@@ -130,12 +132,15 @@ function judgePlace(place: UnitReport, { goal, hash, changed }: PlaceEvidence): 
   const failed: PlaceVerdict = { kind: "failed", why: "", steadyMs: changed ? steadyMs : 0 };
   if (place.knowledge === "lost") return under(`it was ${on}, which does not answer`);
   if (place.knowledge === "pending" || place.target !== goal.kind) return under(`it is on its way ${on}`);
-  const isDone = goal.kind === "loaded" ? isStopped(place) : isStarted(place, goal.restart);
+  const isDone = goal.kind === "loaded" ? place.started !== true : isStarted(place, goal.restart);
   if (place.problem !== undefined && !isUnderWay(place)) {
     return isDone && place.hash === hash ? failed : { ...failed, steadyMs: doubtfulSteadyMs };
   }
   if (place.hash !== hash) return under(`its text is on its way ${on}`);
-  if (goal.kind === "loaded") return isDone ? { ...good, steadyMs: 0 } : under(`it is ${stateOf(place)} ${on}`);
+  if (goal.kind === "loaded") {
+    if (!isDone || isUnderWay(place)) return under(`it is ${stateOf(place)} ${on}`);
+    return isStopped(place) ? { ...good, steadyMs: 0 } : { ...good, why: elsewise(place), steadyMs: doubtfulSteadyMs };
+  }
   // Its job goes on for as long as systemd tries
   if (isVain(place)) return { ...failed, steadyMs: 0 };
   if (!isDone)
@@ -168,11 +173,15 @@ function judgeStopped(evidence: Evidence): Verdict {
   if (unseen !== undefined) return unseen;
   const places = evidence.now?.places ?? [];
   const alive = places.filter(({ machine }) => machine.alive);
-  const up = alive.find((place) => place.knowledge === "reported" && !isStopped(place));
+  const all = alive.filter(({ knowledge }) => knowledge === "reported");
+  const up = all.find((place) => place.started === true || isUnderWay(place));
   if (up !== undefined) return stillThere(up);
   const late = alive.find((place) => place.target === "launched");
   if (late !== undefined) return waiting(`it is to be stopped on ${machineLegend(late.machine, false)}`);
-  return { kind: "reached", places: alive.filter(isWanted), ...lostNote(places), steadyMs: 0 };
+  const other = all.find((place) => !isStopped(place));
+  const note = other === undefined ? lostNote(places) : { note: elsewise(other) };
+  const steady = other === undefined ? 0 : doubtfulSteadyMs;
+  return { kind: "reached", places: alive.filter(isWanted), ...note, steadyMs: steady };
 }
 
 /** It is to be down, or away: under way, unless its machine says that it cannot. */
@@ -226,6 +235,11 @@ function isWanted(place: UnitReport): boolean {
 /** Nothing of it runs, and the job that stopped it has ended. */
 function isStopped(place: UnitReport): boolean {
   return place.started !== true && (place.active === "inactive" || place.active === "failed");
+}
+
+/** What a timer, a socket or another unit has started is up, though nobody told its machine to start it. */
+function elsewise(place: UnitReport): string {
+  return `it is ${stateOf(place)} on ${machineLegend(place.machine, false)}, started by another unit`;
 }
 
 /** Whatever a machine could not do before: systemd is at it now. */

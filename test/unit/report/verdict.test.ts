@@ -222,6 +222,18 @@ const cases: readonly (readonly [name: string, goal: Goal, now: Given | undefine
     `it is deactivating (stop) on ${a}`,
   ],
   [
+    "loaded, and started by its timer",
+    loaded,
+    { desired: "loaded", places: [unstarted({ target: "loaded" })] },
+    `reached on 1, it is active (running) on ${a}, started by another unit, 2000`,
+  ],
+  [
+    "stopped, and started by its timer",
+    { kind: "stopped" },
+    { desired: "loaded", places: [unstarted({ target: "loaded" })] },
+    `reached on 1, it is active (running) on ${a}, started by another unit, 2000`,
+  ],
+  [
     "stopped where it is",
     { kind: "stopped" },
     { desired: "loaded", places: [unstarted({ target: "loaded", active: "inactive" })] },
