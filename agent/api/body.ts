@@ -20,6 +20,7 @@ export interface BodyOptions {
  */
 export async function readJsonBody(request: Request, options: BodyOptions): Promise<unknown> {
   const type = request.headers.get("content-type") ?? "";
+  if (type === "" && saidBytes(request) === 0 && !request.headers.has("transfer-encoding")) throw noBody();
   // Also what keeps a web page of somebody else's from asking in its reader's name
   if (!/^application\/json *(;|$)/i.test(type)) {
     throw new Problem("api-body-type", `Cannot take a body of type "${type.slice(0, 64)}"`, {
@@ -84,9 +85,15 @@ function parse(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as unknown;
   } catch (cause) {
-    const what = bytes.length === 0 ? "Cannot read a body where there is none" : "Cannot read the body as JSON";
-    throw new Problem("api-body-json", what, { hint: "GET /v2/openapi.json says what it takes", cause });
+    if (bytes.length === 0) throw noBody();
+    throw new Problem("api-body-json", "Cannot read the body as JSON", { hint: bodyHint, cause });
   }
+}
+
+const bodyHint = "GET /v2/openapi.json says what it takes";
+
+function noBody(): Problem {
+  return new Problem("api-body-json", "Cannot read a body where there is none", { hint: bodyHint });
 }
 
 function tooLarge(): Problem {

@@ -170,7 +170,7 @@ const refusals: readonly (Init & {
   readonly says?: RegExp;
 })[] = [
   { method: "PUT", path: "/v2/unit-files/web", body: { text }, status: 400, code: "unit-name" },
-  { method: "PUT", path: webUnit, status: 415, code: "api-body-type" },
+  { method: "PUT", path: webUnit, status: 400, code: "api-body-json", says: /there is none/ },
   {
     method: "PUT",
     path: webUnit,
@@ -221,7 +221,7 @@ const refusals: readonly (Init & {
   },
   { method: "POST", path: "/v2/holds", body: { patterns: [] }, status: 400, code: "api-body" },
   { method: "POST", path: "/v2/holds", body: { patterns: Array(65).fill("a") }, status: 400, code: "api-body" },
-  { method: "DELETE", path: "/v2/holds", status: 415, code: "api-body-type" },
+  { method: "DELETE", path: "/v2/holds", status: 400, code: "api-body-json" },
   { method: "DELETE", path: webUnit, headers: { "content-length": "5000" }, status: 413, code: "api-body-size" },
   {
     method: "POST",

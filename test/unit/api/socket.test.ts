@@ -113,7 +113,7 @@ test("changes cross the socket with who asks; so do all problems of one answer",
     return true;
   });
   await rejectsWith(client.put(unit, { text: "a".repeat(600_000) }), "api-body-size");
-  await rejectsWith(client.delete("/v2/holds"), "api-body-type");
+  await rejectsWith(client.delete("/v2/holds"), "api-body-json");
 });
 
 test("a large answer arrives whole", async (context) => {
