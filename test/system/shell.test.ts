@@ -184,8 +184,7 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
     assert.equal(await ended, 0);
     assert.ok(ticks() >= 4, tools.stdout.text + tools.stderr.text);
     // Nor does the machine go on speaking to nobody
-    const left = async () =>
-      (await run("ps", ["-eo", "args"])).stdout.split("\n").filter((args) => args.includes(asked));
+    const left = () => commandLines(asked);
     while ((await left()).length > 0 && performance.now() < endMs)
       await new Promise((resolve) => setTimeout(resolve, 50));
     assert.deepEqual(await left(), []);
@@ -311,8 +310,7 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
       const ended = await asProcess([...tunnel(), "list-machines", "--no-legend"], { temporary });
       assert.equal(ended.code, 0, ended.stderr);
       assert.equal(ended.stdout.split("\n").length, 4);
-      const left = async () =>
-        (await run("ps", ["-eo", "args"])).stdout.split("\n").filter((args) => args.includes(temporary));
+      const left = () => commandLines(temporary);
       const endMs = performance.now() + waitMs;
       while ((await left()).length > 0 && performance.now() < endMs)
         await new Promise((resolve) => setTimeout(resolve, 50));
@@ -331,6 +329,13 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
     assert.match(stdout, /^HTTP\/1\.1 200 OK\r\n[^]*"name":"flotilla"/);
   });
 });
+
+/** Of processes, here and in the machine, in which this stands. */
+async function commandLines(part: string): Promise<readonly string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const all = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""))); // it ended
+  return all.map((line) => line.replaceAll("\0", " ")).filter((line) => line.includes(part));
+}
 
 /** The sample, with machines that the ssh server listens for; n1 has no address. */
 function picture() {
