@@ -127,6 +127,12 @@ export const unitFileFields: FieldTable<UnitFileReport> = {
     desc: { means: "description", cell: (row) => plain(row.description) },
     file: { means: "path in the repository; - for submitted units", cell: (row) => plain(row.file) },
     source: { means: "where it comes from: git or submitted", cell: (row) => plain(row.source) },
+    by: { means: "who submitted it, or changed it last; - for git's units", cell: (row) => plain(row.by) },
+    since: {
+      means: "how long ago that was",
+      cell: (row, { nowMs }) => plain(row.atMs === undefined ? "" : `${formatSpan(nowMs - row.atMs)} ago`),
+      order: (row) => (row.atMs === undefined ? undefined : -row.atMs),
+    },
     hold: holdField,
   },
 };

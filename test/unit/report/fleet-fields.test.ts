@@ -70,9 +70,11 @@ suite("unit files", () => {
     assert.deepEqual(cells(listings.unitFiles, file, { names: "hash", full: true }), [file.hash]);
   });
   test("where it comes from", () => {
-    assert.deepEqual(cells(listings.unitFiles, file, { names: "source,file" }), ["submitted", "-"]);
+    const byHand: UnitFileReport = { ...file, by: "ann@lap", atMs: sampleNowMs - 3_600_000 };
+    const names = "source,file,by,since";
+    assert.deepEqual(cells(listings.unitFiles, byHand, { names }), ["submitted", "-", "ann@lap", "1h ago"]);
     const git: UnitFileReport = { ...file, source: "git", file: "static/a.service" };
-    assert.deepEqual(cells(listings.unitFiles, git, { names: "source,file" }), ["git", "static/a.service"]);
+    assert.deepEqual(cells(listings.unitFiles, git, { names }), ["git", "static/a.service", "-", "-"]);
   });
   test("F-402: in the order of names, however they came", () => {
     const numbers = Array.from({ length: 20 }, (_, index) => String(index + 1).padStart(2, "0"));
