@@ -155,6 +155,7 @@ function buildParser(choosing: Choosing): Parser {
       showGlobalOptions: true,
       helpWidth: width,
       visibleGlobalOptions: (shown) => {
+        if (shown === parser) return []; // there they are the options themselves
         const shownAll = calling.commands.some(({ name, bySsh }) => name === shown.name() && bySsh === true);
         return parser.options.filter(({ long }) => shownAll || everywhereShown.has(long ?? ""));
       },
