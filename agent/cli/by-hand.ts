@@ -96,7 +96,9 @@ export async function putTarget(
       ? heldText(known, target, words)
       : outcome === "resumed"
         ? resumedText(known, target)
-        : undefined;
+        : words.forMs !== undefined || words.why !== undefined
+          ? `Unit ${known.name} is ${target} as the repository wants it: there is nothing to hold`
+          : undefined;
   return { change: outcome, goal, ...(says === undefined ? {} : { says }) };
 }
 

@@ -6,7 +6,7 @@ import { type Task, carryOut, conclude } from "./carry-out.ts";
 import type { Command } from "./command.ts";
 import { unitOrPattern } from "./from-cluster.ts";
 import { documentOption } from "./wait-options.ts";
-import { findKnownUnits, readUnitArguments } from "./unit-arguments.ts";
+import { findKnownUnits, isPassedOver, readUnitArguments } from "./unit-arguments.ts";
 import { readWait, waitOptions } from "./wait-options.ts";
 
 export const destroy: Command = {
@@ -24,7 +24,8 @@ units that the cluster knows. A unit of the repository is removed there: destroy
     const args = readUnitArguments(given.args, "destroy");
     const waitMs = readWait(given.options);
     const client = await tools.apiClient(given.reach);
-    const { found, problems } = await findKnownUnits(client, { units: args, signal: tools.signal, templates: true });
+    const asked = { units: args, signal: tools.signal, templates: true, passOver: isPassedOver(given) };
+    const { found, problems } = await findKnownUnits(client, asked);
     const tasks = found.map(({ name, file }): Task => ({
       name,
       apply: async (signal) => {

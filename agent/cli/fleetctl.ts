@@ -26,7 +26,7 @@ import { start } from "./start.ts";
 import { stop } from "./stop.ts";
 import { submit } from "./submit.ts";
 import type { Tools } from "./tools.ts";
-import { findUnit } from "./unit-arguments.ts";
+import { findUnit, passingOver } from "./unit-arguments.ts";
 import { completeUnitName } from "./unit-names.ts";
 import { unload } from "./unload.ts";
 import { version } from "./version.ts";
@@ -117,7 +117,7 @@ const fleetCommands: readonly Command[] = [
   ssh,
   oneUnit(cat, "One unit file must be provided"),
   ...[submit, load, start, restart].map(someUnits),
-  ...[stop, unload, destroy].map((command) => passingOver(someUnits(command))),
+  ...[stop, unload, destroy].map((command) => forgiving(someUnits(command))),
   {
     ...version,
     run: async (tools) => {
@@ -163,13 +163,15 @@ function someUnits(command: Command): Command {
 }
 
 /** Names that the cluster does not know are passed over, as scripts that clean up expect; patterns were names to fleet. */
-function passingOver(command: Command): Command {
+function forgiving(command: Command): Command {
   return {
     ...command,
     run: async (tools, given) => {
       if (given.args.length === 0) return command.run(tools, given);
       const args = await knownOf(tools, given);
-      if (args.length > 0) return command.run(tools, { ...given, args, reach: given.reach });
+      // Somebody else may destroy one in this moment
+      const options = { ...given.options, ...passingOver };
+      if (args.length > 0) return command.run(tools, { ...given, args, options, reach: given.reach });
       await tools.stderr.write("Units not found in registry\n");
       return exitCodes.ok;
     },

@@ -2,11 +2,11 @@
 import { Problem } from "../domain/problem.ts";
 import type { UnitFileReport } from "../domain/report.ts";
 import { holdOptions, mustBeHeld, putTarget, readHoldWords } from "./by-hand.ts";
-import { type Applied, type Task, carryOut, conclude } from "./carry-out.ts";
+import { type Applied, type Task, type UnitOutcome, carryOut, conclude } from "./carry-out.ts";
 import type { Argument, Given, Option } from "./command.ts";
 import { documentOption } from "./wait-options.ts";
 import type { Tools } from "./tools.ts";
-import { findKnownUnits, readUnitArguments } from "./unit-arguments.ts";
+import { findKnownUnits, isPassedOver, readUnitArguments } from "./unit-arguments.ts";
 import { readWait, waitOptions } from "./wait-options.ts";
 
 export const unitOrPattern: Argument = {
@@ -32,7 +32,8 @@ export async function retarget(tools: Tools, what: Retargeting): Promise<number>
   const waitMs = readWait(given.options);
   const words = readHoldWords(given);
   const client = await tools.apiClient(given.reach);
-  const { found, problems } = await findKnownUnits(client, { units: args, signal: tools.signal, templates: false });
+  const asked = { units: args, signal: tools.signal, templates: false, passOver: isPassedOver(given) };
+  const { found, problems } = await findKnownUnits(client, asked);
   mustBeHeld(
     found.map(({ name, file }) => ({ name, known: file })),
     words,
@@ -47,12 +48,16 @@ export async function retarget(tools: Tools, what: Retargeting): Promise<number>
   const how = { tools, given, client, verb, waitMs, problems };
   const outcomes = await carryOut(tasks, how);
   if (waitMs !== undefined && given.options["json"] !== true) {
-    const names = outcomes.flatMap(({ unit, outcome, change }) =>
-      outcome === "done" && change !== "unchanged" ? [unit] : [],
-    );
-    await tools.stderr.write(`Successfully ${done} units [${names.join(" ")}].\n`);
+    const changed = new Set(outcomes.filter(isChanged).map(({ unit }) => unit));
+    const names = found.flatMap(({ name }) => (changed.has(name) ? [name] : []));
+    const isGood = problems.length === 0 && outcomes.every(({ outcome }) => outcome === "done");
+    if (names.length > 0 || isGood) await tools.stderr.write(`Successfully ${done} units [${names.join(" ")}].\n`);
   }
   return conclude(outcomes, how);
+}
+
+function isChanged({ outcome, change }: UnitOutcome): boolean {
+  return outcome === "done" && change !== "unchanged";
 }
 
 /** To stop what shall be nowhere would place it (fleet.md 17.8). */

@@ -7,6 +7,7 @@ import type { ApiClient } from "../ports/api-client.ts";
 import { answers, listings } from "../report/report.ts";
 import { compileGlob } from "../text/glob.ts";
 import { orThrow, usageProblem } from "./checked.ts";
+import type { Given } from "./command.ts";
 
 export interface UnitArgument {
   /** As typed. */
@@ -84,12 +85,27 @@ export interface KnownUnit {
   readonly file: UnitFileReport;
 }
 
+/** In the options of a caller for whom names that are not there are no failure; nobody can type it. */
+export const passingOver = { "pass-over-unknown": true } as const;
+
+export function isPassedOver({ options }: Given): boolean {
+  return options["pass-over-unknown"] === true;
+}
+
+export interface KnownUnitsAsked {
+  readonly units: readonly UnitArgument[];
+  readonly signal: AbortSignal;
+  readonly templates: boolean;
+  /** Whether names that nothing is known of are nobody's problem. */
+  readonly passOver: boolean;
+}
+
 /** Units for stop, unload and destroy. Names that nothing is known of come back as problems, the others all the same. */
 export async function findKnownUnits(
   client: ApiClient,
-  asked: { readonly units: readonly UnitArgument[]; readonly signal: AbortSignal; readonly templates: boolean },
+  asked: KnownUnitsAsked,
 ): Promise<{ readonly found: readonly KnownUnit[]; readonly problems: readonly Problem[] }> {
-  const { units, signal, templates } = asked;
+  const { units, signal, templates, passOver } = asked;
   const all = await sideBySide(units, async ({ name, isPattern }): Promise<readonly UnitFileReport[] | Problem> => {
     try {
       if (isPattern) {
@@ -105,7 +121,7 @@ export async function findKnownUnits(
   const files = new Map(all.flatMap((each) => (each instanceof Problem ? [] : each)).map((file) => [file.name, file]));
   return {
     found: [...files.values()].map((file) => ({ name: file.name as UnitName, file })),
-    problems: all.filter((each) => each instanceof Problem),
+    problems: passOver ? [] : all.filter((each) => each instanceof Problem),
   };
 }
 

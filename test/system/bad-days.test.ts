@@ -431,7 +431,7 @@ describe("bad days", { timeout: 300_000, concurrency: 2 }, () => {
   });
 
   scene(
-    "a fresh machine without any setting says what to set, and waits",
+    "a fresh machine that may take units from nowhere says what to set, and waits",
     async (lone) => {
       await writeFile(lone.conf, "", { mode: 0o600 });
       const flags = [
@@ -442,9 +442,9 @@ describe("bad days", { timeout: 300_000, concurrency: 2 }, () => {
         "--run-directory",
         join(lone.directory, "run"),
       ];
-      lone.launch(...flags, "--machine-id", "6d312d2d2d2d2d2d2d2d2d2d2d2d2d2d");
-      await untilTrouble(lone, /Cannot take units from git: no repository is set/, /Set \[Git\] URL=/);
-      assert.match(lone.output, /Cannot take units from git: no repository is set.*hint="Set \[Git\] URL=/);
+      lone.launch(...flags, "--machine-id", "6d312d2d2d2d2d2d2d2d2d2d2d2d2d2d", "--allow-submit", "no");
+      await untilTrouble(lone, /Cannot take any unit: no repository is set/, /Set \[Git\] URL=/);
+      assert.match(lone.output, /Cannot take any new unit: no repository is set.*hint="Set \[Git\] URL=/);
       assert.equal(await lone.stop(), 0);
       const { code, stdout, stderr } = await flotilla("list-units", "--socket", lone.socket);
       assert.deepEqual([code, stdout], [3, ""]);

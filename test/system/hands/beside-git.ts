@@ -72,6 +72,7 @@ export const besideGit: readonly Scenario[] = [
       UNIT	TARGET	DECLARED	BY	UNTIL	WHY
       $ flotilla start db
       $ flotilla start --reason 'just so' --for 2h db
+      [stderr] Unit db.service is launched as the repository wants it: there is nothing to hold
     `,
   },
   {

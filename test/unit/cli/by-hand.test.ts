@@ -168,7 +168,6 @@ describe("the life cycle by hand (fleet-scenarios Q)", () => {
       $ stop hello
       [stderr] flotilla: Unable to stop unit hello.service in state inactive
       [stderr] hint: flotilla load hello.service places it without starting it
-      [stderr] Successfully stopped units [].
       [exit 1]
       $ destroy hello
       Destroyed hello.service
