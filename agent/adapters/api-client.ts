@@ -23,14 +23,18 @@ const changesPath = "/v2/changes";
 export interface Route {
   /** As people call it: a path, a URL. No secret stands in it. */
   readonly name: string;
+  /** False: it has broken, and another one has to be made. */
+  stands(): boolean;
   request(options: RouteOptions): ClientRequest;
 }
 
 type RouteOptions = RequestOptions & { readonly headers: Readonly<Record<string, string | number>> };
 
+/** The route, which is there or is made; the signal gives up making it. */
+type Way = (signal: AbortSignal | undefined) => Promise<Route>;
+
 interface Ask extends ChangeOptions {
-  /** Ready or on its way. */
-  readonly route: () => Promise<Route>;
+  readonly route: Way;
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   readonly path: string;
 }
@@ -53,24 +57,36 @@ export function createApiClient(
   };
 }
 
-/** The usual one needs nothing loaded; a tunnel is opened once. */
-function routeOf(reach: Reach, env: Readonly<Record<string, string | undefined>>): () => Promise<Route> {
+/** The usual one needs nothing loaded; a tunnel is opened once, and again when it has broken. */
+function routeOf(reach: Reach, env: Readonly<Record<string, string | undefined>>): Way {
   const { endpoint, ssh, token } = reach;
   if (endpoint.kind === "unix") checkSocketPath(endpoint.path);
   if (endpoint.kind === "unix" && ssh.tunnel === undefined && token === undefined) {
     const { path } = endpoint;
-    const route: Route = { name: path, request: (options) => httpRequest({ ...options, socketPath: path }) };
-    return () => Promise.resolve(route);
+    const request: Route["request"] = (options) => httpRequest({ ...options, socketPath: path });
+    return () => Promise.resolve({ name: path, stands: () => true, request });
   }
-  let prepared: Promise<Route> | undefined;
-  return () => (prepared ??= import("./api-route.ts").then(({ prepareRoute }) => prepareRoute(reach, env)));
+  let made: Promise<Route> | undefined;
+  const make = async (signal: AbortSignal | undefined): Promise<Route> => {
+    try {
+      const { prepareRoute } = await import("./api-route.ts");
+      return await prepareRoute(reach, { env, signal });
+    } catch (error) {
+      made = undefined; // whoever asks next may have more luck
+      throw error;
+    }
+  };
+  return async (signal) => {
+    const route = await (made ??= make(signal));
+    return route.stands() ? route : (made = make(signal));
+  };
 }
 
 async function ask(what: Ask): Promise<unknown> {
   const { signal: asked, timeoutMs = answerTimeoutMs } = what;
+  const route = await what.route(asked);
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = asked === undefined ? deadline : AbortSignal.any([asked, deadline]);
-  const route = await what.route();
   try {
     const response = await send({ ...what, signal, timeoutMs }, route);
     const answer = parse(await readAll(response), what);
@@ -84,9 +100,9 @@ async function ask(what: Ask): Promise<unknown> {
   }
 }
 
-async function* changes(way: Ask["route"], signal: AbortSignal): AsyncIterable<"changed"> {
+async function* changes(way: Way, signal: AbortSignal): AsyncIterable<"changed"> {
   const what: Ask = { route: way, method: "GET", path: changesPath };
-  const route = await way();
+  const route = await way(signal);
   try {
     const response = await send({ ...what, signal, timeoutMs: streamSilenceMs }, route);
     if (!isSuccess(response)) {

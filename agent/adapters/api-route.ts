@@ -19,15 +19,20 @@ const maxPemBytes = 1024 * 1024;
  * Connects nothing but the tunnel, which stays until this process ends. Rejects with "api-token", "api-tls-file",
  * "api-tls-endpoint", or as the tunnel does.
  */
-export async function prepareRoute(reach: Reach, env: Environment): Promise<Route> {
+export async function prepareRoute(
+  reach: Reach,
+  { env, signal }: { readonly env: Environment; readonly signal: AbortSignal | undefined },
+): Promise<Route> {
   const { endpoint, ssh } = reach;
   const [token, tls] = await Promise.all([readToken(reach.token), readTls(reach)]);
   const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-  const socketPath = ssh.tunnel === undefined ? undefined : await openTunnel({ endpoint, ssh }, env);
+  const tunnel = ssh.tunnel === undefined ? undefined : await openTunnel({ endpoint, ssh, env, signal });
+  const socketPath = tunnel?.socket;
+  const about = { name: nameOf(reach), stands: () => tunnel?.stands() ?? true };
   if (endpoint.kind === "unix") {
     const path = socketPath ?? endpoint.path;
     return {
-      name: nameOf(reach),
+      ...about,
       request: (options) => httpRequest({ ...options, ...withHeaders(options, headers), socketPath: path }),
     };
   }
@@ -37,13 +42,13 @@ export async function prepareRoute(reach: Reach, env: Environment): Promise<Rout
   const own = { ...headers, Host: url.host };
   if (url.protocol === "http:") {
     return {
-      name: nameOf(reach),
+      ...about,
       request: (options) => httpRequest({ ...options, ...withHeaders(options, own), ...place }),
     };
   }
   const servername = isIP(host) === 0 ? { servername: host } : {};
   return {
-    name: nameOf(reach),
+    ...about,
     request: (options) => httpsRequest({ ...options, ...withHeaders(options, own), ...place, ...servername, ...tls }),
   };
 }

@@ -10,13 +10,14 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { promisify } from "node:util";
 import { createApiClient } from "../../agent/adapters/api-client.ts";
-import { serveApi } from "../../agent/adapters/api-server.ts";
+import { serveApi, serveTcp } from "../../agent/adapters/api-server.ts";
 import { createClock } from "../../agent/adapters/clock.ts";
 import { createMachineShell } from "../../agent/adapters/shell/shell.ts";
 import { createApi } from "../../agent/api/api.ts";
 import { runCommand } from "../../agent/cli/args.ts";
 import type { MachineId } from "../../agent/domain/names.ts";
-import type { ApiServer } from "../../agent/ports/api-server.ts";
+import type { ApiHandler, ApiServer } from "../../agent/ports/api-server.ts";
+import { socketReach } from "../../agent/ports/reach.ts";
 import { FakeCluster, sampleIds, sampleMachine, samplePicture } from "../fakes/fake-cluster.ts";
 import { FakeHands } from "../fakes/fake-hands.ts";
 import { fakeTools } from "../fakes/fake-tools.ts";
@@ -49,6 +50,7 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
   let server: SshServer;
   let agent: ChildProcess;
   let api: ApiServer;
+  let handler: ApiHandler;
   let env: Readonly<Record<string, string | undefined>> = {};
 
   before(async () => {
@@ -71,16 +73,14 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
     agent = spawn("ssh-agent", ["-D", "-a", keys], { stdio: "ignore" });
     while (!existsSync(keys)) await new Promise((resolve) => setTimeout(resolve, 10));
     await run("ssh-add", ["-q", server.keyFile], { env: { ...process.env, SSH_AUTH_SOCK: keys } });
-    api = await serveApi(
-      createApi({
-        view: new FakeCluster(picture(), "ffffffffffffffffffffffffffffffff" as MachineId),
-        hands: new FakeHands(),
-        clock: createClock(),
-        log: silentLog,
-        version: "1",
-      }),
-      { socket: join(folder, "api.sock") },
-    );
+    handler = createApi({
+      view: new FakeCluster(picture(), "ffffffffffffffffffffffffffffffff" as MachineId),
+      hands: new FakeHands(),
+      clock: createClock(),
+      log: silentLog,
+      version: "1",
+    });
+    api = await serveApi(handler, { socket: join(folder, "api.sock") });
     env = {
       PATH: process.env["PATH"],
       SSH_AUTH_SOCK: keys,
@@ -184,7 +184,7 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
     assert.equal(await ended, 0);
     assert.ok(ticks() >= 4, tools.stdout.text + tools.stderr.text);
     // Nor does the machine go on speaking to nobody
-    const left = () => commandLines(asked);
+    const left = () => processesWith(asked);
     while ((await left()).length > 0 && performance.now() < endMs)
       await new Promise((resolve) => setTimeout(resolve, 50));
     assert.deepEqual(await left(), []);
@@ -282,6 +282,30 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
       assert.deepEqual({ code: through.code, stderr: through.stderr }, { code: 0, stderr: "" });
     });
 
+    test("leads to a port on the other side", async (context) => {
+      const open = await serveTcp(handler, { host: "127.0.0.1", port: 0 });
+      context.after(() => open.close());
+      const words = [...tunnel(), "--endpoint", `http://127.0.0.1:${open.port}`, "list-machines", "--no-legend"];
+      const { code, stdout, stderr } = await flotilla(words);
+      assert.deepEqual({ code, stderr, lines: stdout.split("\n").length }, { code: 0, stderr: "", lines: 4 });
+    });
+
+    test("that breaks is opened anew", async () => {
+      const ssh = { tunnel: { host: "127.0.0.1", port: server.port }, timeoutMs: 10_000 };
+      const to = { ...socketReach(join(folder, "api.sock")), ssh: { ...ssh, knownHostsFile: server.knownHostsFile } };
+      const temporary = join(folder, "broken");
+      await mkdir(temporary);
+      const client = createApiClient(to, { ...env, TMPDIR: temporary }); // to know its process by
+      await client.get("/v2");
+      const [pid] = await processesWith(temporary);
+      assert.ok(pid !== undefined);
+      process.kill(pid, "SIGKILL");
+      const endMs = performance.now() + waitMs;
+      while ((await processesWith(temporary)).length > 0 && performance.now() < endMs)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.equal(((await client.get("/v2")) as { readonly name: unknown }).name, "flotilla");
+    });
+
     test("leads on to machines", async () => {
       const { code, stdout, stderr } = await flotilla([...tunnel(), "journal", "hello", "-n1", "-o", "cat"]);
       assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
@@ -310,7 +334,7 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
       const ended = await asProcess([...tunnel(), "list-machines", "--no-legend"], { temporary });
       assert.equal(ended.code, 0, ended.stderr);
       assert.equal(ended.stdout.split("\n").length, 4);
-      const left = () => commandLines(temporary);
+      const left = () => processesWith(temporary);
       const endMs = performance.now() + waitMs;
       while ((await left()).length > 0 && performance.now() < endMs)
         await new Promise((resolve) => setTimeout(resolve, 50));
@@ -330,11 +354,13 @@ suite("machines by ssh", { skip, concurrency: 4 }, () => {
   });
 });
 
-/** Of processes, here and in the machine, in which this stands. */
-async function commandLines(part: string): Promise<readonly string[]> {
+/** Ids of processes, here and in the machine, in whose command line this stands. */
+async function processesWith(part: string): Promise<readonly number[]> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const all = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""))); // it ended
-  return all.map((line) => line.replaceAll("\0", " ")).filter((line) => line.includes(part));
+  const all = await Promise.all(
+    pids.map(async (pid) => ({ pid, line: await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "") })), // it ended
+  );
+  return all.filter(({ line }) => line.replaceAll("\0", " ").includes(part)).map(({ pid }) => Number(pid));
 }
 
 /** The sample, with machines that the ssh server listens for; n1 has no address. */

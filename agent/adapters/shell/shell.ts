@@ -153,7 +153,7 @@ class Shell {
     const { ssh } = this.#reach;
     const to = addressOf(machine);
     await prepareKnownHosts(ssh.knownHostsFile, this.#env);
-    const folder = await mkdtemp(join(tmpdir(), "flotilla-ssh-"));
+    const folder = await mkdtemp(join(this.#env["TMPDIR"] ?? tmpdir(), "flotilla-ssh-"));
     try {
       const logs = { own: join(folder, "ssh.log"), tunnel: join(folder, "tunnel.log") };
       const { command, terminal = false, forwardAgent = false, signal } = run;

@@ -18,17 +18,29 @@ const lookPauseMs = 10;
 /** Beside the time to connect: to be let in, which a person may have to help with. */
 const letInMs = 60_000;
 
+export interface Tunnel {
+  /** Path of a socket behind which the endpoint is. */
+  readonly socket: string;
+  /** False once the connection has broken. */
+  stands(): boolean;
+}
+
+export interface TunnelOptions {
+  readonly endpoint: Endpoint;
+  readonly ssh: SshOptions;
+  readonly env: Environment;
+  /** Gives up opening it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Path of a socket behind which the endpoint is. It is there until this process ends, however it ends: the command at the other
- * side reads from us and ends with us. Rejects with Problems of code "ssh-...", as a MachineShell does.
+ * It is there until this process ends, however it ends: the command at the other side reads from us and ends with us. Rejects
+ * with Problems of code "ssh-...", as a MachineShell does, and "aborted".
  */
-export async function openTunnel(
-  { endpoint, ssh }: { readonly endpoint: Endpoint; readonly ssh: SshOptions },
-  env: Environment,
-): Promise<string> {
+export async function openTunnel({ endpoint, ssh, env, signal }: TunnelOptions): Promise<Tunnel> {
   const { tunnel } = ssh;
   if (tunnel === undefined) throw new Error("There is no tunnel to open");
-  const folder = await mkdtemp(join(tmpdir(), "flotilla-ssh-"));
+  const folder = await mkdtemp(join(env["TMPDIR"] ?? tmpdir(), "flotilla-ssh-"));
   const clear = (): void => rmSync(folder, { recursive: true, force: true });
   process.once("exit", clear);
   const socket = join(folder, "api");
@@ -46,12 +58,19 @@ export async function openTunnel(
       logs: { own: log, tunnel: log },
     });
     // Not handed to a connection that is there for others, which would keep it
-  const forward = ["-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-L", `${socket}:${farSide(endpoint)}`];
+    const forward = [
+      "-o",
+      "ControlPath=none",
+      "-o",
+      "ExitOnForwardFailure=yes",
+      "-L",
+      `${socket}:${farSide(endpoint)}`,
+    ];
     const child = spawn("ssh", [...forward, ...words], { env: { ...env }, stdio: ["pipe", "ignore", "ignore"] });
     const end = (): void => void child.kill("SIGTERM");
     process.once("exit", end);
-    await ready(child, { socket, log, host: tunnel.host, withinMs: ssh.timeoutMs + letInMs });
-    return socket;
+    await ready(child, { socket, log, host: tunnel.host, withinMs: ssh.timeoutMs + letInMs, signal });
+    return { socket, stands: () => child.exitCode === null && child.signalCode === null };
   } catch (error) {
     process.off("exit", clear);
     clear();
@@ -76,9 +95,10 @@ interface Waiting {
   readonly log: string;
   readonly host: string;
   readonly withinMs: number;
+  readonly signal: AbortSignal | undefined;
 }
 
-async function ready(child: ChildProcess, { socket, log, host, withinMs }: Waiting): Promise<void> {
+async function ready(child: ChildProcess, { socket, log, host, withinMs, signal }: Waiting): Promise<void> {
   let failed: Error | undefined;
   let ended = false;
   child.once("error", (error) => {
@@ -88,7 +108,7 @@ async function ready(child: ChildProcess, { socket, log, host, withinMs }: Waiti
   child.once("exit", () => (ended = true));
   child.stdin?.on("error", () => undefined); // it ended first, which is told by what is asked of it
   const late = AbortSignal.timeout(withinMs);
-  while (!hasEnded() && !late.aborted) {
+  while (!hasEnded() && !late.aborted && signal?.aborted !== true) {
     if (existsSync(socket)) {
       // Nothing of it keeps this process alive
       child.unref();
@@ -98,6 +118,7 @@ async function ready(child: ChildProcess, { socket, log, host, withinMs }: Waiti
     await sleep(lookPauseMs);
   }
   child.kill("SIGTERM");
+  if (signal?.aborted === true) throw new Problem("aborted", `Cannot wait for tunnel "${host}": it was given up`);
   if (failed !== undefined) {
     throw new Problem("ssh-missing", "Cannot start ssh", {
       hint: "Install OpenSSH's client: apt-get install openssh-client",
