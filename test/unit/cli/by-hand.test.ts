@@ -762,7 +762,7 @@ describe("beside git", () => {
       $ submit hand.service
       Unit hand.service inactive
       [exit 0]
-      $ events hand 'b*' --lines 5
+      $ events hand 'b*' --lines 2
       TIME  ann@desk lifted the hold on b.service
       TIME  ann@desk submitted hand.service
       [exit 0]
