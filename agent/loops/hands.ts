@@ -44,6 +44,8 @@ const maxTries = 5;
 const restartLeaseMs = 600_000;
 /** Holds in one transaction: a guard and a write each, and the event. */
 const holdsAtOnce = 45;
+/** Units that are held or resumed together and have an event each; the log of events is bounded. */
+const eventsAtOnce = 16;
 const maxWhyChars = 256;
 const maxPersonChars = 128;
 
@@ -178,20 +180,15 @@ export class ClusterHands implements Hands {
       if (pattern !== "*" && chosen(all, [pattern]).size === 0) throw unknownUnit(pattern);
     }
     const holds = names.map((unit) => this.#newHold(request, unit));
+    const by = person(request.by);
+    const say = (what: string): string => `${by} holds ${what} at ${target}${reason(request.why)}`;
+    const said = this.#eventsOf("unit-held", { by, names, patterns, say });
     for (let from = 0; from < holds.length; from += holdsAtOnce) {
       const batch = holds.slice(from, from + holdsAtOnce);
-      const by = person(request.by);
-      const [only] = names;
-      const what = names.length === 1 ? (only ?? "") : `${names.length} units (${patterns.join(" ")})`;
-      const event = { by, message: `${by} holds ${what} at ${target}${reason(request.why)}` };
-      const said = this.#event(
-        "unit-held",
-        names.length === 1 && only !== undefined ? { ...event, unit: only } : event,
-      );
       const puts = batch.map((hold): Write => ({ kind: "put", key: keys.hold(hold.unit), value: encodeHold(hold) }));
       // The last word counts: nothing is to be compared
       const { revision } = await this.#ports.registry.write(
-        { guards: [], writes: from === 0 ? [...puts, said] : puts },
+        { guards: [], writes: from === 0 ? [...puts, ...said] : puts },
         signal,
       );
       if (from + holdsAtOnce >= holds.length) await this.#ports.seen(revision);
@@ -211,18 +208,13 @@ export class ClusterHands implements Hands {
     }
     const names = [...chosen(held, patterns)];
     const who = person(by);
+    const say = (what: string): string => `${who} lifted the hold on ${what}`;
+    const said = this.#eventsOf("unit-resumed", { by: who, names, patterns, say });
     for (let from = 0; from < names.length; from += holdsAtOnce) {
       const batch = names.slice(from, from + holdsAtOnce);
-      const [only] = names;
-      const what = names.length === 1 ? (only ?? "") : `${names.length} units (${patterns.join(" ")})`;
-      const event = { by: who, message: `${who} lifted the hold on ${what}` };
-      const said = this.#event(
-        "unit-resumed",
-        names.length === 1 && only !== undefined ? { ...event, unit: only } : event,
-      );
       const deletes = batch.map((name): Write => ({ kind: "delete", key: keys.hold(name) }));
       const { revision } = await registry.write(
-        { guards: [], writes: from === 0 ? [...deletes, said] : deletes },
+        { guards: [], writes: from === 0 ? [...deletes, ...said] : deletes },
         signal,
       );
       if (from + holdsAtOnce >= names.length) await this.#ports.seen(revision);
@@ -372,6 +364,21 @@ export class ClusterHands implements Hands {
     const count = String(this.#events++ % 1e6).padStart(6, "0");
     const key = keys.event(atMs, `${count}-${this.#nonce()}`);
     return { kind: "put", key, value: encodeEvent({ ...more, kind, atMs }) };
+  }
+
+  /** One for each unit, so that each unit's events tell of it; one for all of very many. */
+  #eventsOf(
+    kind: ClusterEvent["kind"],
+    of: {
+      readonly by: Person;
+      readonly names: readonly UnitName[];
+      readonly patterns: readonly string[];
+      readonly say: (what: string) => string;
+    },
+  ): readonly Write[] {
+    const { by, names, patterns, say } = of;
+    if (names.length <= eventsAtOnce) return names.map((unit) => this.#event(kind, { by, unit, message: say(unit) }));
+    return [this.#event(kind, { by, message: say(`${names.length} units (${patterns.join(" ")})`) })];
   }
 
   #nonce(): string {

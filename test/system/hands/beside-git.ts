@@ -85,6 +85,8 @@ export const besideGit: readonly Scenario[] = [
       $~ flotilla list-units --no-legend --fields unit,active,hold --unit 'web@*'
       web@1.service	inactive	loaded by ann@HOST: maintenance
       web@2.service	inactive	loaded by ann@HOST: maintenance
+      $ flotilla events --lines 1 web@2
+      TIME  ann@HOST holds web@2.service at loaded (maintenance)
       $ flotilla hold --all --state inactive
       Unit db.service is held at inactive
       Unit idle.service is held at inactive

@@ -248,6 +248,8 @@ describe("holds", () => {
     assert.deepEqual(await house.settle(hands("a").resume(["*"], by)), ["web@1.service", "web@2.service"]);
     await house.until(() => Object.keys(house.up()).length === 4, 5_000);
     assert.deepEqual(await house.settle(hands("a").resume(["*"], by)), []);
+    const told = (await events("a")).filter((event) => /web@2/.test(event));
+    assert.deepEqual(told, [`unit-held ${by} web@2.service`, `unit-resumed ${by} web@2.service`]);
   });
 
   test("one that cannot be read leaves its unit as it is", async () => {
