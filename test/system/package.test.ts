@@ -187,31 +187,6 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
     await machine.output(["systemctl", "stop", unit]);
   });
 
-  test("the API's socket is for root and the group flotilla, and systemd holds it where it is asked to", async () => {
-    const socket = "/run/flotilla/flotilla.sock";
-    const stat = async (what: string): Promise<string> => (await machine.output(["stat", "-c", what, socket])).trim();
-    const answers = () =>
-      machine.waitFor("the agent", async () => ((await status(["flotilla", "status"])) === 0 ? true : undefined));
-    await machine.output(["groupadd", "--system", "flotilla"]);
-    await machine.output(["systemctl", "restart", "flotilla.service"]);
-    await answers();
-    assert.equal(await stat("%U %G %a"), "root flotilla 660");
-
-    await machine.output(["systemctl", "stop", "flotilla.service"]);
-    await machine.output(["systemctl", "start", "flotilla.socket"]);
-    const made = await stat("%i");
-    assert.equal(await value("flotilla.service", "ActiveState"), "inactive");
-    assert.equal(await status(["flotilla", "status"]), 0, "whoever asks starts the agent, and is answered");
-    assert.equal(await value("flotilla.service", "ActiveState"), "active");
-    await machine.output(["systemctl", "restart", "flotilla.service"]);
-    assert.equal(await status(["flotilla", "status"]), 0, "the socket was there all the time");
-    assert.equal(await stat("%i"), made);
-
-    await machine.output(["systemctl", "stop", "flotilla.socket", "flotilla.service"]);
-    await machine.output(["systemctl", "start", "flotilla.service"]);
-    await answers();
-  });
-
   test("an upgrade restarts the agent and leaves the units alone", async () => {
     const [unit, agent] = await Promise.all([value("hello.service", "MainPID"), value("flotilla.service", "MainPID")]);
     await dpkg("--install", "/opt/flotilla.deb");

@@ -16,7 +16,7 @@ const unitFolder = "/usr/lib/systemd/system";
 export async function flotillaParts({ executable }: { executable?: string } = {}): Promise<
   Required<Pick<MachineOptions, "files" | "binds">>
 > {
-  const units = (await readdir(at("units/system"))).filter((name) => name.endsWith(".service"));
+  const units = (await readdir(at("units/system"))).filter((name) => /\.(service|socket)$/.test(name));
   const files: Record<string, MachineFile> = {};
   for (const name of units) files[`${unitFolder}/${name}`] = await readFile(at(`units/system/${name}`), "utf8");
   if (executable !== undefined) return { files, binds: { "/usr/bin/flotilla": executable } };
