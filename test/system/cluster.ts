@@ -209,7 +209,8 @@ export class TestMachine {
     await this.startAgent();
   }
 
-  async startAgent(): Promise<void> {
+  /** `more`: lines for the settings' section [Agent]. */
+  async startAgent(more = ""): Promise<void> {
     const { machine } = this;
     assert.ok(machine);
     const conf = join(this.directory, "flotilla.conf");
@@ -233,7 +234,7 @@ StateDirectory=${join(this.directory, "state")}
 RunDirectory=${join(this.directory, "machine", "flotilla")}
 Socket=${this.socket}
 LogLevel=debug
-`,
+${more}`,
       { mode: 0o600 },
     );
     const log = createWriteStream(join(this.directory, "agent.log"), { flags: "a" });

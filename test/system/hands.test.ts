@@ -32,9 +32,11 @@ async function play(cluster: Cluster, { files, says, namesMachines }: Scenario):
   await shell.follow(says, namesMachines === true ? byName : anywhere);
 }
 
+/** Every agent answers, and sees all machines and a leader. */
 async function settled(cluster: Cluster): Promise<void> {
-  await cluster.until("every machine and a leader", ({ status }) => {
-    return status.machines.alive === cluster.machines.length && status.leader !== undefined;
+  await cluster.until("every machine and a leader", async () => {
+    const all = await Promise.all(cluster.machines.map((machine) => machine.look()));
+    return all.every(({ status }) => status.machines.alive === all.length && status.leader !== undefined);
   });
 }
 
@@ -182,6 +184,48 @@ describe("units by hand", { concurrency: 2, timeout: 600_000 }, () => {
         [stderr] flotilla: Cannot find unit "later.service"
         [stderr] hint: flotilla list-unit-files shows every unit
         [exit 1]
+      `);
+    });
+
+    test("settings forbid units by hand: what was submitted goes, and holds stay possible", async () => {
+      const files = { "mine.service": service(), "more.service": service() };
+      await (
+        await openShell(cluster, files)
+      ).follow(`
+        $ flotilla start mine
+        Unit mine.service launched on MACHINE
+      `);
+      for (const machine of cluster.machines) {
+        await machine.stopAgent();
+        await machine.startAgent("AllowSubmit=no\n");
+      }
+      await settled(cluster);
+      const shell = await openShell(cluster, files);
+      await shell.follow(`
+        $~ flotilla list-units --no-legend --fields unit,active
+        db.service	active
+        idle.service	active
+        web@1.service	active
+        web@2.service	active
+        $ flotilla submit more.service
+        [stderr] flotilla: Cannot take unit "more.service" by hand: this cluster takes units from git alone
+        [stderr] hint: Commit it to the repository; [Agent] AllowSubmit= says so
+        [exit 1]
+        $ flotilla start more.service
+        [stderr] flotilla: Cannot take unit "more.service" by hand: this cluster takes units from git alone
+        [stderr] hint: Commit it to the repository; [Agent] AllowSubmit= says so
+        [exit 1]
+        $ flotilla destroy mine
+        [stderr] flotilla: Cannot find unit "mine.service"
+        [stderr] hint: flotilla list-unit-files shows every unit
+        [exit 1]
+        $ flotilla stop db
+        Unit db.service loaded on MACHINE
+        [stderr] Unit db.service is held at loaded; the repository wants it launched: flotilla resume db.service
+        [stderr] Successfully stopped units [db.service].
+        $ flotilla start db
+        Unit db.service launched on MACHINE
+        [stderr] The hold on unit db.service is lifted: it is launched again, as the repository wants it
       `);
     });
   });
