@@ -6,8 +6,11 @@ import { dirname, join } from "node:path";
 import { Problem } from "../../domain/problem.ts";
 import type { ShellMachine, Words } from "../../ports/machine-shell.ts";
 
-/** Beside the folders of the machines: one note for each machine that is on, by its id. */
-const notesFolder = "private";
+/**
+ * Beside the folders of the machines: one note for each machine that is on, by its id. Not "private": systemd has a
+ * `/run/private`, which would stand beside the folder of a real agent's socket.
+ */
+const notesFolder = "private-machines";
 /** A note is a line. */
 const maxNoteBytes = 4_096;
 
