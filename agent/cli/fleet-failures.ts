@@ -12,10 +12,12 @@ export function fleetText(command: string, problem: ProblemRecord): string {
     : said.map((message) => problemText({ code: problem.code, message })).join("");
 }
 
-/** fleet had no code of its own for an agent that does not answer, and 1 for an endpoint that is none. */
+/** fleet had no code of its own for an agent that does not answer, and 1 for an endpoint or a field that is none. */
 export function fleetExitCode(code: number, error: unknown): number {
   if (code === exitCodes.unreachable) return exitCodes.failure;
-  return error instanceof Problem && (isEndpoint(error) || isUnclearTarget(error)) ? exitCodes.failure : code;
+  const problem: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  if (!(problem instanceof Problem)) return code;
+  return isEndpoint(problem) || isField(problem) || isUnclearTarget(problem) ? exitCodes.failure : code;
 }
 
 /** Undefined: fleet had no words for it, or none that are better. */
@@ -23,7 +25,7 @@ function fleetLines(command: string, problem: ProblemRecord): readonly string[] 
   const { code, message } = problem;
   if (code.startsWith("fleet-")) return [message];
   if (isEndpoint(problem)) return [message.replace(/^.*": /, "Unable to initialize client: ")];
-  if (/^fields?-/.test(code)) return [message];
+  if (isField(problem)) return [message];
   switch (command) {
     case "list-machines":
       return isAway(code) ? awayLines(problem) : undefined;
@@ -75,6 +77,10 @@ function isAway(code: string): boolean {
 
 function isEndpoint({ code, message }: { readonly code: string; readonly message: string }): boolean {
   return code === "usage" && message.startsWith("Cannot use endpoint ");
+}
+
+function isField({ code }: { readonly code: string }): boolean {
+  return /^fields?-/.test(code);
 }
 
 /** fleet did not take it for a mistake on the command line. */

@@ -42,7 +42,7 @@ export async function writeFailure(tools: Tools, error: unknown): Promise<number
 }
 
 function exitCodeOf(problems: readonly Problem[]): number {
-  if (problems.some(({ code }) => code.startsWith("usage"))) return exitCodes.usage;
+  if (problems.some(({ code }) => /^(usage|fields?-)/.test(code))) return exitCodes.usage;
   if (problems.some(({ code }) => unreachableCodes.has(code))) return exitCodes.unreachable;
   if (problems.some(({ code }) => code.startsWith("ssh-"))) return exitCodes.ssh;
   return exitCodes.failure;
