@@ -85,7 +85,7 @@ export async function runCalled(
     say: (text) => (said += text),
     choose: (command, given) => (chosen = { command, given }),
   });
-  const words = setApart(completeCommand(helpLast(spellOut(argv)), calling), commands);
+  const words = setApart(completeCommand(helpLast(spellOut(argv)), calling), { commands });
   try {
     parser.parse([...words], { from: "user" });
   } catch (error) {
@@ -316,11 +316,11 @@ function helpLast(argv: readonly string[]): readonly string[] {
  * `argv` with an abbreviated command written out, when exactly one begins so, as fleet did it. Throws a usage problem for one
  * that no command begins with, with the command that was most likely meant.
  */
-function completeCommand(argv: readonly string[], { name, commands }: Calling): readonly string[] {
+function completeCommand(argv: readonly string[], calling: Calling): readonly string[] {
+  const { name, commands } = calling;
   const at = commandIn(argv);
   const word = argv[at];
-  // Without a command: the help, as the answer to a question and not to a mistake
-  if (word === undefined) return [...argv, "--help"];
+  if (word === undefined) return askHelp(argv, calling);
   if (commands.some((each) => firstWord(each.name) === word)) return argv;
   const shown = commands.filter(({ hidden }) => hidden !== true).map((each) => firstWord(each.name));
   const names = [...new Set(shown), "help"];
@@ -341,21 +341,45 @@ function completeCommand(argv: readonly string[], { name, commands }: Calling): 
   return only === "help" ? helpLast(argv.with(at, only)) : argv.with(at, only);
 }
 
+/**
+ * Without a command the help is what is asked for, and is no mistake. Throws a usage problem for an option that there is not,
+ * which the parser would pass over.
+ */
+function askHelp(argv: readonly string[], { name, options }: Calling): readonly string[] {
+  const all = [...options, versionOption, helpOption].map(flagOf);
+  const known = new Set(["--", ...all.flatMap(({ short = "", long }) => [short, long])]);
+  const odd = argv.find(
+    (word, at) => !valuedReachFlags.has(argv[at - 1] ?? "") && !known.has(word.split("=")[0] ?? ""),
+  );
+  // In front, so that the parser takes it for no option's value
+  if (odd === undefined) return ["--help", ...argv];
+  const near = suggest(odd.split("=")[0] ?? odd, [...known]);
+  throw usageProblem(
+    `Cannot read the command line: unknown option '${odd.slice(0, 64)}'`,
+    near === undefined ? `${name} --help, or ${name} COMMAND --help` : `Did you mean ${near}?`,
+  );
+}
+
 /** Where the command stands; -1 when there is none. */
-function commandIn(argv: readonly string[]): number {
-  return argv.findIndex((word, index) => !word.startsWith("-") && !valuedReachFlags.has(argv[index - 1] ?? ""));
+function commandIn(argv: readonly string[], valued = valuedReachFlags): number {
+  return argv.findIndex((word, index) => !word.startsWith("-") && !valued.has(argv[index - 1] ?? ""));
 }
 
 /**
  * `argv` with "--" before the words that are another program's, so that the parser takes none of their options for ours. Where
- * there is one already it stays: it ends our options, wherever it stands.
+ * there is one already it stays: it ends our options, wherever it stands. `valued`: options with a value that stand beside
+ * those of all commands.
  */
-function setApart(argv: readonly string[], commands: readonly Command[]): readonly string[] {
-  const start = commandIn(argv);
+export function setApart(
+  argv: readonly string[],
+  { commands, valued: others = [] }: { readonly commands: readonly Command[]; readonly valued?: readonly string[] },
+): readonly string[] {
+  const everywhere = new Set([...valuedReachFlags, ...others]);
+  const start = commandIn(argv, everywhere);
   const command = commands.find(({ name }) => name === argv[start]);
   if (command?.ownWords === undefined) return argv;
   const own = command.options.map(flagOf).filter(({ value }) => value !== undefined);
-  const valued = new Set([...valuedReachFlags, ...own.flatMap(({ short = "", long }) => [short, long])]);
+  const valued = new Set([...everywhere, ...own.flatMap(({ short = "", long }) => [short, long])]);
   const operands: number[] = [];
   for (let at = start + 1; at < argv.length && argv[at] !== "--"; at++) {
     const word = argv[at] ?? "";

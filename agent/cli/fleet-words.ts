@@ -48,12 +48,15 @@ const unused: Readonly<Record<string, string>> = {
   "--request-timeout": "it was for etcd",
 };
 
+/** Those of them behind which a value stands. */
+export const unusedValued: readonly string[] = Object.keys(unused).filter((name) => !flags.has(name));
+
 const booleanWords: Readonly<Record<string, boolean>> = {
   ...{ "1": true, t: true, T: true, true: true, TRUE: true, True: true },
   ...{ "0": false, f: false, F: false, false: false, FALSE: false, False: false },
 };
 
-/** Throws Problem "fleet-driver" for a driver that fleet had not either. */
+/** What stands behind "--" is left as it is. Throws Problem "fleet-driver" for a driver that fleet had not either. */
 export function readFleetWords(
   given: readonly string[],
   env: Readonly<Record<string, string | undefined>>,

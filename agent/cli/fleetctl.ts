@@ -3,7 +3,7 @@
 import { Problem, valid } from "../domain/problem.ts";
 import type { UnitFileReport, UnitReport } from "../domain/report.ts";
 import { type Listing, listings } from "../report/report.ts";
-import { runCalled } from "./args.ts";
+import { runCalled, setApart } from "./args.ts";
 import { cat } from "./cat.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { destroy } from "./destroy.ts";
@@ -11,7 +11,7 @@ import { exitCodes } from "./exit-codes.ts";
 import { fdForward } from "./fd-forward.ts";
 import { fleetExitCode, fleetText } from "./fleet-failures.ts";
 import { fleetStatus } from "./fleet-status.ts";
-import { fleetEnvironment, fleetSocket, readFleetWords, usualValues } from "./fleet-words.ts";
+import { fleetEnvironment, fleetSocket, readFleetWords, unusedValued, usualValues } from "./fleet-words.ts";
 import { journal } from "./journal.ts";
 import { listMachines } from "./list-machines.ts";
 import { listUnitFiles, unitFilesFilters } from "./list-unit-files.ts";
@@ -38,7 +38,9 @@ export async function runFleetctl(argv: readonly string[], given: Tools): Promis
   let called = "";
   const tools: Tools = { ...given, failureText: (problem) => fleetText(called, problem) };
   try {
-    const { argv: words, notes, meantEtcd } = readFleetWords(argv, given.env);
+    // First, so that a command for a machine keeps its own options, whatever they are called
+    const apart = setApart(argv, { commands: fleetCommands, valued: unusedValued });
+    const { argv: words, notes, meantEtcd } = readFleetWords(apart, given.env);
     await given.stderr.write(notes.map((note) => `${note}\n`).join(""));
     const hasFleetSocket = await given.hasSocket(fleetSocket);
     const env = fleetEnvironment(given.env, { hasFleetSocket, meantEtcd });

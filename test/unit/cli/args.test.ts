@@ -60,6 +60,10 @@ const wrong: readonly (readonly [string, RegExp])[] = [
   ["discovery serve --cert-file x", /--key-file/],
   ["s", /status or .*sync/],
   ["--sock /x list-units", /Did you mean --socket\?/],
+  ["--sokcet=/x", /unknown option '--sokcet=\/x'\nhint: Did you mean --socket\?/],
+  ["-x", /unknown option '-x'/],
+  ["--socket /x --json", /unknown option '--json'/],
+  ["--socket", /'--socket <PATH>' argument missing/],
 ];
 for (const [words, says] of wrong) {
   test(`wrong: flotilla ${words}`, async () => {
@@ -68,6 +72,16 @@ for (const [words, says] of wrong) {
     assert.match(tools.stderr.text, says);
     assert.equal(tools.stdout.text, "");
     assert.deepEqual([tools.agents, tools.playgrounds], [[], []]);
+  });
+}
+
+for (const words of ["", "--help", "-h", "--socket /x", "--socket=/x --tunnel h", "--"]) {
+  test(`the help: flotilla ${words}`, async () => {
+    const tools = fakeTools();
+    const argv = words.split(" ").filter((word) => word !== "");
+    assert.equal(await runCommand(argv, tools), 0);
+    assert.match(tools.stdout.text, /^Usage: flotilla /);
+    assert.equal(tools.stderr.text, "");
   });
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runCommand } from "../../../agent/cli/args.ts";
+import { runFleetctl } from "../../../agent/cli/fleetctl.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import type { UnitReport } from "../../../agent/domain/report.ts";
 import type { ApiClient } from "../../../agent/ports/api-client.ts";
@@ -189,6 +190,20 @@ for (const [line, on, command] of logins)
     const { code, ran, stderr } = await flotilla(line);
     assert.deepEqual([code, stderr], [0, ""]);
     assert.deepEqual(ran, [{ how: "attach", machine: on, command }]);
+  });
+
+const asFleetctl: readonly (readonly [line: string, command: readonly string[]])[] = [
+  ["ssh web@1 x --debug --f --full=true", ["x", "--debug", "--f", "--full=true"]],
+  ["--driver api ssh --machine 1 x --driver y", ["x", "--driver", "y"]],
+  ["ssh --A web@1 -- x --debug", ["x", "--debug"]],
+];
+for (const [line, command] of asFleetctl)
+  test(`fleetctl ${line}`, async () => {
+    const shell = new FakeShell();
+    const tools = fakeTools({ apiClient: async () => client, machineShell: async () => shell });
+    assert.equal(await runFleetctl(line.split(" "), tools), 0);
+    assert.deepEqual(shell.ran, [{ how: "attach", machine: "m1", command }]);
+    assert.equal(tools.stderr.text, "");
   });
 
 test("ssh --all runs it everywhere, and ends with the first code that is none", async () => {
