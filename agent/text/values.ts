@@ -76,10 +76,15 @@ export const encodeStatus = (status: MachineStatus): string => canonicalJson(sta
 export const encodeSubmittedUnit = (unit: SubmittedUnit): string => canonicalJson(unit);
 export const encodeHold = (hold: Hold): string => canonicalJson(hold);
 export const encodeRestart = (request: RestartRequest): string => canonicalJson(request);
-export const encodeEvent = (event: ClusterEvent): string => canonicalJson(event);
+/** A message that says more than an event may hold is cut off: an event that nobody can read would tell nothing. */
+export const encodeEvent = (event: ClusterEvent): string =>
+  canonicalJson({ ...event, message: event.message.slice(0, maxEventMessageChars).replace(/[\ud800-\udbff]$/, "") });
 
 export const encodeSyncRequest = (request: SyncRequest): string => canonicalJson(request);
 export const encodeSyncResult = (result: SyncResult & { readonly id: string }): string => canonicalJson(result);
+
+/** As the schema has it. */
+const maxEventMessageChars = 1_024;
 
 /** Problems of one commit that are kept in the registry; the first ones, the rest are counted in the log. */
 export const maxKeptProblems = 200;
