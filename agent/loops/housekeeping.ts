@@ -1,7 +1,7 @@
 // What the leader clears away in the registry: submitted units whose names the repository has taken, holds whose time is
 // over, events beyond those that are kept. Given to engine.ts, which carries it out; decides only.
 import type { CommitId, UnitName } from "../domain/names.ts";
-import { type ClusterEvent, maxEvents } from "../domain/submitted.ts";
+import { type ClusterEvent, type Hold, maxEvents } from "../domain/submitted.ts";
 import type { Entry, Guard, Write } from "../ports/registry.ts";
 import { encodeEvent, keys } from "../text/values.ts";
 import type { RegistryPicture } from "./picture.ts";
@@ -28,6 +28,10 @@ export interface TidyBatch {
 
 /** Events removed at once, and beyond `maxEvents` before any is: so that not every new one costs a write. */
 const eventSlack = 50;
+/** Holds that are lifted in one step: a guard and a write each, and events beside them. */
+const holdsAtOnce = 40;
+/** Holds lifted together that have an event each; one tells of more, for the log of events is bounded. */
+const eventsAtOnce = 16;
 
 export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]; readonly dueMs: number } {
   const { entries, picture, isGits, commit, by, nowMs, nonce } = given;
@@ -56,19 +60,42 @@ export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]
     });
   }
   let dueMs = Infinity;
-  for (const [name, { untilMs, by: holder }] of picture.holds) {
-    if (untilMs === undefined) continue;
-    if (untilMs > nowMs) dueMs = Math.min(dueMs, untilMs - nowMs);
-    else {
-      const message = `The hold of ${holder} on ${name} has run out`;
-      drop(keys.hold(name), { kind: "unit-resumed", unit: name, message });
-    }
+  const over: Hold[] = [];
+  for (const hold of picture.holds.values()) {
+    const leftMs = (hold.untilMs ?? Infinity) - nowMs;
+    if (leftMs <= 0) over.push(hold);
+    else dueMs = Math.min(dueMs, leftMs);
   }
+  if (over.length <= eventsAtOnce) {
+    for (const { unit, by: holder } of over) {
+      const message = `The hold of ${holder} on ${unit} has run out`;
+      drop(keys.hold(unit), { kind: "unit-resumed", unit, message });
+    }
+  } else batches.push(...liftMany(over, given));
   const old = oldEvents(entries);
   if (old.length > 0) {
     batches.push({ guards: [], writes: old.map((key) => ({ kind: "delete", key })), said: [] });
   }
   return { batches, dueMs };
+}
+
+/** So that ten thousand holds that end at once do not keep the engine from everything else. */
+function liftMany(over: readonly Hold[], { entries, by, nowMs, nonce }: Tidying): readonly TidyBatch[] {
+  const batches: TidyBatch[] = [];
+  for (let from = 0; from < over.length; from += holdsAtOnce) {
+    const due = over.slice(from, from + holdsAtOnce).flatMap(({ unit }) => entries.get(keys.hold(unit)) ?? []);
+    const message = `Holds on ${due.length} units have run out`;
+    const event: ClusterEvent = { kind: "unit-resumed", atMs: nowMs, by, message };
+    batches.push({
+      guards: due.map(({ key, modRevision }) => ({ kind: "modified", key, revision: modRevision })),
+      writes: [
+        ...due.map(({ key }): Write => ({ kind: "delete", key })),
+        { kind: "put", key: keys.event(nowMs, `${nonce}-many-${from}`), value: encodeEvent(event) },
+      ],
+      said: [event],
+    });
+  }
+  return batches;
 }
 
 /** Keys of the oldest events, as many as one transaction takes away. */
