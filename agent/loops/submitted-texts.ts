@@ -51,10 +51,14 @@ export class SubmittedTexts {
     const kept = new Map<UnitName, SubmittedUnit>();
     const units: Unit[] = [];
     let missing: Problem | undefined;
+    let away: Problem | undefined;
     for (const entry of entries) {
       const before = this.#kept.get(entry.name);
       const known = before === undefined ? undefined : this.#unit(before, entry);
-      const found = known instanceof Problem || known === undefined ? await this.#ask(entry, signal) : undefined;
+      const found =
+        known instanceof Problem || known === undefined ? (away ?? (await this.#ask(entry, signal))) : undefined;
+      // One try is enough to know: a hundred would keep everything else here waiting
+      if (found instanceof Problem && found.code === "registry-unreachable") away = found;
       const unit = found === undefined ? known : found instanceof Problem ? found : this.#unit(found, entry);
       if (unit instanceof Problem || unit === undefined) {
         // What lies here goes on with the text that it has
