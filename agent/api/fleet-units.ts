@@ -82,14 +82,12 @@ export async function deleteUnit({ picture, hands, by, signal }: FleetInquiry, i
 
 type Wanted = Pick<NonNullable<ClusterPicture["desired"]>, "units" | "templates" | "unknown">;
 
-const nothingWanted: Wanted = { units: new Map(), templates: new Map(), unknown: new Set() };
-
 /** Problem "commit-missing" while the adopted commit is not at hand: unknown is not none. */
 function wantedIn({ desired, revision }: ClusterPicture): Wanted {
   if (desired !== undefined) return desired;
-  if (revision.adopted === undefined) return nothingWanted;
-  throw new Problem("commit-missing", `Cannot read the units of commit ${revision.adopted.commit}`, {
-    hint: "This agent has not fetched it yet; flotilla status says what keeps it from doing so",
+  const what = revision.adopted === undefined ? "the cluster" : `commit ${revision.adopted.commit}`;
+  throw new Problem("commit-missing", `Cannot read the units of ${what}`, {
+    hint: "This agent has not got them yet; flotilla status says what keeps it from having them",
   });
 }
 

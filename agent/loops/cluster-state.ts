@@ -1,6 +1,6 @@
 // From the registry's picture to what placement looks at. Shared by the engine, which decides, and the view, which shows
 // what would be decided.
-import type { MachineId } from "../domain/names.ts";
+import type { MachineId, UnitName } from "../domain/names.ts";
 import type { CandidateMachine, ClusterState, Placement, Standing } from "../domain/placement.ts";
 import type { WantedState } from "../domain/unit.ts";
 import type { RegistryPicture } from "./picture.ts";
@@ -47,6 +47,21 @@ export function clusterState(
     for (const unit of status.units) if (isUp(unit.active)) running.push({ unit: unit.name, on });
   }
   return { wanted: [...desired.units.values()], machines, placements, leaving, running };
+}
+
+/**
+ * Units of which nothing may be decided: those that cannot be read, and all that follow one of them (MachineOf=), near or
+ * far. They stay as they are.
+ */
+export function undecidable({ units, unknown }: WantedState): ReadonlySet<UnitName> {
+  if (unknown.size === 0) return unknown;
+  const followers = [...units.values()].filter(({ options }) => options.machineOf.length > 0);
+  const found = new Set(unknown);
+  for (let before = -1; before !== found.size;) {
+    before = found.size;
+    for (const { name, options } of followers) if (options.machineOf.some((peer) => found.has(peer))) found.add(name);
+  }
+  return found;
 }
 
 function isUp(active: string): boolean {

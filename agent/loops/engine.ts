@@ -11,7 +11,7 @@ import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes
 import { nextManifests } from "../schedule/manifests.ts";
 import { schedule } from "../schedule/schedule.ts";
 import { encodeManifest, keys } from "../text/values.ts";
-import { clusterState, standings } from "./cluster-state.ts";
+import { clusterState, standings, undecidable } from "./cluster-state.ts";
 import type { Mirror } from "./mirror.ts";
 import { tidyUp } from "./housekeeping.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
@@ -92,10 +92,8 @@ export class Engine {
     const settleMs = this.#settleMs();
     const witnessed = this.#witness(picture.machines.keys());
     const standing = standings(picture, { settling: settleMs > 0, witnessed });
-    // Of a unit that cannot be read nothing is known: it stays as it is
-    const decisions = schedule(clusterState(picture, { desired, standing })).filter(
-      ({ unit }) => !desired.unknown.has(unit),
-    );
+    const unsure = undecidable(desired);
+    const decisions = schedule(clusterState(picture, { desired, standing })).filter(({ unit }) => !unsure.has(unit));
     this.#report(decisions);
     const { writes, handovers } = nextManifests({
       decisions,
@@ -119,6 +117,11 @@ export class Engine {
   }
 
   #read(commit: DesiredState | "none", picture: RegistryPicture): WantedState {
+    if (commit === "none" && !picture.isRevisionKnown) {
+      throw new Problem("revision-unreadable", "Cannot decide while the adopted commit cannot be read", {
+        hint: "Delete the registry's key that is named, if the cluster never had a repository",
+      });
+    }
     if (commit === "none" && picture.revision.adopted !== undefined) {
       throw new Problem("git-unset", `Cannot decide: the cluster runs commit ${picture.revision.adopted.commit}`, {
         hint: "This machine leads and has no repository: set [Git] URL= as on the others",

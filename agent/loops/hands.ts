@@ -1,8 +1,9 @@
 // What people change beside git: submitted units, holds, restarts. Each change is one guarded transaction with its event,
 // made by whichever agent was asked; the leader sees it in the registry like everything else.
 import { type WantedReader, createWantedReader } from "../desired/desired.ts";
+import type { ClusterPicture } from "../domain/cluster.ts";
 import { type MachineId, type UnitName, byName, isTemplate } from "../domain/names.ts";
-import { Problem } from "../domain/problem.ts";
+import { Problem, invalid } from "../domain/problem.ts";
 import {
   type ClusterEvent,
   type Hold,
@@ -197,8 +198,8 @@ export class ClusterHands implements Hands {
   }
 
   async resume(patterns: readonly string[], by: Person, signal?: AbortSignal): Promise<readonly UnitName[]> {
-    const { registry, view } = this.#ports;
-    const held = [...(await view.picture(signal)).holds.keys()];
+    const { registry } = this.#ports;
+    const held = [...(await this.#picture(signal)).holds.keys()];
     for (const pattern of patterns) {
       if (pattern !== "*" && chosen(held, [pattern]).size === 0) {
         throw new Problem("hold-unknown", `Cannot resume "${pattern.slice(0, maxWhyChars)}": there is no hold on it`, {
@@ -327,17 +328,39 @@ export class ClusterHands implements Hands {
     throw new Problem("registry-changed", `Cannot ${what}: others keep changing it`, { hint: "Try again" });
   }
 
-  async #wanted(signal: AbortSignal | undefined): Promise<WantedState> {
-    const { desired, revision } = await this.#ports.view.picture(signal);
-    if (desired !== undefined) return desired;
-    throw new Problem("commit-missing", `Cannot read the units of commit ${revision.adopted?.commit ?? ""}`, {
-      hint: "This agent has not fetched it yet; flotilla status says what keeps it from doing so",
+  /** What was, or what one machine knows by itself, is nothing to change the cluster on. */
+  async #picture(signal: AbortSignal | undefined): Promise<ClusterPicture> {
+    const picture = await this.#ports.view.picture(signal);
+    if (picture.stale !== true) return picture;
+    throw new Problem("registry-unreachable", "Cannot change anything while the registry is away", {
+      hint: "flotilla status says what keeps this machine from it; what runs goes on",
     });
+  }
+
+  async #wanted(signal: AbortSignal | undefined): Promise<WantedState> {
+    const { desired, revision } = await this.#picture(signal);
+    if (desired !== undefined) return desired;
+    const { adopted } = revision;
+    throw new Problem(
+      "commit-missing",
+      `Cannot read the units of ${adopted ? `commit ${adopted.commit}` : "the cluster"}`,
+      {
+        hint: "This agent has not got them; flotilla status says what keeps it from having them",
+      },
+    );
   }
 
   /** The hash of a unit that can be taken; throws every problem of one that cannot. */
   #checked(unit: SubmittedUnit): string {
-    const read = this.#reader.unit(unit);
+    const shaped = parseSubmittedUnit(keys.unit(unit.name), encodeSubmittedUnit(unit));
+    // What nobody could read from the registry must not get there
+    const read = shaped.ok
+      ? this.#reader.unit(unit)
+      : invalid(
+          ...shaped.problems.map(({ hint, cause }) => {
+            return new Problem("unit-shape", `Cannot take unit "${unit.name}"`, { hint, cause });
+          }),
+        );
     if (read.ok) return read.value.hash;
     const [only] = read.problems;
     throw read.problems.length === 1 && only !== undefined ? only : new AggregateError(read.problems);

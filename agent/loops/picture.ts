@@ -28,6 +28,8 @@ import {
 export interface RegistryPicture {
   readonly leader: (Leader & { readonly epoch: number }) | undefined;
   readonly revision: Revision;
+  /** False while the adopted commit is there and cannot be read: then it is not known whether there is one. */
+  readonly isRevisionKnown: boolean;
   /** With what operators changed of their metadata. */
   readonly machines: ReadonlyMap<MachineId, Machine>;
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
@@ -137,6 +139,7 @@ export class PictureReader {
           ? undefined
           : { ...leader, epoch: leaderEntry.createRevision },
       revision: revision ?? {},
+      isRevisionKnown: revision !== undefined,
       machines,
       manifests,
       manifestsModified,

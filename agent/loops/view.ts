@@ -160,9 +160,10 @@ export class View implements ClusterView {
     };
   }
 
-  /** Undefined while there is an adopted commit that cannot be had: unknown is not none. */
+  /** Undefined while there is, or may be, an adopted commit that cannot be had: unknown is not none. */
   async #wantedFrom(picture: RegistryPicture): Promise<WantedState | undefined> {
     const { adopted } = picture.revision;
+    if (!picture.isRevisionKnown) return undefined;
     const desired = adopted === undefined ? undefined : await this.#desired(adopted.commit);
     if (adopted !== undefined && desired === undefined) return undefined;
     const { submitted, holds, unreadableUnits: unreadable } = picture;
@@ -197,6 +198,7 @@ export class View implements ClusterView {
     const status = statuses.last();
     return {
       ...picture,
+      isRevisionKnown: picture.revision.adopted !== undefined,
       machines: new Map([[machine.id, machine]]),
       manifests: holding?.manifest === undefined ? new Map() : new Map([[machine.id, holding.manifest]]),
       statuses: status === undefined ? new Map() : new Map([[machine.id, status]]),

@@ -59,13 +59,11 @@ export function reportUnits(picture: ClusterPicture): readonly UnitReport[] {
 }
 
 /**
- * Units and templates of the adopted commit, in name order; none while no commit was ever adopted. Refused with
- * "commit-missing" while this agent has not got the commit: unknown is not none.
+ * Units and templates of the adopted commit and by hand, in name order. Refused with "commit-missing" while this agent has
+ * not got the commit, or does not know which it is: unknown is not none.
  */
 export function reportUnitFiles(picture: ClusterPicture): Checked<readonly UnitFileReport[]> {
-  if (picture.desired === undefined) {
-    return picture.revision.adopted === undefined ? valid([]) : invalid(commitMissing(picture.revision.adopted));
-  }
+  if (picture.desired === undefined) return invalid(commitMissing(picture.revision));
   const { units, templates } = picture.desired;
   const placed = placedUnits(picture);
   return valid(
@@ -329,8 +327,7 @@ function findUnit(picture: ClusterPicture, name: string): Unit | undefined {
 }
 
 function notFound(picture: ClusterPicture, name: string): Problem {
-  const { adopted } = picture.revision;
-  if (picture.desired === undefined && adopted !== undefined) return commitMissing(adopted);
+  if (picture.desired === undefined) return commitMissing(picture.revision);
   const near = similarUnit(picture, name.slice(0, maxUnitNameBytes));
   return new Problem("unit-unknown", `Cannot find unit "${name.slice(0, maxUnitNameBytes)}"`, {
     hint: near === undefined ? "flotilla list-unit-files shows every unit" : `Did you mean ${near}?`,
@@ -348,10 +345,14 @@ function similarUnit({ desired }: ClusterPicture, name: string): string | undefi
   return near === undefined ? undefined : near + type;
 }
 
-function commitMissing(adopted: NonNullable<Revision["adopted"]>): Problem {
-  return new Problem("commit-missing", `Cannot read the units of commit ${adopted.commit}`, {
-    hint: "This agent has not fetched it yet; flotilla status says what keeps it from doing so",
-  });
+function commitMissing({ adopted }: Revision): Problem {
+  return adopted === undefined
+    ? new Problem("commit-missing", "Cannot read the units: this agent does not know the adopted commit", {
+        hint: "flotilla status says what keeps it from knowing",
+      })
+    : new Problem("commit-missing", `Cannot read the units of commit ${adopted.commit}`, {
+        hint: "This agent has not fetched it yet; flotilla status says what keeps it from doing so",
+      });
 }
 
 function waitingUnits(picture: ClusterPicture): readonly string[] {

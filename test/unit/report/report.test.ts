@@ -195,14 +195,19 @@ test("units are ordered by name, then machine", () => {
 
 test("unknown is not none: without its commit an agent lists no files as if there were none", () => {
   const missing = { ...emptyPicture(), revision: { adopted } };
-  for (const checked of [
-    reportUnitFiles(missing),
-    reportUnitFile(missing, "a.service"),
-    reportUnit(missing, "a.service"),
-  ]) {
-    assert.equal(checked.ok ? "listed" : checked.problems[0]?.code, "commit-missing");
+  // The registry is away, or what it says of the commit cannot be read
+  const unsaid = emptyPicture();
+  for (const picture of [missing, unsaid]) {
+    for (const checked of [
+      reportUnitFiles(picture),
+      reportUnitFile(picture, "a.service"),
+      reportUnit(picture, "a.service"),
+    ]) {
+      assert.equal(checked.ok ? "listed" : checked.problems[0]?.code, "commit-missing");
+    }
   }
-  assert.deepEqual(value(reportUnitFiles(emptyPicture())), []);
+  const desired = { ...samplePicture().desired!, units: new Map(), templates: new Map() };
+  assert.deepEqual(value(reportUnitFiles({ ...emptyPicture(), desired })), []);
 });
 
 test("names that are none are unknown, whatever they are", () => {
