@@ -22,6 +22,7 @@ type Examine = (tree: { readonly entries: readonly TreeEntryLike[]; readonly blo
 export class WantedReader {
   readonly #examine: Examine;
   readonly #known = new WeakMap<SubmittedUnit, Checked<Unit>>();
+  #last: { readonly of: WantedSources; readonly wanted: WantedState } | undefined;
 
   constructor(examine: Examine) {
     this.#examine = examine;
@@ -29,9 +30,17 @@ export class WantedReader {
 
   /**
    * Of two units of one name the repository's counts. A hold on a unit that the repository has not got says nothing. A
-   * submitted unit that cannot be read is unknown, and stays as it is wherever it runs.
+   * submitted unit that cannot be read is unknown, and stays as it is wherever it runs. Of the same sources the same state:
+   * nothing is laid over a hundred thousand units because a machine's status has changed.
    */
-  read({ desired, submitted, holds, unreadable }: WantedSources): WantedState {
+  read(sources: WantedSources): WantedState {
+    if (this.#last === undefined || !areSame(this.#last.of, sources)) {
+      this.#last = { of: sources, wanted: this.#layOver(sources) };
+    }
+    return this.#last.wanted;
+  }
+
+  #layOver({ desired, submitted, holds, unreadable }: WantedSources): WantedState {
     const gitUnits = desired?.units ?? noUnits;
     const gitTemplates = desired?.templates ?? noUnits;
     const unknown = new Set(unreadable);
@@ -92,6 +101,23 @@ export class WantedReader {
 }
 
 const noUnits: ReadonlyMap<UnitName, Unit> = new Map();
+
+/** Values are compared as objects: whoever reads the registry reads each of them once. */
+function areSame(a: WantedSources, b: WantedSources): boolean {
+  return (
+    a.desired === b.desired &&
+    areSameMaps(a.submitted, b.submitted) &&
+    areSameMaps(a.holds, b.holds) &&
+    a.unreadable.size === b.unreadable.size &&
+    [...a.unreadable].every((name) => b.unreadable.has(name))
+  );
+}
+
+function areSameMaps<T>(a: ReadonlyMap<UnitName, T>, b: ReadonlyMap<UnitName, T>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [name, value] of a) if (b.get(name) !== value) return false;
+  return true;
+}
 
 /** The same map when there is nothing to lay over it: most clusters have nothing beside git. */
 function laidOver(

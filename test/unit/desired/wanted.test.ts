@@ -105,6 +105,30 @@ describe("wanted", () => {
     assert.deepEqual([...unknown].sort(), ["bad.service", "worse.service"]);
   });
 
+  test("of the same sources the same state is given again; of any other a new one", () => {
+    const reader = createWantedReader();
+    const desired = commitOf("a.service", "b.service");
+    const [held, byHand] = [hold("a.service", "loaded"), submission("c.service")];
+    const sources = (more: Given = {}) => {
+      const { submitted = [byHand], holds = [held], unreadable = [] } = more;
+      const unknown = new Set(unreadable as UnitName[]);
+      return { desired, ...more, submitted: new Map(submitted), holds: new Map(holds), unreadable: unknown };
+    };
+    for (const more of [
+      { desired: commitOf("a.service", "b.service") },
+      { submitted: [] },
+      { submitted: [submission("c.service")] },
+      { holds: [] },
+      { holds: [hold("a.service", "inactive")] },
+      { holds: [held, hold("b.service", "loaded")] },
+      { unreadable: ["b.service"] },
+    ]) {
+      const first = reader.read(sources());
+      assert.equal(reader.read(sources()), first);
+      assert.notEqual(reader.read(sources(more)), first, JSON.stringify(Object.keys(more)));
+    }
+  });
+
   test("with nothing beside git the commit's own map is given on: it is not copied", () => {
     const desired = commitOf("a.service", "b.service");
     assert.equal(wanted({ desired }).units, desired.units);
