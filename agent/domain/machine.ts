@@ -14,6 +14,8 @@ export interface Machine {
   readonly memoryBytes: number;
   /** Whether it may lead. */
   readonly mayLead: boolean;
+  /** Set where a repository is: who has none leads only while nobody is there who has one and may lead. */
+  readonly hasRepository?: true;
   /** flotilla's version there. */
   readonly version: string;
 }

@@ -1,12 +1,14 @@
 // Campaigns; while this machine leads, it syncs and runs the engine; resigns on shutdown. One tenure after another. Without a
-// repository it leads only a cluster that has never adopted a commit: what people submit is all that there is.
+// repository it leads only a cluster that has never adopted a commit, and only while nobody is there who has a repository
+// and may lead: what people submit is all that there is.
 import type { Machine } from "../domain/machine.ts";
+import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Cron } from "../ports/cron.ts";
 import type { Git } from "../ports/git.ts";
 import type { Log } from "../ports/log.ts";
-import type { Registry } from "../ports/registry.ts";
-import { encodeLeader, keys } from "../text/values.ts";
+import type { Entry, Registry } from "../ports/registry.ts";
+import { encodeLeader, keys, parseMachine } from "../text/values.ts";
 import type { Commits } from "./commits.ts";
 import { Engine } from "./engine.ts";
 import type { Mirror } from "./mirror.ts";
@@ -47,7 +49,7 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
     const tenure = await campaign(
       {
         ...{ registry, clock, log, key: keys.leader, value, leaseMs: ports.engineLeaseMs },
-        ...(git === undefined ? { isFit: (each) => neverAdopted(registry, each) } : {}),
+        ...(git === undefined ? { isFit: (each) => mayLeadByHand(registry, each) } : {}),
       },
       signal,
     );
@@ -60,10 +62,8 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
       { registry, mirror, machineLeaseMs, allowSubmit, hostname, clock, log, troubles },
       tenure,
     );
-    if (git === undefined) {
-      engine.want("none");
-      await engine.run();
-    } else await syncAndRun({ ...ports, git }, { engine, tenure });
+    if (git === undefined) await runByHand(ports, { engine, tenure });
+    else await syncAndRun({ ...ports, git }, { engine, tenure });
     release();
     for (const source of ["engine", "sync", "git", "commit"]) troubles.clear(source);
     await tenure.resign();
@@ -71,10 +71,44 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
   }
 }
 
-/** Whoever has no repository must not decide for a cluster that runs one's commit. */
-async function neverAdopted(registry: Registry, signal: AbortSignal): Promise<boolean> {
+/**
+ * Whoever has no repository must not decide for a cluster that runs one's commit, or is about to. False for good once there
+ * was a commit; rejects while somebody who has a repository is there to lead.
+ */
+async function mayLeadByHand(registry: Registry, signal: AbortSignal): Promise<boolean> {
   const { entry } = await registry.get(keys.revision, signal);
-  return entry === undefined;
+  if (entry !== undefined) return false;
+  const { entries } = await registry.read(keys.machines, signal);
+  const [better] = entries.flatMap(fitterThanUs);
+  if (better === undefined) return true;
+  throw new Problem("git-unset", `Leaves leading to ${better.hostname}, which has a repository`, {
+    hint: "To let this machine lead too, set [Git] URL= as there",
+  });
+}
+
+/** Makes room as soon as somebody comes who has a repository and may lead. */
+async function runByHand({ mirror, log }: LeadPorts, { engine, tenure }: Leading): Promise<void> {
+  let resigning: Promise<void> | undefined;
+  const giveWay = (changed: Iterable<string>): void => {
+    for (const key of changed) {
+      const [better] = fitterThanUs(mirror.get(key));
+      if (better === undefined || tenure.signal.aborted) continue;
+      log.info("leader.gives-way", { to: better.hostname });
+      resigning ??= tenure.resign(); // the engine ends with the tenure
+    }
+  };
+  const stop = mirror.onChange(giveWay);
+  giveWay(mirror.entries().keys());
+  engine.want("none");
+  await engine.run();
+  stop();
+  await resigning;
+}
+
+function fitterThanUs(entry: Entry | undefined): readonly Machine[] {
+  if (entry === undefined || !entry.key.startsWith(keys.machines)) return [];
+  const read = parseMachine(entry.key, entry.value);
+  return read.ok && read.value.mayLead && read.value.hasRepository === true ? [read.value] : [];
 }
 
 interface Leading {

@@ -66,8 +66,8 @@ export interface HouseOptions {
   /** Ms between two polls. */
   readonly pollMs?: number;
   readonly metadata?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  /** False: no machine has a repository. */
-  readonly git?: boolean;
+  /** Letters of machines that have a repository; all unless set. False: none has. */
+  readonly git?: boolean | string;
   /** Letters of machines that take what people submit; all unless set. */
   readonly submit?: string;
 }
@@ -102,7 +102,7 @@ export class House {
           letter,
           mayLead: leaders.includes(letter),
           metadata: options.metadata?.[letter] ?? {},
-          hasGit: options.git !== false,
+          hasGit: typeof options.git === "string" ? options.git.includes(letter) : options.git !== false,
           allowSubmit: options.submit?.includes(letter) !== false,
         }),
     );

@@ -95,6 +95,20 @@ test("a leader without a repository decides nothing while the adopted commit can
   assert.notEqual(await house.box("a").problem("revision-unreadable"), undefined);
 });
 
+test("a leader without a repository makes room for the first machine that has one", async () => {
+  house = await House.open({ machines: "ab", git: "b" });
+  house.commit({ "web.service": service() });
+  house.box("a").start();
+  await house.until(async () => (await house.held()).manifests.size === 1, 5_000);
+  await submit("a", "hand.service");
+  await house.until(() => house.isUp({ "hand.service": "a" }), 5_000);
+  house.box("a").asked();
+  house.box("b").start();
+  await house.until(() => house.isUp({ "hand.service": "a", "web.service": "b" }), 60_000);
+  assert.equal(await house.leader(), "b");
+  assert.deepEqual(house.box("a").asked(), []);
+});
+
 test("an event can be read, however much it would have to say", async () => {
   await ready({ machines: "a" });
   await house.deploy(Object.fromEntries(Array.from({ length: 20 }, (_, at) => [`u${at}.service`, service()])));
