@@ -120,7 +120,7 @@ for (const { error, status, code, logged } of failures) {
 
 test("without the commit unit files are unknown, not none", async () => {
   const { revision } = samplePicture();
-  const answer = await ask(api(new FakeCluster({ ...emptyPicture(), revision })), "/v2/unit-files");
+  const answer = await ask(api(new FakeCluster({ ...emptyPicture(), desired: undefined, revision })), "/v2/unit-files");
   assert.equal(answer.status, 503);
   assert.equal(codeOf(answer), "commit-missing");
 });

@@ -201,7 +201,7 @@ describe("paths and methods", () => {
 
   test("while the adopted commit is not at hand units are unknown, not none", async () => {
     const { revision } = samplePicture();
-    const answer = await ask(over({ ...emptyPicture(), revision }), "GET /fleet/v1/units");
+    const answer = await ask(over({ ...emptyPicture(), desired: undefined, revision }), "GET /fleet/v1/units");
     assert.equal(answer.status, 503);
     assert.match(answer.text, /Cannot read the units of commit 4f2a9c16/);
   });
