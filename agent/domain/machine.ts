@@ -16,6 +16,8 @@ export interface Machine {
   readonly mayLead: boolean;
   /** Set where a repository is: who has none leads only while nobody is there who has one and may lead. */
   readonly hasRepository?: true;
+  /** Set where units that people submit are not run ([Agent] AllowSubmit=no): none is placed there. */
+  readonly allowSubmit?: false;
   /** flotilla's version there. */
   readonly version: string;
 }

@@ -54,7 +54,11 @@ export interface Agent {
 /** Starts every loop; they end with `signal`. Units are left as they are. */
 export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const { registry, systemd, git, allowSubmit, disk, clock, log } = parts;
-  const machine: Machine = { ...parts.machine, ...(git === undefined ? {} : { hasRepository: true }) };
+  const machine: Machine = {
+    ...parts.machine,
+    ...(git === undefined ? {} : { hasRepository: true }),
+    ...(allowSubmit ? {} : { allowSubmit: false }),
+  };
   const troubles = new Troubles();
   if (git === undefined && !allowSubmit) {
     const problem = new Problem("git-unset", "Cannot take any unit: no repository is set, and none may be submitted", {

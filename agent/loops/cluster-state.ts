@@ -1,7 +1,7 @@
 // From the registry's picture to what placement looks at. Shared by the engine, which decides, and the view, which shows
 // what would be decided.
-import type { MachineId, UnitName } from "../domain/names.ts";
-import type { CandidateMachine, ClusterState, Placement, Standing } from "../domain/placement.ts";
+import { type MachineId, type UnitName, byName } from "../domain/names.ts";
+import type { CandidateMachine, ClusterState, Placement, Standing, WantedUnit } from "../domain/placement.ts";
 import type { WantedState } from "../domain/unit.ts";
 import type { RegistryPicture } from "./picture.ts";
 
@@ -31,11 +31,17 @@ export function clusterState(
   picture: RegistryPicture,
   { desired, standing }: { desired: WantedState; standing: ReadonlyMap<MachineId, Standing> },
 ): ClusterState {
-  const machines = [...standing].map(([id, each]): CandidateMachine => ({
-    id,
-    standing: each,
-    metadata: picture.machines.get(id)?.metadata ?? {},
-  }));
+  // Placement knows one way to say where a unit may run: what a machine's settings say of submitted units is put in its words
+  const isClosed = (id: MachineId): boolean => picture.machines.get(id)?.allowSubmit === false;
+  const closed = [...picture.machines.keys()].some(isClosed);
+  const machines = [...standing].map(([id, each]): CandidateMachine => {
+    const metadata = picture.machines.get(id)?.metadata ?? {};
+    const said = closed ? { ...metadata, [opennessKey]: isClosed(id) ? "no" : "yes" } : metadata;
+    return { id, standing: each, metadata: said };
+  });
+  const wanted = [...desired.units.values()].map((unit) =>
+    closed && unit.source === "submitted" ? onlyWhereOpen(unit) : unit,
+  );
   const placements: Placement[] = [];
   const leaving: Placement[] = [];
   for (const [on, manifest] of picture.manifests) {
@@ -46,7 +52,16 @@ export function clusterState(
   for (const [on, status] of picture.statuses) {
     for (const unit of status.units) if (isUp(unit.active)) running.push({ unit: unit.name, on });
   }
-  return { wanted: [...desired.units.values()], machines, placements, leaving, running };
+  return { wanted, machines, placements, leaving, running };
+}
+
+/** As the setting is called, for refusals: `needs AllowSubmit=yes`. */
+const opennessKey = "AllowSubmit";
+
+function onlyWhereOpen({ name, target, options }: WantedUnit): WantedUnit {
+  const metadata = options.metadata.filter(({ key }) => key !== opennessKey);
+  const open = [...metadata, { key: opennessKey, values: ["yes"] }].sort((a, b) => byName(a.key, b.key));
+  return { name, target, options: { ...options, metadata: open } };
 }
 
 /**

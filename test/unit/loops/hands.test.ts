@@ -6,7 +6,8 @@ import type { UnitName } from "../../../agent/domain/names.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import { maxEvents } from "../../../agent/domain/submitted.ts";
 import type { Hands, Submission } from "../../../agent/ports/hands.ts";
-import { encodeEvent, keys } from "../../../agent/text/values.ts";
+import { encodeEvent, encodeManifest, encodeSubmittedUnit, keys } from "../../../agent/text/values.ts";
+import { unitHash } from "../../../agent/text/hash.ts";
 import { House, type HouseOptions, changed, machineLeaseMs, name, service } from "./house.ts";
 
 let house: House;
@@ -115,21 +116,34 @@ describe("submitted units", () => {
     await house.until(() => house.isUp({ "web.service": "a" }), 20_000);
   });
 
-  test("a machine that takes none leaves a manifest's alone, and the API refuses", async () => {
+  test("a machine that takes none is given none, and says so where it is asked", async () => {
     await open({ machines: "ab", leaders: "a", submit: "a" });
     await house.ready();
     assert.equal(await refused(submit("b", "web.service")), "submit-off");
     await house.deploy({ "big.service": service() });
-    await submit("a", "web.service", { text: service("MachineMetadata=x=1") });
+    await house.until(() => house.isUp({ "big.service": "a" }), 5_000);
+    await submit("a", "web.service");
+    await house.until(() => house.isUp({ "big.service": "a", "web.service": "a" }), 5_000);
+    await submit("a", "side.service", { text: service("Conflicts=big*") });
     await house.clock.advance(1_000);
-    assert.deepEqual(house.up(), { "big.service": "a" });
-    const { value } = { value: await house.operator.get(keys.unit(name("web.service"))) };
-    await house.put(
-      keys.unit(name("web.service")),
-      (value.entry?.value ?? "").replace("MachineMetadata=x=1", "Conflicts=big*"),
-    );
+    const { decisions } = await house.settle(house.box("a").agent.view.picture());
+    const waiting = decisions.find(({ unit }) => unit === "side.service");
+    assert.deepEqual(waiting?.kind === "wait" ? waiting.refusals.map(({ example }) => example) : waiting, [
+      "needs AllowSubmit=yes",
+      "conflicts with big.service",
+    ]);
+  });
+
+  test("a machine that takes none runs none, whatever a manifest says", async () => {
+    await open({ machines: "b", leaders: "", submit: "" });
+    await house.ready();
+    const unit = { name: name("web.service"), text: service(), dropIns: [], target: "launched", by, atMs: 1 } as const;
+    await house.put(keys.unit(unit.name), encodeSubmittedUnit(unit));
+    const entry = { name: unit.name, source: "submitted", hash: unitHash(unit.text, []), target: "launched" } as const;
+    const manifest = { machine: house.box("b").id, epoch: 1, generation: 1, units: [entry] };
+    await house.put(keys.manifest(manifest.machine), encodeManifest(manifest));
     await house.until(async () => (await house.box("b").problem("submit-off")) !== undefined, 5_000);
-    assert.deepEqual(house.up(), { "big.service": "a" });
+    assert.deepEqual(house.up(), {});
   });
 
   test("the repository takes a name over, and an event says so", async () => {
