@@ -102,7 +102,7 @@ export class View implements ClusterView {
     const picture = last?.of ?? this.#reader.read(entries);
     // While the registry is away every loop that needs it is in the same trouble: it is told once.
     const own = troubles.list().filter(({ code }) => mirror.connected || !registryCodes.has(code));
-    const problems = [...picture.problems.map(toRecord), ...own];
+    const problems = [...picture.problems.map(toRecord), ...own, ...waitsForCommit(picture)];
     if (!mirror.connected) {
       const problem = away ?? new Problem("registry-unreachable", "Cannot reach the registry");
       problems.unshift({ ...toRecord(problem), message: `${explainError(problem)}; this is what this machine knows` });
@@ -341,4 +341,18 @@ export class View implements ClusterView {
     dispose();
     return found;
   }
+}
+
+/** Who leads and has a repository decides nothing before its first good commit: what was submitted waits for it, too. */
+function waitsForCommit({ revision, submitted, machines }: RegistryPicture): ClusterPicture["problems"] {
+  const isGits = [...machines.values()].some(({ hasRepository, mayLead }) => hasRepository === true && mayLead);
+  if (revision.adopted !== undefined || submitted.size === 0 || !isGits) return [];
+  const problem = new Problem(
+    "commit-none",
+    "Cannot run submitted units yet: no commit of the repository was ever adopted",
+    {
+      hint: "They run with the first good commit, were it an empty one",
+    },
+  );
+  return [toRecord(problem)];
 }

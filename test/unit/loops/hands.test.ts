@@ -146,6 +146,18 @@ describe("submitted units", () => {
     assert.deepEqual(house.up(), {});
   });
 
+  test("before the first good commit of a repository they wait, and every machine says so", async () => {
+    await open({ machines: "a" });
+    house.commit({ "web.service": service("Global=perhaps") });
+    house.start();
+    await house.until(async () => (await house.held()).revision.refused !== undefined, 20_000);
+    await submit("a", "hand.service");
+    assert.ok((await house.box("a").problem("commit-none")) !== undefined);
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a", "hand.service": "a" }), 5_000);
+    assert.equal(await house.box("a").problem("commit-none"), undefined);
+  });
+
   test("the repository takes a name over, and an event says so", async () => {
     await open({ machines: "a" });
     await house.ready();
