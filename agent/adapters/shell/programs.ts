@@ -54,7 +54,7 @@ export async function streamProgram(
     ]);
   } catch (error) {
     // Whoever took the lines takes no more: the program has nobody to speak to
-    child.kill("SIGTERM");
+    cutOff(child);
     await status.catch(() => undefined); // why it ended is known
     throw error;
   }
@@ -91,7 +91,7 @@ async function start(
 async function statusOf(child: ChildProcess, { signal, words }: Program): Promise<number> {
   let timer: NodeJS.Timeout | undefined;
   const end = (): void => {
-    child.kill("SIGTERM");
+    cutOff(child);
     timer = setTimeout(() => child.kill("SIGKILL"), endMs);
   };
   signal?.addEventListener("abort", end, { once: true });
@@ -106,15 +106,38 @@ async function statusOf(child: ChildProcess, { signal, words }: Program): Promis
   }
 }
 
+/** With its outputs, which programs that it has started may hold open after it: they end when nobody hears them. */
+function cutOff(child: ChildProcess): void {
+  const close = (): void => {
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  };
+  if (child.exitCode !== null || child.signalCode !== null) {
+    close();
+    return;
+  }
+  child.once("exit", close);
+  child.kill("SIGTERM");
+}
+
+/** An output that was cut off has ended. */
+async function* chunksOf<T extends Buffer | string>(stream: Readable | null): AsyncGenerator<T> {
+  try {
+    for await (const chunk of (stream ?? []) as AsyncIterable<T>) yield chunk;
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE")) throw error;
+  }
+}
+
 async function gather(child: ChildProcess, stream: Readable | null, over: AbortController): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of (stream ?? []) as AsyncIterable<Buffer>) {
+  for await (const chunk of chunksOf<Buffer>(stream)) {
     bytes += chunk.length;
     if (bytes <= maxCapturedBytes) chunks.push(chunk);
     else if (!over.signal.aborted) {
       over.abort();
-      child.kill("SIGTERM");
+      cutOff(child);
     }
   }
   return Buffer.concat(chunks).toString("utf8");
@@ -123,7 +146,7 @@ async function gather(child: ChildProcess, stream: Readable | null, over: AbortC
 async function eachLine(stream: Readable | null, take: (line: string) => Promise<void>): Promise<void> {
   stream?.setEncoding("utf8");
   let rest = "";
-  for await (const chunk of (stream ?? []) as AsyncIterable<string>) {
+  for await (const chunk of chunksOf<string>(stream)) {
     const parts = (rest + chunk).split("\n");
     rest = parts.pop() ?? "";
     for (const part of parts) await take(part);
