@@ -174,7 +174,7 @@ describe("three machines, etcd and git over HTTP", { timeout: 600_000 }, () => {
     const endMs = performance.now() + 60_000;
     while (performance.now() < endMs) {
       for (const machine of cluster.machines) {
-        const { units, status } = await machine.look();
+        const { units, status } = await machine.lookAlone();
         assert.ok(
           units.every((unit) => unit.active === "active"),
           "a unit is down while etcd is away",

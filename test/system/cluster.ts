@@ -256,16 +256,18 @@ ${more}`,
   }
 
   async look(): Promise<Sight> {
-    const client = createApiClient(this.socket);
-    const options = { timeoutMs: 5_000 };
-    const [status, files, units] = await Promise.all(
-      ["/v2/status", "/v2/unit-files", "/v2/units"].map((path) => client.get(path, options)),
-    );
-    return {
-      status: status as ClusterReport,
-      files: (files as { unitFiles: UnitFileReport[] }).unitFiles,
-      units: (units as { units: UnitReport[] }).units,
-    };
+    const [seen, files] = await Promise.all([this.lookAlone(), this.#get("/v2/unit-files")]);
+    return { ...seen, files: (files as { unitFiles: UnitFileReport[] }).unitFiles };
+  }
+
+  /** What an agent can say without a registry, even one that has never seen which commit the cluster runs. */
+  async lookAlone(): Promise<Omit<Sight, "files">> {
+    const [status, units] = await Promise.all([this.#get("/v2/status"), this.#get("/v2/units")]);
+    return { status: status as ClusterReport, units: (units as { units: UnitReport[] }).units };
+  }
+
+  #get(path: string): Promise<unknown> {
+    return createApiClient(this.socket).get(path, { timeoutMs: 5_000 });
   }
 
   /** Ends the agent alone; its units and its systemd go on. */
