@@ -1,6 +1,6 @@
 // The agent's answers, read back into reports: a command and an agent may be of different versions. Inner part of report/.
 import type { Refusal } from "../domain/placement.ts";
-import { type Checked, Problem, type ProblemRecord, invalid, valid } from "../domain/problem.ts";
+import { type Checked, type ProblemRecord, valid } from "../domain/problem.ts";
 import type {
   ClusterReport,
   CommitReport,
@@ -12,7 +12,18 @@ import type {
   UnitFileText,
   UnitReport,
 } from "../domain/report.ts";
-import { type Guard, isBoolean, isListOf, isMapOf, isNumber, isOneOf, isOptional, isRecord, isText } from "./shape.ts";
+import {
+  type Guard,
+  isBoolean,
+  isListOf,
+  isMapOf,
+  isNumber,
+  isOneOf,
+  isOptional,
+  isRecord,
+  isText,
+  whole,
+} from "./shape.ts";
 
 const isProblem = isRecord<ProblemRecord>({
   code: isText,
@@ -161,15 +172,4 @@ function list<T>(key: string, guard: Guard): (answer: unknown) => Checked<readon
     const checked = read(answer);
     return checked.ok ? valid(checked.value[key] ?? []) : checked;
   };
-}
-
-function whole<T>(guard: (value: unknown) => value is T): (answer: unknown) => Checked<T> {
-  return (answer) =>
-    guard(answer)
-      ? valid(answer)
-      : invalid(
-          new Problem("agent-answer", "Cannot understand the agent's answer", {
-            hint: "Are the agent and this command of the same version? flotilla version; flotilla list-machines --fields machine,version",
-          }),
-        );
 }

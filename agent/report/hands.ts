@@ -1,6 +1,6 @@
 // What the API answers to changes made by hand, read back; and the listing of holds. Side door of the room: only the
 // commands that make such changes load it.
-import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
+import { valid } from "../domain/problem.ts";
 import type { HoldReport, MachineReference } from "../domain/report.ts";
 import type { ClusterEvent } from "../domain/submitted.ts";
 import { targetStates } from "../domain/unit.ts";
@@ -8,7 +8,7 @@ import { formatMoment, formatSpan } from "../text/time.ts";
 import { visible } from "../text/width.ts";
 import { type FieldTable, machineLegend } from "./fields.ts";
 import type { Listing } from "./report.ts";
-import { isListOf, isNumber, isOneOf, isOptional, isRecord, isText } from "./shape.ts";
+import { isListOf, isNumber, isOneOf, isOptional, isRecord, isText, whole } from "./shape.ts";
 
 const isTarget = isOneOf(...targetStates);
 
@@ -119,15 +119,4 @@ function momentText(ms: number | undefined): string | undefined {
 
 function plain(text: string | undefined): { readonly text: string } {
   return { text: text === undefined || text === "" ? "-" : text };
-}
-
-function whole<T>(guard: (value: unknown) => value is T): (answer: unknown) => Checked<T> {
-  return (answer) =>
-    guard(answer)
-      ? valid(answer)
-      : invalid(
-          new Problem("agent-answer", "Cannot understand the agent's answer", {
-            hint: "Are the agent and this command of the same version? flotilla version; flotilla list-machines --fields machine,version",
-          }),
-        );
 }

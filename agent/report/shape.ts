@@ -1,5 +1,6 @@
 // Small checks of JSON shapes, for answers of the agent's API. A schema compiler would do it too, but it takes longer to
 // load than a whole command takes to run. Inner part of report/.
+import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 
 export type Guard = (value: unknown) => boolean;
 
@@ -32,4 +33,16 @@ export function isRecord<T>(fields: { readonly [Key in keyof T]-?: Guard }): (va
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Reads an answer that must be whole. Problem "agent-answer". */
+export function whole<T>(guard: (value: unknown) => value is T): (answer: unknown) => Checked<T> {
+  return (answer) =>
+    guard(answer)
+      ? valid(answer)
+      : invalid(
+          new Problem("agent-answer", "Cannot understand the agent's answer", {
+            hint: "Are the agent and this command of the same version? flotilla version; flotilla list-machines --fields machine,version",
+          }),
+        );
 }
