@@ -189,7 +189,11 @@ describe("three machines, etcd and git over HTTP", { timeout: 600_000 }, () => {
     }
     assert.deepEqual(await startsOf(cluster), before);
     await cluster.etcd.start();
-    await cluster.until("a leader", (seen) => seen.status.leader !== undefined && seen.status.machines.alive === 3);
+    // Each by itself: one agent may be back before another
+    await cluster.until("a leader that every machine sees", async () => {
+      const sights = await Promise.all(cluster.machines.map((machine) => machine.lookAlone()));
+      return sights.every(({ status }) => status.leader !== undefined && status.machines.alive === 3);
+    });
     await cluster.sync();
     const seen = await cluster.untilActive(placed + 2);
     const [home = ""] = where(seen, "meanwhile.service");
