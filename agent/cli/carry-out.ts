@@ -8,6 +8,7 @@ import type { ApiClient } from "../ports/api-client.ts";
 import { machineText, placeText } from "../report/hands.ts";
 import { terminalText } from "../report/report.ts";
 import type { Goal } from "../report/verdict.ts";
+import { isAborted } from "./away.ts";
 import type { Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type LogLines, readLogLines } from "./log-lines.ts";
@@ -177,11 +178,6 @@ async function attempt(task: Task, signal: AbortSignal): Promise<Applied | reado
     if (problems === undefined || problems.some(({ code }) => code.startsWith("agent-"))) throw error;
     return problems;
   }
-}
-
-/** The compiler takes an earlier check for lasting. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
 }
 
 function problemsOf(error: unknown): readonly Problem[] | undefined {

@@ -3,20 +3,7 @@
 import { Problem } from "../domain/problem.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import type { Clock } from "../ports/clock.ts";
-
-/** With these the agent may be back soon, e.g. after a restart. */
-export const passingCodes: ReadonlySet<string> = new Set([
-  "agent-unreachable",
-  "agent-timeout",
-  "registry-unreachable",
-  "commit-missing",
-  "picture-timeout",
-  "api-closing",
-  "api-streams",
-]);
-/** Pauses before the agent is asked again while it is away. */
-const firstPauseMs = 250;
-const longestPauseMs = 5_000;
+import { AwayPauses, isAborted, isPassing } from "./away.ts";
 
 export interface FeedOptions {
   readonly client: ApiClient;
@@ -71,28 +58,25 @@ export class ChangeFeed {
 
   async #listen(signal: AbortSignal): Promise<void> {
     const { client, clock, away } = this.#options;
-    let pauseMs = firstPauseMs;
+    const pauses = new AwayPauses(clock);
     while (!signal.aborted) {
       try {
         for await (const _ of client.changes(signal)) {
-          pauseMs = firstPauseMs;
+          pauses.reset();
           this.#changed = true;
           this.#wake?.();
         }
       } catch (error) {
         if (isAborted(signal)) return;
-        if (!(error instanceof Problem) || !passingCodes.has(error.code)) throw error;
-        if (pauseMs === firstPauseMs) away(error);
-        await clock.sleep(pauseMs, signal).catch((reason: unknown) => {
-          if (!isAborted(signal)) throw reason;
-        });
-        pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+        if (!isPassing(error) && !isFull(error)) throw error;
+        if (pauses.isFirst) away(error);
+        await pauses.wait(signal);
       }
     }
   }
 }
 
-/** The compiler takes the loop's own check for lasting. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
+/** As many listen as the agent serves: one of them may go. */
+function isFull(error: unknown): error is Problem {
+  return error instanceof Problem && error.code === "api-streams";
 }

@@ -1,11 +1,11 @@
 // The journals of units as they speak, on whichever machines they are and come to: a unit that moves is followed, and so is one
 // that a pattern names later. Given to journal.ts.
-import { Problem } from "../domain/problem.ts";
 import type { MachineReference } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import type { MachineShell } from "../ports/machine-shell.ts";
 import { type JournalQuery, journalWords, placeHeading, prefixes, takesPrefix } from "../report/journal.ts";
-import { ChangeFeed, passingCodes } from "./change-feed.ts";
+import { isAborted, isPassing } from "./away.ts";
+import { ChangeFeed } from "./change-feed.ts";
 import { usageProblem } from "./checked.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { ending, firstFailure, print } from "./journal-lines.ts";
@@ -82,14 +82,9 @@ async function watch(
       const lines = taken.flatMap(({ machine, units }) => units.map((unit) => `${placeHeading(unit, machine)}, too\n`));
       await tools.stderr.write(lines.join(""));
     } catch (error) {
-      if (!(error instanceof Problem) || !passingCodes.has(error.code)) throw error;
+      if (!isPassing(error)) throw error;
     }
   }
-}
-
-/** The compiler takes the loop's own check for lasting. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
 }
 
 /** What is being followed: for each machine and unit one stream, which may be of several units of that machine. */

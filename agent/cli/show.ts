@@ -1,7 +1,7 @@
 // Shows an answer of the agent once, or with --watch again after every change: redrawn in place on a terminal, printed
 // anew in a pipe.
-import { Problem } from "../domain/problem.ts";
 import type { ApiClient } from "../ports/api-client.ts";
+import { AwayPauses, isAborted, isPassing } from "./away.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { writeFailure } from "./print.ts";
@@ -9,19 +9,6 @@ import type { Output, Tools } from "./tools.ts";
 
 export const watchOption: Option = { flags: "--watch", means: "Show it again after every change, until Ctrl-C" };
 export const jsonOption: Option = { flags: "--json", means: "Print JSON; with --watch one document a line" };
-
-/** Pauses before the agent is asked again while it is away. */
-const firstPauseMs = 250;
-const longestPauseMs = 5_000;
-/** With these the agent may be back soon, e.g. after a restart. */
-const passingCodes: ReadonlySet<string> = new Set([
-  "agent-unreachable",
-  "agent-timeout",
-  "registry-unreachable",
-  "commit-missing",
-  "picture-timeout",
-  "api-closing",
-]);
 
 // Control functions of ECMA-48 and xterm: the alternate screen leaves what was on the terminal as it was
 const enterScreen = "\u001b[?1049h";
@@ -61,31 +48,23 @@ interface Following {
 async function follow({ tools, client, canvas, draw }: Following): Promise<void> {
   const { signal, clock } = tools;
   let shown = false;
-  let pauseMs = firstPauseMs;
+  const pauses = new AwayPauses(clock);
   while (!signal.aborted) {
     const changes = client.changes(signal)[Symbol.asyncIterator]();
     try {
       while ((await changes.next()).done !== true) {
         await canvas.put(await draw(client, signal));
         shown = true;
-        pauseMs = firstPauseMs;
+        pauses.reset();
       }
     } catch (error) {
       await changes.return?.();
       if (isAborted(signal)) return;
-      if (!shown || !(error instanceof Problem) || !passingCodes.has(error.code)) throw error;
-      if (pauseMs === firstPauseMs) await canvas.note(() => writeFailure(tools, error));
-      await clock.sleep(pauseMs, signal).catch((reason: unknown) => {
-        if (!isAborted(signal)) throw reason;
-      });
-      pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+      if (!shown || !isPassing(error)) throw error;
+      if (pauses.isFirst) await canvas.note(() => writeFailure(tools, error));
+      await pauses.wait(signal);
     }
   }
-}
-
-/** The compiler takes the loop's own check for lasting. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
 }
 
 /** A terminal: each text takes the place of the one before; the last one stays when all is over. */

@@ -6,7 +6,8 @@ import type { UnitDetail } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import { answers } from "../report/report.ts";
 import { type Goal, type Verdict, isSeen, judge } from "../report/verdict.ts";
-import { ChangeFeed, passingCodes } from "./change-feed.ts";
+import { isAborted, isPassing } from "./away.ts";
+import { ChangeFeed } from "./change-feed.ts";
 import { orThrow } from "./checked.ts";
 import type { Tools } from "./tools.ts";
 import { sideBySide } from "./unit-arguments.ts";
@@ -133,7 +134,7 @@ async function ask(
     return await findDetail(client, { name, signal });
   } catch (error) {
     // The feed of changes says what is wrong
-    if (isAborted(signal) || (error instanceof Problem && passingCodes.has(error.code))) return "unknown";
+    if (isAborted(signal) || isPassing(error)) return "unknown";
     throw error;
   }
 }
@@ -176,9 +177,4 @@ function endingOf(
 
 function steadyOf(verdict: Exclude<Verdict, { kind: "waiting" }>): number {
   return verdict.kind === "overtaken" ? 0 : verdict.steadyMs;
-}
-
-/** The compiler takes an earlier check for lasting. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
 }
