@@ -184,21 +184,12 @@ export class ClusterHands implements Hands {
     const by = person(request.by);
     const say = (what: string): string => `${by} holds ${what} at ${target}${reason(request.why)}`;
     const said = this.#eventsOf("unit-held", { by, names, patterns, say });
-    for (let from = 0; from < holds.length; from += holdsAtOnce) {
-      const batch = holds.slice(from, from + holdsAtOnce);
-      const puts = batch.map((hold): Write => ({ kind: "put", key: keys.hold(hold.unit), value: encodeHold(hold) }));
-      // The last word counts: nothing is to be compared
-      const { revision } = await this.#ports.registry.write(
-        { guards: [], writes: from === 0 ? [...puts, ...said] : puts },
-        signal,
-      );
-      if (from + holdsAtOnce >= holds.length) await this.#ports.seen(revision);
-    }
+    const puts = holds.map((hold): Write => ({ kind: "put", key: keys.hold(hold.unit), value: encodeHold(hold) }));
+    await this.#writeHolds(puts, { said, signal });
     return holds;
   }
 
   async resume(patterns: readonly string[], by: Person, signal?: AbortSignal): Promise<readonly UnitName[]> {
-    const { registry } = this.#ports;
     const held = [...(await this.#picture(signal)).holds.keys()];
     for (const pattern of patterns) {
       if (pattern !== "*" && chosen(held, [pattern]).size === 0) {
@@ -211,15 +202,8 @@ export class ClusterHands implements Hands {
     const who = person(by);
     const say = (what: string): string => `${who} lifted the hold on ${what}`;
     const said = this.#eventsOf("unit-resumed", { by: who, names, patterns, say });
-    for (let from = 0; from < names.length; from += holdsAtOnce) {
-      const batch = names.slice(from, from + holdsAtOnce);
-      const deletes = batch.map((name): Write => ({ kind: "delete", key: keys.hold(name) }));
-      const { revision } = await registry.write(
-        { guards: [], writes: from === 0 ? [...deletes, ...said] : deletes },
-        signal,
-      );
-      if (from + holdsAtOnce >= names.length) await this.#ports.seen(revision);
-    }
+    const deletes = names.map((name): Write => ({ kind: "delete", key: keys.hold(name) }));
+    await this.#writeHolds(deletes, { said, signal });
     return names;
   }
 
@@ -312,6 +296,20 @@ export class ClusterHands implements Hands {
       ...(why === undefined || why === "" ? {} : { why }),
       ...(forMs === undefined ? {} : { untilMs: atMs + forMs }),
     };
+  }
+
+  /** As many at once as a transaction takes, their events with the first. The last word counts: nothing is compared. */
+  async #writeHolds(
+    writes: readonly Write[],
+    { said, signal }: { readonly said: readonly Write[]; readonly signal: AbortSignal | undefined },
+  ): Promise<void> {
+    let seen = 0;
+    for (let from = 0; from < writes.length; from += holdsAtOnce) {
+      const batch = writes.slice(from, from + holdsAtOnce);
+      const transaction = { guards: [], writes: from === 0 ? [...batch, ...said] : batch };
+      seen = (await this.#ports.registry.write(transaction, signal)).revision;
+    }
+    if (writes.length > 0) await this.#ports.seen(seen);
   }
 
   /** Tries again while somebody else changes the same thing. */

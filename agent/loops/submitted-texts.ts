@@ -21,6 +21,12 @@ export interface SubmittedTextsPorts {
 /** Below the state directory: key and value as in the registry, a blank between them, a line for each. */
 const keptFile = "submitted-units";
 
+/** A text, and the unit that it makes. */
+interface Taken {
+  readonly submitted: SubmittedUnit;
+  readonly unit: Unit;
+}
+
 export class SubmittedTexts {
   readonly #ports: SubmittedTextsPorts;
   readonly #reader: WantedReader = createWantedReader();
@@ -52,31 +58,33 @@ export class SubmittedTexts {
     const units: Unit[] = [];
     let missing: Problem | undefined;
     let away: Problem | undefined;
-    for (const entry of entries) {
-      const before = this.#kept.get(entry.name);
-      const known = before === undefined ? undefined : this.#unit(before, entry);
-      const found =
-        known instanceof Problem || known === undefined ? (away ?? (await this.#ask(entry, signal))) : undefined;
+    const ask = async (entry: ManifestEntry): Promise<Taken | Problem> => {
+      const found = away ?? (await this.#ask(entry, signal));
       // One try is enough to know: a hundred would keep everything else here waiting
       if (found instanceof Problem && found.code === "registry-unreachable") away = found;
-      const unit = found === undefined ? known : found instanceof Problem ? found : this.#unit(found, entry);
-      if (unit instanceof Problem || unit === undefined) {
+      return found instanceof Problem ? found : this.#take(found, entry);
+    };
+    for (const entry of entries) {
+      const before = this.#kept.get(entry.name);
+      const known = before === undefined ? undefined : this.#take(before, entry);
+      const taken = known instanceof Problem || known === undefined ? await ask(entry) : known;
+      if (taken instanceof Problem) {
         // What lies here goes on with the text that it has
         if (before !== undefined) kept.set(entry.name, before);
-        missing ??= unit;
+        missing ??= taken;
         continue;
       }
-      kept.set(entry.name, found === undefined || found instanceof Problem ? (before as SubmittedUnit) : found);
-      units.push(unit);
+      kept.set(entry.name, taken.submitted);
+      units.push(taken.unit);
     }
     await this.#keep(kept);
     return { units, missing };
   }
 
   /** The unit if it is the one that the manifest means. */
-  #unit(submitted: SubmittedUnit, { name, hash }: ManifestEntry): Unit | Problem {
+  #take(submitted: SubmittedUnit, { name, hash }: ManifestEntry): Taken | Problem {
     const read = this.#reader.unit(submitted);
-    if (read.ok && read.value.hash === hash) return read.value;
+    if (read.ok && read.value.hash === hash) return { submitted, unit: read.value };
     const cause = read.ok ? undefined : read.problems[0];
     return new Problem("unit-hash", `Cannot find submitted unit "${name}" with hash ${hash.slice(0, 7)}`, {
       hint: "It has been replaced meanwhile; the unit is left as it is until the leader has seen that",
