@@ -1,8 +1,6 @@
 // Who asks: the person behind a command, as the cluster's events and holds name them. For people, never for a decision.
 import { hostname, userInfo } from "node:os";
-import type { Person } from "../domain/submitted.ts";
-
-const maxPersonChars = 128;
+import { type Person, maxPersonChars } from "../domain/submitted.ts";
 
 /** `user@host`: behind sudo the one who called it; else $USER, $LOGNAME, or the name of this process's user. */
 export function whoAsks(env: Readonly<Record<string, string | undefined>> = process.env): Person {

@@ -1,8 +1,7 @@
 // What a request says beside its path and body: who asks, what narrows, and whether a web page of somebody else's sent it.
 import { Problem } from "../domain/problem.ts";
-import type { Person } from "../domain/submitted.ts";
+import { type Person, maxPersonChars } from "../domain/submitted.ts";
 
-const maxPersonChars = 128;
 const unknownPerson: Person = "unknown";
 
 /** The header Flotilla-By: printable ASCII, at most 128 characters; else Problem "api-by". */

@@ -8,9 +8,9 @@ import { type Reports, expand } from "./expand.ts";
 import { indexPaths } from "./links.ts";
 import { type Blobs, type ParseCache, createParseCache, createTextReader } from "./texts.ts";
 import { type TreeEntryLike, sortTree } from "./tree.ts";
-import { WantedReader } from "./wanted.ts";
+import { WantedReader, type WantedSources } from "./wanted.ts";
 
-export type { Blobs, ParseCache, TreeEntryLike, WantedReader };
+export type { Blobs, ParseCache, TreeEntryLike, WantedReader, WantedSources };
 export { createParseCache };
 
 /** One for each loop that asks again and again what the cluster is to run. */

@@ -3,8 +3,9 @@
 import type { CommitId, MachineId, UnitName } from "./names.ts";
 import type { TargetState } from "./unit.ts";
 
-/** `user@host` of whoever asked, as their client says it: for people, never for a decision. At most 128 printable characters. */
+/** `user@host` of whoever asked, as their client says it: for people, never for a decision. Printable ASCII. */
 export type Person = string;
+export const maxPersonChars = 128;
 
 /** Registry key units/NAME: a unit or template that is not in the repository. At most `maxSubmittedBytes` of text. */
 export interface SubmittedUnit {
@@ -72,6 +73,8 @@ export interface ClusterEvent {
 export const maxSubmittedBytes = 256 * 1024;
 /** Events that are kept. */
 export const maxEvents = 1_000;
+/** Units that are held or resumed together and have an event each; one event tells of more, for the log is bounded. */
+export const maxEventsTogether = 16;
 /** A timed hold lasts at least this long, and at most a year. */
 export const minHoldMs = 1_000;
 export const maxHoldMs = 366 * 24 * 3_600_000;

@@ -2,7 +2,8 @@
 // what would be decided.
 import { type MachineId, type UnitName, byName } from "../domain/names.ts";
 import type { CandidateMachine, ClusterState, Placement, Standing, WantedUnit } from "../domain/placement.ts";
-import type { WantedState } from "../domain/unit.ts";
+import type { WantedSources } from "../desired/desired.ts";
+import type { DesiredState, WantedState } from "../domain/unit.ts";
 import type { RegistryPicture } from "./picture.ts";
 
 export interface StandingOptions {
@@ -25,6 +26,14 @@ export function standings(
     else if ((settling && !witnessed.has(id)) || picture.unreadable.has(id)) found.set(id, "presumed");
   }
   return found;
+}
+
+/** What people wrote, as far as this cluster listens to it: with AllowSubmit=no it is as if nobody had submitted anything. */
+export function wantedSources(
+  { submitted, holds, unreadableUnits }: RegistryPicture,
+  { desired, allowSubmit }: { readonly desired: DesiredState | undefined; readonly allowSubmit: boolean },
+): WantedSources {
+  return { desired, submitted: allowSubmit ? submitted : new Map(), holds, unreadable: unreadableUnits };
 }
 
 export function clusterState(

@@ -11,7 +11,7 @@ import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes
 import { nextManifests } from "../schedule/manifests.ts";
 import { schedule } from "../schedule/schedule.ts";
 import { encodeManifest, keys } from "../text/values.ts";
-import { clusterState, standings, undecidable } from "./cluster-state.ts";
+import { clusterState, standings, undecidable, wantedSources } from "./cluster-state.ts";
 import type { Mirror } from "./mirror.ts";
 import { tidyUp } from "./housekeeping.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
@@ -127,12 +127,9 @@ export class Engine {
         hint: "This machine leads and has no repository: set [Git] URL= as on the others",
       });
     }
-    return this.#wanted.read({
-      desired: commit === "none" ? undefined : commit,
-      submitted: this.#ports.allowSubmit ? picture.submitted : new Map(),
-      holds: picture.holds,
-      unreadable: picture.unreadableUnits,
-    });
+    const { allowSubmit } = this.#ports;
+    const desired = commit === "none" ? undefined : commit;
+    return this.#wanted.read(wantedSources(picture, { desired, allowSubmit }));
   }
 
   /** What people wrote and what has had its time; how long until there is more of it, in ms. */

@@ -9,7 +9,9 @@ import {
   type Hold,
   type Person,
   type SubmittedUnit,
+  maxEventsTogether,
   maxHoldMs,
+  maxPersonChars,
   maxSubmittedBytes,
   minHoldMs,
 } from "../domain/submitted.ts";
@@ -45,10 +47,7 @@ const maxTries = 5;
 const restartLeaseMs = 600_000;
 /** Holds in one transaction: a guard and a write each, and the event. */
 const holdsAtOnce = 45;
-/** Units that are held or resumed together and have an event each; the log of events is bounded. */
-const eventsAtOnce = 16;
 const maxWhyChars = 256;
-const maxPersonChars = 128;
 
 /** What a try comes to: the writes, or an answer without any. */
 type Attempt<T> =
@@ -398,7 +397,8 @@ export class ClusterHands implements Hands {
     },
   ): readonly Write[] {
     const { by, names, patterns, say } = of;
-    if (names.length <= eventsAtOnce) return names.map((unit) => this.#event(kind, { by, unit, message: say(unit) }));
+    if (names.length <= maxEventsTogether)
+      return names.map((unit) => this.#event(kind, { by, unit, message: say(unit) }));
     return [this.#event(kind, { by, message: say(`${names.length} units (${patterns.join(" ")})`) })];
   }
 

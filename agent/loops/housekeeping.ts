@@ -1,7 +1,7 @@
 // What the leader clears away in the registry: submitted units whose names the repository has taken, holds whose time is
 // over, events beyond those that are kept. Given to engine.ts, which carries it out; decides only.
 import type { CommitId, UnitName } from "../domain/names.ts";
-import { type ClusterEvent, type Hold, maxEvents } from "../domain/submitted.ts";
+import { type ClusterEvent, type Hold, maxEvents, maxEventsTogether } from "../domain/submitted.ts";
 import type { Entry, Guard, Write } from "../ports/registry.ts";
 import { encodeEvent, keys } from "../text/values.ts";
 import type { RegistryPicture } from "./picture.ts";
@@ -30,8 +30,6 @@ export interface TidyBatch {
 const eventSlack = 50;
 /** Holds that are lifted in one step: a guard and a write each, and events beside them. */
 const holdsAtOnce = 40;
-/** Holds lifted together that have an event each; one tells of more, for the log of events is bounded. */
-const eventsAtOnce = 16;
 
 export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]; readonly dueMs: number } {
   const { entries, picture, isGits, commit, by, nowMs, nonce } = given;
@@ -66,7 +64,7 @@ export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]
     if (leftMs <= 0) over.push(hold);
     else dueMs = Math.min(dueMs, leftMs);
   }
-  if (over.length <= eventsAtOnce) {
+  if (over.length <= maxEventsTogether) {
     for (const { unit, by: holder } of over) {
       const message = `The hold of ${holder} on ${unit} has run out`;
       drop(keys.hold(unit), { kind: "unit-resumed", unit, message });

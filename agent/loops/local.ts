@@ -12,7 +12,7 @@ import type { Systemd } from "../ports/systemd.ts";
 import { plan } from "../reconcile/reconcile.ts";
 import { type JobEnd, Jobs } from "./jobs.ts";
 import type { OwnManifest } from "./own-manifest.ts";
-import { childOf } from "./pauses.ts";
+import { patiently } from "./pauses.ts";
 import { type TextSources, findTexts } from "./texts.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
@@ -94,13 +94,8 @@ export class Local {
    */
   async #hearRegistry(signal: AbortSignal): Promise<void> {
     const { clock, registryReady } = this.#ports;
-    const { controller, dispose } = childOf(signal);
-    const over = () => controller.abort();
-    const patience = clock.sleep(patienceMs, controller.signal).then(over, over);
     // Rejects only when cut short: then the own copy serves.
-    await registryReady(controller.signal).catch(over);
-    dispose();
-    await patience;
+    await patiently({ clock, ms: patienceMs, signal }, registryReady).catch(() => undefined);
   }
 
   async #pass(signal: AbortSignal): Promise<number | undefined> {

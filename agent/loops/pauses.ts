@@ -42,6 +42,29 @@ export function childOf(parent: AbortSignal): { readonly controller: AbortContro
   return { controller, dispose };
 }
 
+export interface Patience {
+  readonly clock: Clock;
+  readonly ms: number;
+  /** Ends it sooner. */
+  readonly signal: AbortSignal;
+}
+
+/** `work` with a signal that is aborted when patience is over; settles as it does. Leaves no timer behind. */
+export async function patiently<T>(
+  { clock, ms, signal }: Patience,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { controller, dispose } = childOf(signal);
+  const over = (): void => controller.abort();
+  const patience = clock.sleep(ms, controller.signal).then(over, over);
+  try {
+    return await work(controller.signal);
+  } finally {
+    dispose();
+    await patience;
+  }
+}
+
 /** Asked through a function: between two awaits a signal may be aborted, which the compiler does not see. */
 export function stopped(signal: AbortSignal): boolean {
   return signal.aborted;

@@ -15,10 +15,10 @@ import type { Registry } from "../ports/registry.ts";
 import { schedule } from "../schedule/schedule.ts";
 import { encodeSyncRequest, keys, parseSyncResult } from "../text/values.ts";
 import type { Commits } from "./commits.ts";
-import { clusterState, standings } from "./cluster-state.ts";
+import { clusterState, standings, wantedSources } from "./cluster-state.ts";
 import type { Local } from "./local.ts";
 import type { Mirror } from "./mirror.ts";
-import { childOf } from "./pauses.ts";
+import { childOf, patiently } from "./pauses.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
 import type { Statuses } from "./statuses.ts";
 import type { Sync } from "./sync.ts";
@@ -132,13 +132,9 @@ export class View implements ClusterView {
   async reached(revision: number): Promise<void> {
     const { mirror, clock } = this.#parts;
     this.#hold();
-    const { controller, dispose } = childOf(this.#signal);
-    const over = () => controller.abort();
-    const patience = clock.sleep(patienceMs, controller.signal).then(over, over);
-    await mirror.reached(revision, controller.signal).catch(over);
-    over();
-    dispose();
-    await patience;
+    const patience = { clock, ms: patienceMs, signal: this.#signal };
+    // Rejects only when cut short: then whoever asked looks for themselves
+    await patiently(patience, (each) => mirror.reached(revision, each)).catch(() => undefined);
   }
 
   async #compose(picture: RegistryPicture): Promise<Composed> {
@@ -166,13 +162,7 @@ export class View implements ClusterView {
     if (!picture.isRevisionKnown) return undefined;
     const desired = adopted === undefined ? undefined : await this.#desired(adopted.commit);
     if (adopted !== undefined && desired === undefined) return undefined;
-    const { submitted, holds, unreadableUnits: unreadable } = picture;
-    return this.#wanted.read({
-      desired,
-      submitted: this.#parts.allowSubmit ? submitted : new Map(),
-      holds,
-      unreadable,
-    });
+    return this.#wanted.read(wantedSources(picture, { desired, allowSubmit: this.#parts.allowSubmit }));
   }
 
   /** The adopted commit's units if they can be had: a machine with no share in a commit need not have it yet. */
@@ -208,11 +198,8 @@ export class View implements ClusterView {
   /** Undefined when the mirror is whole; else why it is not, after a short wait. */
   async #waitForMirror(signal: AbortSignal | undefined): Promise<Problem | undefined> {
     const { mirror, clock } = this.#parts;
-    const { controller, dispose } = childOf(signal ?? this.#signal);
-    const over = () => controller.abort();
-    const patience = clock.sleep(patienceMs, controller.signal).then(over, over);
     try {
-      await mirror.ready(controller.signal);
+      await patiently({ clock, ms: patienceMs, signal: signal ?? this.#signal }, (each) => mirror.ready(each));
       return undefined;
     } catch (error) {
       if (signal?.aborted === true) throw error;
@@ -220,9 +207,6 @@ export class View implements ClusterView {
         hint: mirror.lastProblem?.hint,
         cause: mirror.lastProblem,
       });
-    } finally {
-      dispose();
-      await patience;
     }
   }
 
