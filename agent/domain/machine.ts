@@ -28,14 +28,32 @@ export interface Leader {
   readonly hostname: string;
 }
 
+/** A drain: an operator's wish that a machine's units go elsewhere, and what became of it. */
+export interface Drain {
+  /** Tells this drain from the one before and after. */
+  readonly id: string;
+  readonly by: Person;
+  /** Wall ms. */
+  readonly sinceMs: number;
+  /** Wall ms; it is stopped then. Undefined: it takes as long as it takes. */
+  readonly deadlineMs?: number;
+  /** `done`: no unit but global ones is left. `stopped`: what is left runs on there, and `because` says why it is left. */
+  readonly state: "moving" | "done" | "stopped";
+  readonly because?: string;
+}
+
 /**
- * Registry key machine-settings/ID: what operators changed of a machine's metadata, stronger than the machine's own word.
- * It stays when the machine goes, and may be there before it comes.
+ * Registry key machine-settings/ID: what operators say of a machine: changes of its metadata, stronger than the machine's
+ * own word, and whether it takes units. It stays when the machine goes, and may be there before it comes.
  */
 export interface MachineSettings {
   readonly machine: MachineId;
   /** `null`: the machine does not have the key, whatever it says itself. At most `maxMetadataChanges`. */
   readonly metadata: Readonly<Record<string, string | null>>;
+  /** It takes nothing new; what it has stays. A machine that was drained stays cordoned. */
+  readonly cordoned?: true;
+  /** Only while it is cordoned. */
+  readonly drain?: Drain;
   readonly by: Person;
   /** Wall ms of the last change. */
   readonly atMs: number;

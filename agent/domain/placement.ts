@@ -54,6 +54,13 @@ export interface CandidateMachine {
   /** For a presumed machine as last known, or empty: its constraints are not judged. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly standing: Standing;
+  /** What there is to reserve. Undefined or 0: not known, and no reason to refuse. */
+  readonly memoryBytes?: number;
+  readonly milliCpus?: number;
+  /** It takes nothing new; what it has stays. */
+  readonly cordoned?: true;
+  /** It is being drained (and cordoned): so many units may leave it in this pass, those that follow them not counted. */
+  readonly drain?: number;
 }
 
 /** A unit, as far as placement looks at it; a Unit is one. */
@@ -74,15 +81,22 @@ export interface ClusterState {
   readonly leaving?: readonly Placement[];
   /** Seen running: breaks the tie when a unit is placed on several machines. */
   readonly running?: readonly Placement[];
+  /** So many units may be moved in this pass only to make loads more even; none unless set. */
+  readonly rebalance?: number;
 }
 
+/** In the order in which they are asked: a machine counts for the first that it breaks. */
 export const refusalRules = [
   "machine-id",
   "metadata",
+  "cordoned",
+  "spread",
   "machine-of",
   "machine-of-cycle",
   "conflict",
   "replaced",
+  "memory",
+  "cpu",
   "no-machine",
 ] as const;
 export type RefusalRule = (typeof refusalRules)[number];
@@ -97,19 +111,27 @@ export interface Refusal {
 
 /**
  * What the engine decided for one unit (for a global unit: for one unit on one machine).
- * `keep`: it stays. `place`: it goes there, away from `from`. `wait`: no machine takes it; `from`, when that machine is
- * not gone, must let go of it. `drop`: that machine must let go of it.
+ * `keep`: it stays; `refusals`, when it was to leave a machine that is drained and no other takes it. `place`: it goes
+ * there, away from `from`. `wait`: no machine takes it; `from`, when that machine is not gone, must let go of it. `drop`:
+ * that machine must let go of it. `displacedBy`: the unit of a higher priority that took its place.
  */
 export type Decision =
-  | { readonly kind: "keep"; readonly unit: UnitName; readonly on: MachineId }
+  | { readonly kind: "keep"; readonly unit: UnitName; readonly on: MachineId; readonly refusals?: readonly Refusal[] }
   | {
       readonly kind: "place";
       readonly unit: UnitName;
       readonly on: MachineId;
       readonly from?: MachineId;
       readonly because: string;
+      readonly displacedBy?: UnitName;
     }
-  | { readonly kind: "wait"; readonly unit: UnitName; readonly refusals: readonly Refusal[]; readonly from?: MachineId }
+  | {
+      readonly kind: "wait";
+      readonly unit: UnitName;
+      readonly refusals: readonly Refusal[];
+      readonly from?: MachineId;
+      readonly displacedBy?: UnitName;
+    }
   | { readonly kind: "drop"; readonly unit: UnitName; readonly on: MachineId; readonly because: string };
 
 /** A unit that has a new machine and waits until the old one has been seen to have stopped it. */

@@ -13,6 +13,19 @@ export interface MetadataRule {
   readonly values: readonly string[];
 }
 
+/** One comparison with a machine's metadata. A key that the machine lacks satisfies only `differs` and `missing`. */
+export type MetadataTest =
+  | { readonly key: string; readonly test: "equals" | "differs"; readonly value: string }
+  /** Numbers; a value of the machine that is none satisfies nothing. */
+  | { readonly key: string; readonly test: "below" | "at-most" | "above" | "at-least"; readonly value: number }
+  | { readonly key: string; readonly test: "exists" | "missing" };
+
+/** What a unit takes of a machine's memory: so many bytes, or a share of what that machine has. */
+export type MemoryReserve = { readonly bytes: number } | { readonly percent: number };
+
+/** Of Priority=; 0 unless set. */
+export const priorityBounds = { least: -1_000, most: 1_000 } as const;
+
 /** What [X-Fleet] asks, specifiers expanded. Empty lists and undefined ask nothing. */
 export interface PlacementOptions {
   /** A full machine id or its first 8 characters. */
@@ -26,6 +39,19 @@ export interface PlacementOptions {
   /** Glob patterns over unit names. */
   readonly replaces: readonly string[];
   readonly global: boolean;
+  /** What MachineMetadata= asks beside equality: all must hold. In the order of the text; never "equals". */
+  readonly demands?: readonly MetadataTest[];
+  /** MemoryReserve=, else the unit's own MemoryMax=. Never of zero. */
+  readonly memory?: MemoryReserve;
+  /** CPUReserve=, else the unit's own CPUQuota=: thousandths of a processor, above 0. */
+  readonly milliCpus?: number;
+  /** The metadata key over whose values the instances of one template are spread. */
+  readonly spread?: string;
+  /** What it would rather have and rather not have; refuses no machine. */
+  readonly prefer?: readonly MetadataTest[];
+  readonly avoid?: readonly MetadataTest[];
+  /** Within `priorityBounds`; left out where it is 0. */
+  readonly priority?: number;
 }
 
 /** What a machine does with a running unit whose text has changed. */
