@@ -32,6 +32,14 @@ export function inWords(pass: Pass, { unit, host, rule }: Refused): string {
       return `conflicts with ${conflicting(pass, unit, host)?.name ?? "a unit there"}`;
     case "replaced":
       return replaceInWords(pass, unit, host);
+    case "cordoned":
+      return `machine ${shortId(host.id)} is cordoned`;
+    case "spread":
+      return `needs the metadata key ${unit.options.spread ?? ""}`;
+    case "memory":
+      return "needs more memory than is free";
+    case "cpu":
+      return "needs more of a processor than is free";
     case "no-machine":
       return `machine ${shortId(host.id)} has not come back yet`;
   }
