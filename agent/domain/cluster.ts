@@ -1,5 +1,5 @@
 // The whole cluster as one agent sees it at one moment: what reports are made from.
-import type { Leader, Machine } from "./machine.ts";
+import type { Leader, Machine, MachineSettings } from "./machine.ts";
 import type { MachineId, UnitName } from "./names.ts";
 import type { Decision, Manifest, Revision } from "./placement.ts";
 import type { ProblemRecord } from "./problem.ts";
@@ -14,6 +14,8 @@ export interface ClusterPicture {
   readonly stale?: true;
   /** Living machines only. */
   readonly machines: ReadonlyMap<MachineId, Machine>;
+  /** What operators say of machines; also of those that are not there. */
+  readonly settings: ReadonlyMap<MachineId, MachineSettings>;
   readonly leader: (Leader & { readonly epoch: number }) | undefined;
   readonly revision: Revision;
   /** Also of machines that are gone but still hold units. */

@@ -32,6 +32,8 @@ export interface RegistryPicture {
   readonly isRevisionKnown: boolean;
   /** With what operators changed of their metadata. */
   readonly machines: ReadonlyMap<MachineId, Machine>;
+  /** What operators say of machines; also of those that are not there. */
+  readonly settings: ReadonlyMap<MachineId, MachineSettings>;
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   /** Mod revision of each manifest's key. */
   readonly manifestsModified: ReadonlyMap<MachineId, number>;
@@ -141,6 +143,7 @@ export class PictureReader {
       revision: revision ?? {},
       isRevisionKnown: revision !== undefined,
       machines,
+      settings,
       manifests,
       manifestsModified,
       statuses,

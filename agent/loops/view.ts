@@ -145,6 +145,7 @@ export class View implements ClusterView {
       registryRevision: mirror.revision,
       ...(mirror.connected ? {} : { stale: true as const }),
       machines: picture.machines,
+      settings: picture.settings,
       leader: picture.leader,
       revision: picture.revision,
       manifests: picture.manifests,

@@ -65,6 +65,7 @@ export function emptyPicture(): ClusterPicture {
   return {
     registryRevision: 1,
     machines: new Map(),
+    settings: new Map(),
     leader: undefined,
     revision: {},
     manifests: new Map(),
@@ -211,6 +212,7 @@ export function samplePicture(): ClusterPicture {
   ];
   return {
     registryRevision: 4711,
+    settings: new Map(),
     machines: new Map([
       [
         n3,
