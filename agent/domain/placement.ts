@@ -85,6 +85,24 @@ export interface ClusterState {
   readonly rebalance?: number;
 }
 
+/**
+ * Units of which nothing may be decided: those that cannot be read (`unknown`), and all that follow one of them
+ * (MachineOf=), near or far. They stay as they are.
+ */
+export function undecidable(
+  units: Iterable<Pick<WantedUnit, "name" | "options">>,
+  unknown: ReadonlySet<UnitName>,
+): ReadonlySet<UnitName> {
+  if (unknown.size === 0) return unknown;
+  const followers = [...units].filter(({ options }) => options.machineOf.length > 0);
+  const found = new Set(unknown);
+  for (let before = -1; before !== found.size;) {
+    before = found.size;
+    for (const { name, options } of followers) if (options.machineOf.some((peer) => found.has(peer))) found.add(name);
+  }
+  return found;
+}
+
 /** In the order in which they are asked: a machine counts for the first that it breaks. */
 export const refusalRules = [
   "machine-id",

@@ -1,6 +1,6 @@
 // From the registry's picture to what placement looks at. Shared by the engine, which decides, and the view, which shows
 // what would be decided.
-import { type MachineId, type UnitName, byName } from "../domain/names.ts";
+import { type MachineId, byName } from "../domain/names.ts";
 import type { CandidateMachine, ClusterState, Placement, Standing, WantedUnit } from "../domain/placement.ts";
 import type { WantedSources } from "../desired/desired.ts";
 import type { DesiredState, WantedState } from "../domain/unit.ts";
@@ -71,21 +71,6 @@ function onlyWhereOpen({ name, target, options }: WantedUnit): WantedUnit {
   const metadata = options.metadata.filter(({ key }) => key !== opennessKey);
   const open = [...metadata, { key: opennessKey, values: ["yes"] }].sort((a, b) => byName(a.key, b.key));
   return { name, target, options: { ...options, metadata: open } };
-}
-
-/**
- * Units of which nothing may be decided: those that cannot be read, and all that follow one of them (MachineOf=), near or
- * far. They stay as they are.
- */
-export function undecidable({ units, unknown }: WantedState): ReadonlySet<UnitName> {
-  if (unknown.size === 0) return unknown;
-  const followers = [...units.values()].filter(({ options }) => options.machineOf.length > 0);
-  const found = new Set(unknown);
-  for (let before = -1; before !== found.size;) {
-    before = found.size;
-    for (const { name, options } of followers) if (options.machineOf.some((peer) => found.has(peer))) found.add(name);
-  }
-  return found;
 }
 
 function isUp(active: string): boolean {

@@ -2,7 +2,7 @@
 // Decides only on a whole and connected picture; whatever it could not read changes nothing.
 import { type WantedReader, createWantedReader } from "../desired/desired.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
-import type { Decision, Manifest } from "../domain/placement.ts";
+import { type Decision, type Manifest, undecidable } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DesiredState, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -11,7 +11,7 @@ import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes
 import { nextManifests } from "../schedule/manifests.ts";
 import { schedule } from "../schedule/schedule.ts";
 import { encodeManifest, keys } from "../text/values.ts";
-import { clusterState, standings, undecidable, wantedSources } from "./cluster-state.ts";
+import { clusterState, standings, wantedSources } from "./cluster-state.ts";
 import type { Mirror } from "./mirror.ts";
 import { tidyUp } from "./housekeeping.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
@@ -92,7 +92,7 @@ export class Engine {
     const settleMs = this.#settleMs();
     const witnessed = this.#witness(picture.machines.keys());
     const standing = standings(picture, { settling: settleMs > 0, witnessed });
-    const unsure = undecidable(desired);
+    const unsure = undecidable(desired.units.values(), desired.unknown);
     const decisions = schedule(clusterState(picture, { desired, standing })).filter(({ unit }) => !unsure.has(unit));
     this.#report(decisions);
     const { writes, handovers } = nextManifests({
