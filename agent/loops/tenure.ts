@@ -7,9 +7,15 @@ import { Pauses, childOf, stopped } from "./pauses.ts";
 
 const firstPauseMs = 200;
 const longestPauseMs = 5_000;
-/** Candidates look at the key this often whatever their watch says. */
-const pollMs = 30_000;
-/** When the key is free, candidates wait a random share of this, so that a thousand of them do not come at once. */
+/**
+ * Candidates look at the key this often whatever their watch says: seldom, for a member that is cut off shows in the renewals
+ * of the machine's lease, and its watches are broken then.
+ */
+const pollMs = 300_000;
+/**
+ * Before candidates look they wait a random share of this: of a thousand that hear of a free key, most find it taken again
+ * and ask for no lease.
+ */
 const rushMs = 50;
 
 export interface CampaignOptions extends LeaseOptions {
@@ -45,7 +51,6 @@ export async function campaign(options: CampaignOptions, signal: AbortSignal): P
   while (!signal.aborted) {
     try {
       await untilVacant(options, signal);
-      await clock.sleep(clock.random() * rushMs, signal);
       if (options.isFit !== undefined && !(await options.isFit(signal))) return undefined;
       const tenure = await take(options, signal);
       if (tenure !== undefined) return tenure;
@@ -67,6 +72,7 @@ export async function campaign(options: CampaignOptions, signal: AbortSignal): P
 
 async function untilVacant({ registry, key, clock }: CampaignOptions, signal: AbortSignal): Promise<void> {
   for (;;) {
+    await clock.sleep(clock.random() * rushMs, signal);
     const { entry, revision } = await registry.get(key, signal);
     if (entry === undefined) return;
     const { controller, dispose } = childOf(signal);

@@ -81,6 +81,26 @@ describe("tenure", () => {
     assert.equal(candidates.filter(({ tenure }) => tenure?.alive()).length, 1);
   });
 
+  test("a candidate that waits for its turn asks next to nothing", async () => {
+    await leading(store.connect(), "a");
+    const asked = counted(store.connect());
+    candidateOf(run(asked.registry, "b"));
+    await clock.advance(600_000);
+    assert.ok(asked.count("get") <= 3, `${asked.count("get")} looks in ten minutes`);
+    assert.equal(asked.count("grantLease"), 0);
+  });
+
+  test("of a hundred candidates for a free key few ask for a lease", async () => {
+    const first = await leading(store.connect(), "a");
+    const asked = counted(store.connect());
+    const candidates = Array.from({ length: 100 }, (_, index) => candidateOf(run(asked.registry, String(index))));
+    await clock.advance(1_000);
+    await first.resign();
+    await clock.advance(1_000);
+    assert.equal(candidates.filter(({ tenure }) => tenure?.alive()).length, 1);
+    assert.ok(asked.count("grantLease") <= 10, `${asked.count("grantLease")} leases were asked for`);
+  });
+
   test("cut off, it stands down before its lease can run out; another leads within lease and a second", async () => {
     const link = store.connect();
     const first = await leading(link, "a");
@@ -376,5 +396,24 @@ function bound(registry: Registry): Registry {
     renewLease: (id, signal) => registry.renewLease(id, signal),
     revokeLease: (id, signal) => registry.revokeLease(id, signal),
     close: () => registry.close(),
+  };
+}
+
+/** What is asked of the registry, by the name of the call. */
+function counted(registry: Registry): { readonly registry: Registry; count(call: "get" | "grantLease"): number } {
+  const counts = { get: 0, grantLease: 0 };
+  return {
+    registry: {
+      ...bound(registry),
+      get: (each, signal) => {
+        counts.get++;
+        return registry.get(each, signal);
+      },
+      grantLease: (ttlMs, signal) => {
+        counts.grantLease++;
+        return registry.grantLease(ttlMs, signal);
+      },
+    },
+    count: (call) => counts[call],
   };
 }
