@@ -31,7 +31,15 @@ export interface AgentParts {
   readonly systemd: Systemd;
   /** Undefined: no repository is set; this machine then leads only a cluster that never had one. */
   readonly git:
-    { readonly port: Git; readonly schedule: string; readonly jitterMs: number; readonly branch: string } | undefined;
+    | {
+        readonly port: Git;
+        readonly schedule: string;
+        readonly jitterMs: number;
+        readonly branch: string;
+        /** What agents on one store read of it together; this agent's own unless set. */
+        readonly commits?: Commits;
+      }
+    | undefined;
   readonly cron: Cron;
   readonly disk: Disk;
   readonly clock: Clock;
@@ -66,7 +74,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     });
     troubles.set("git", toRecord(problem));
   }
-  const commits = git === undefined ? undefined : new Commits(git.port);
+  const commits = git === undefined ? undefined : (git.commits ?? new Commits(git.port));
   const cluster = createMirror({ registry, clock, log, prefix: "" });
   const own = createMirror({ registry, clock, log, prefix: keys.manifest(machine.id) });
   const common = { clock, log, troubles };
