@@ -61,6 +61,9 @@ export interface MachineSettings {
 
 /** Keys of one machine that operators may have changed. */
 export const maxMetadataChanges = 100;
+/** A drain with a deadline takes at least this long, and at most a week. */
+export const minDrainMs = 1_000;
+export const maxDrainMs = 7 * 24 * 3_600_000;
 
 /** The metadata that counts: the machine's own with the changes laid over it. */
 export function effectiveMetadata(own: Machine["metadata"], changes: MachineSettings["metadata"]): Machine["metadata"] {

@@ -53,6 +53,9 @@ export const eventKinds = [
   "unit-held",
   "unit-resumed",
   "machine-changed",
+  "machine-cordoned",
+  "machine-uncordoned",
+  "drain-started",
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

@@ -1,5 +1,5 @@
-// What people change beside git: submitted units, holds, restarts. Each change is one guarded transaction with its event,
-// made by whichever agent was asked; the leader sees it in the registry like everything else.
+// What people change beside git: submitted units, holds, restarts, what is said of machines. Each change is one guarded
+// transaction with its event, made by whichever agent was asked; the leader sees it in the registry like everything else.
 import { type WantedReader, createWantedReader } from "../desired/desired.ts";
 import type { ClusterPicture } from "../domain/cluster.ts";
 import { type MachineId, type UnitName, byName, isTemplate } from "../domain/names.ts";
@@ -18,7 +18,15 @@ import {
 import type { TargetState, Unit, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ClusterView } from "../ports/cluster.ts";
-import type { Hands, MetadataChange, Submission, TargetRequest, TargetResult } from "../ports/hands.ts";
+import type {
+  Hands,
+  MaintenanceRequest,
+  MaintenanceResult,
+  MetadataChange,
+  Submission,
+  TargetRequest,
+  TargetResult,
+} from "../ports/hands.ts";
 import type { Entry, Guard, Registry, Write } from "../ports/registry.ts";
 import { compileGlob } from "../text/glob.ts";
 import {
@@ -30,7 +38,7 @@ import {
   parseHold,
   parseSubmittedUnit,
 } from "../text/values.ts";
-import { changeSettings } from "./machine-settings.ts";
+import { changeSettings, maintain } from "./machine-settings.ts";
 
 export interface HandsPorts {
   readonly registry: Registry;
@@ -143,7 +151,7 @@ export class ClusterHands implements Hands {
   }
 
   async restart(name: UnitName, by: Person, signal?: AbortSignal): Promise<string> {
-    const { registry, clock } = this.#ports;
+    const { registry } = this.#ports;
     const unit = (await this.#wanted(signal)).units.get(name);
     if (unit === undefined) throw unknownUnit(name);
     if (unit.target !== "launched") {
@@ -152,7 +160,7 @@ export class ClusterHands implements Hands {
       });
     }
     const who = person(by);
-    const id = `${Math.trunc(clock.wallMs()).toString(36)}-${this.#nonce()}`;
+    const id = this.#newId();
     const lease = await registry.grantLease(restartLeaseMs, signal);
     const value = encodeRestart({ unit: name, id, by: who });
     const said = this.#event("unit-restarted", { by: who, unit: name, message: `${who} restarts ${name}` });
@@ -214,6 +222,18 @@ export class ClusterHands implements Hands {
       if (step.writes.length === 0) return { kind: "done", value: undefined };
       const said = step.said.map((each) => this.#event("machine-changed", { by: who, ...each }));
       return { kind: "write", guards: step.guards, writes: [...step.writes, ...said], value: undefined };
+    });
+  }
+
+  async maintain(request: MaintenanceRequest, signal?: AbortSignal): Promise<MaintenanceResult> {
+    const { registry, clock } = this.#ports;
+    const by = person(request.by);
+    return this.#attempt(`${request.change} machine "${request.machine}"`, signal, async () => {
+      const given = { registry, by, atMs: clock.wallMs(), newId: () => this.#newId(), signal };
+      const { guards, writes, event, result } = await maintain(request, given);
+      if (event === undefined) return { kind: "done", value: result };
+      const said = this.#event(event.kind, { by, machine: event.machine, message: event.message });
+      return { kind: "write", guards, writes: [...writes, said], value: result };
     });
   }
 
@@ -400,6 +420,11 @@ export class ClusterHands implements Hands {
     if (names.length <= maxEventsTogether)
       return names.map((unit) => this.#event(kind, { by, unit, message: say(unit) }));
     return [this.#event(kind, { by, message: say(`${names.length} units (${patterns.join(" ")})`) })];
+  }
+
+  /** Unlike every other. */
+  #newId(): string {
+    return `${Math.trunc(this.#ports.clock.wallMs()).toString(36)}-${this.#nonce()}`;
   }
 
   #nonce(): string {

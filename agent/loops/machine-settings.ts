@@ -1,11 +1,12 @@
-// What operators change of machines' metadata: from the changes that were asked for to what is written into the registry.
+// What operators say of machines, metadata and maintenance: from what was asked for to what is written into the registry.
 // Given to hands.ts, which writes it in one transaction with its events.
-import { type MachineSettings, maxMetadataChanges } from "../domain/machine.ts";
+import { type Drain, type MachineSettings, maxDrainMs, maxMetadataChanges, minDrainMs } from "../domain/machine.ts";
 import { type MachineId, byName } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
-import type { Person } from "../domain/submitted.ts";
-import type { MetadataChange } from "../ports/hands.ts";
+import type { EventKind, Person } from "../domain/submitted.ts";
+import type { MaintenanceRequest, MaintenanceResult, MetadataChange } from "../ports/hands.ts";
 import type { Guard, Registry, Write } from "../ports/registry.ts";
+import { formatSpan } from "../text/time.ts";
 import { encodeMachineSettings, keys, parseMachine, parseMachineSettings } from "../text/values.ts";
 
 export interface SettingsStep {
@@ -13,6 +14,21 @@ export interface SettingsStep {
   readonly writes: readonly Write[];
   /** One line for each machine that changes. */
   readonly said: readonly { readonly machine: MachineId; readonly message: string }[];
+}
+
+/** What one request for maintenance comes to; nothing is written when `event` is undefined: it is so already. */
+export interface MaintenanceStep {
+  readonly guards: readonly Guard[];
+  readonly writes: readonly Write[];
+  readonly event: { readonly kind: EventKind; readonly machine: MachineId; readonly message: string } | undefined;
+  readonly result: MaintenanceResult;
+}
+
+interface Given {
+  readonly registry: Pick<Registry, "get">;
+  readonly by: Person;
+  readonly atMs: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Machines in one transaction: each costs a guard, a write and an event. */
@@ -25,15 +41,7 @@ const maxShownKeys = 8;
  * What the changes come to now, nothing when it is so already. Rejects with "metadata-change", with every Problem of
  * settings that cannot be read, and as the registry does.
  */
-export async function changeSettings(
-  changes: readonly MetadataChange[],
-  given: {
-    readonly registry: Pick<Registry, "get">;
-    readonly by: Person;
-    readonly atMs: number;
-    readonly signal?: AbortSignal | undefined;
-  },
-): Promise<SettingsStep> {
+export async function changeSettings(changes: readonly MetadataChange[], given: Given): Promise<SettingsStep> {
   for (const change of changes) mustBeTakeable(change);
   const machines = [...new Set(changes.map(({ machine }) => machine))].sort(byName);
   if (machines.length > maxMachines) {
@@ -48,23 +56,94 @@ export async function changeSettings(
     const key = keys.settingsOf(machine);
     const own = changes.filter((change) => change.machine === machine);
     const before = await readSettings(machine, given);
-    const metadata = laidOver(before.metadata, { changes: own, published: before.published });
-    if (same(metadata, before.metadata)) continue;
+    const metadata = laidOver(before.settings.metadata, { changes: own, published: before.published });
+    if (same(metadata, before.settings.metadata)) continue;
     if (Object.keys(metadata).length > maxMetadataChanges) {
       throw new Problem("metadata-change", `Cannot change so many metadata keys of machine "${machine}"`, {
         hint: `At most ${maxMetadataChanges} are changed here; set the others in its own settings, [Machine] Metadata=`,
       });
     }
-    const settings: MachineSettings = { machine, metadata, by: given.by, atMs: given.atMs };
     guards.push({ kind: "modified", key, revision: before.revision });
-    writes.push(
-      Object.keys(metadata).length === 0
-        ? { kind: "delete", key }
-        : { kind: "put", key, value: encodeMachineSettings(settings) },
-    );
+    writes.push(writeSettings({ ...before.settings, metadata, by: given.by, atMs: given.atMs }));
     said.push({ machine, message: `${given.by} changed the metadata of ${machine.slice(0, 8)}: ${inWords(own)}` });
   }
   return { guards, writes, said };
+}
+
+/**
+ * What a cordon, its end or a drain comes to now. `newId`: unlike every other drain's. Rejects with "machine-unknown",
+ * "drain-time", with every Problem of settings that cannot be read, and as the registry does.
+ */
+export async function maintain(
+  { machine, change, withinMs }: MaintenanceRequest,
+  given: Given & { readonly newId: () => string },
+): Promise<MaintenanceStep> {
+  if (withinMs !== undefined && !(withinMs >= minDrainMs && withinMs <= maxDrainMs)) {
+    throw new Problem("drain-time", `Cannot drain a machine within ${withinMs} ms`, {
+      hint: `It takes from ${minDrainMs / 1000} s to ${maxDrainMs / 86_400_000} days, or as long as it takes`,
+    });
+  }
+  const { settings: before, revision, isThere } = await readSettings(machine, given);
+  const { cordoned, drain: known, ...others } = before;
+  const moving = known?.state === "moving" ? known : undefined;
+  const { by, atMs } = given;
+  const step = (settings: MachineSettings, { kind, says, result }: Saying): MaintenanceStep => ({
+    guards: [{ kind: "modified", key: keys.settingsOf(machine), revision }],
+    writes: [writeSettings({ ...settings, by, atMs })],
+    event: { kind, machine, message: `${by} ${says}` },
+    result,
+  });
+  const shown = machine.slice(0, 8);
+  switch (change) {
+    case "cordon": {
+      if (cordoned === true) return unchanged(moving);
+      const says = `cordoned ${shown}`;
+      const result = { outcome: "cordoned" as const };
+      return step({ ...before, cordoned: true }, { kind: "machine-cordoned", says, result });
+    }
+    case "uncordon": {
+      if (cordoned === undefined && known === undefined) return unchanged(undefined);
+      const says = `uncordoned ${shown}${moving === undefined ? "" : ", which ends its drain"}`;
+      const result = { outcome: "uncordoned" as const, ...(moving === undefined ? {} : { drain: moving }) };
+      return step(others, { kind: "machine-uncordoned", says, result });
+    }
+    case "drain": {
+      if (moving !== undefined && withinMs === undefined) return unchanged(moving);
+      if (!isThere) {
+        throw new Problem("machine-unknown", `Cannot drain machine "${machine}": it is not there`, {
+          hint: "Units of a machine that went away are placed elsewhere by themselves",
+        });
+      }
+      const deadline = withinMs === undefined ? {} : { deadlineMs: atMs + withinMs };
+      const drain: Drain = { id: given.newId(), by, sinceMs: atMs, ...deadline, state: "moving" };
+      const says = `drains ${shown}${withinMs === undefined ? "" : `, for ${formatSpan(withinMs)} at most`}`;
+      const result = { outcome: "draining" as const, drain };
+      return step({ ...before, cordoned: true, drain }, { kind: "drain-started", says, result });
+    }
+  }
+}
+
+interface Saying {
+  readonly kind: EventKind;
+  /** Behind the name of whoever asked. */
+  readonly says: string;
+  readonly result: MaintenanceResult;
+}
+
+function unchanged(drain: Drain | undefined): MaintenanceStep {
+  const result: MaintenanceResult = { outcome: "unchanged", ...(drain === undefined ? {} : { drain }) };
+  return { guards: [], writes: [], event: undefined, result };
+}
+
+/** Keys that say nothing of the machine by themselves. */
+const aboutTheWord: ReadonlySet<string> = new Set(["machine", "by", "atMs"]);
+
+/** The registry's key goes only when nothing is said any more, not even by a newer version. */
+function writeSettings(settings: MachineSettings): Write {
+  const key = keys.settingsOf(settings.machine);
+  const { metadata, ...more } = settings;
+  const isEmpty = Object.keys(metadata).length === 0 && Object.keys(more).every((each) => aboutTheWord.has(each));
+  return isEmpty ? { kind: "delete", key } : { kind: "put", key, value: encodeMachineSettings(settings) };
 }
 
 function mustBeTakeable({ machine, key, value }: MetadataChange): void {
@@ -82,15 +161,14 @@ function mustBeTakeable({ machine, key, value }: MetadataChange): void {
 
 interface Before {
   readonly revision: number;
-  readonly metadata: MachineSettings["metadata"];
-  /** What the machine says itself; undefined while it is not there. */
+  /** Nothing said: without metadata. */
+  readonly settings: MachineSettings;
+  readonly isThere: boolean;
+  /** What the machine says itself; undefined while it is not there, or cannot be read. */
   readonly published: Readonly<Record<string, string>> | undefined;
 }
 
-async function readSettings(
-  machine: MachineId,
-  { registry, signal }: { readonly registry: Pick<Registry, "get">; readonly signal?: AbortSignal | undefined },
-): Promise<Before> {
+async function readSettings(machine: MachineId, { registry, by, atMs, signal }: Given): Promise<Before> {
   const key = keys.settingsOf(machine);
   const { entry } = await registry.get(key, signal);
   const read = entry === undefined ? undefined : parseMachineSettings(key, entry.value);
@@ -99,7 +177,8 @@ async function readSettings(
   const parsed = announced === undefined ? undefined : parseMachine(announced.key, announced.value);
   return {
     revision: entry?.modRevision ?? 0,
-    metadata: read?.value.metadata ?? {},
+    settings: read?.value ?? { machine, metadata: {}, by, atMs },
+    isThere: announced !== undefined,
     published: parsed?.ok === true ? parsed.value.metadata : undefined,
   };
 }

@@ -1,4 +1,5 @@
 // What people may change in the cluster beside git, as the API asks for it. Implemented by loops/hands.ts.
+import type { Drain } from "../domain/machine.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
 import type { Hold, Person } from "../domain/submitted.ts";
 import type { TargetState } from "../domain/unit.ts";
@@ -41,11 +42,29 @@ export interface MetadataChange {
   readonly value: string | undefined;
 }
 
+/** What an operator wants of a machine; it need not be there, but to be drained. */
+export interface MaintenanceRequest {
+  readonly machine: MachineId;
+  readonly change: "cordon" | "uncordon" | "drain";
+  readonly by: Person;
+  /** Only for a drain: after so long it is stopped, in ms; undefined: it takes as long as it takes. */
+  readonly withinMs?: number | undefined;
+}
+
+/**
+ * `unchanged`: it was so, or is drained already. `drain`: the one that goes on from now; of an uncordoning, the one that
+ * was moving and is ended by it.
+ */
+export interface MaintenanceResult {
+  readonly outcome: "cordoned" | "uncordoned" | "draining" | "unchanged";
+  readonly drain?: Drain;
+}
+
 /**
  * Every call rejects with a Problem: "unit-unknown", "unit-git" (the name belongs to the repository), "unit-differs" (it is
  * there with another text, and may not be replaced), "unit-template" (a template is never run), "unit-submitted" (a hold is
  * for git's units), "submit-off" (this cluster takes units from git alone), "hold-time", "hold-why", "metadata-change" (a key or value that
- * cannot be taken, or too many), all that reading a
+ * cannot be taken, or too many), "machine-unknown" (what is not there cannot be drained), "drain-time", all that reading a
  * unit may find (gathered in an AggregateError of Problems), "registry-changed" (somebody else was quicker again and
  * again), and what Registry and the view reject with. What was done stands in the registry, with its event.
  */
@@ -68,4 +87,9 @@ export interface Hands {
   resume(patterns: readonly string[], by: Person, signal?: AbortSignal): Promise<readonly UnitName[]>;
   /** All of them in one step or none, in order; stronger than what the machines say themselves, until changed again. */
   changeMetadata(changes: readonly MetadataChange[], by: Person, signal?: AbortSignal): Promise<void>;
+  /**
+   * A drain without a time of its own joins one that is moving; any other begins anew. An uncordoning ends a drain, and
+   * leaves what has moved where it is.
+   */
+  maintain(request: MaintenanceRequest, signal?: AbortSignal): Promise<MaintenanceResult>;
 }

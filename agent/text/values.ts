@@ -69,7 +69,12 @@ export function machineOfKey(key: string): MachineId | undefined {
 
 export const encodeLeader = (leader: Leader): string => canonicalJson(leader);
 export const encodeMachine = (machine: Machine): string => canonicalJson(machine);
-export const encodeMachineSettings = (settings: MachineSettings): string => canonicalJson(settings);
+/** Why a drain stopped is cut off where it says more than may stand there. */
+export const encodeMachineSettings = (settings: MachineSettings): string => {
+  const { drain } = settings;
+  if (drain?.because === undefined) return canonicalJson(settings);
+  return canonicalJson({ ...settings, drain: { ...drain, because: cutOff(drain.because) } });
+};
 export const encodeManifest = (manifest: Manifest): string => canonicalJson(manifest);
 export const encodeRevision = (revision: Revision): string => canonicalJson(revision);
 export const encodeStatus = (status: MachineStatus): string => canonicalJson(status);
@@ -77,14 +82,17 @@ export const encodeSubmittedUnit = (unit: SubmittedUnit): string => canonicalJso
 export const encodeHold = (hold: Hold): string => canonicalJson(hold);
 export const encodeRestart = (request: RestartRequest): string => canonicalJson(request);
 /** A message that says more than an event may hold is cut off: an event that nobody can read would tell nothing. */
-export const encodeEvent = (event: ClusterEvent): string =>
-  canonicalJson({ ...event, message: event.message.slice(0, maxEventMessageChars).replace(/[\ud800-\udbff]$/, "") });
+export const encodeEvent = (event: ClusterEvent): string => canonicalJson({ ...event, message: cutOff(event.message) });
 
 export const encodeSyncRequest = (request: SyncRequest): string => canonicalJson(request);
 export const encodeSyncResult = (result: SyncResult & { readonly id: string }): string => canonicalJson(result);
 
-/** As the schema has it. */
-const maxEventMessageChars = 1_024;
+/** As the schemas of events and of machines' settings have it. */
+const maxMessageChars = 1_024;
+
+function cutOff(text: string): string {
+  return text.slice(0, maxMessageChars).replace(/[\ud800-\udbff]$/, "");
+}
 
 /** Problems of one commit that are kept in the registry; the first ones, the rest are counted in the log. */
 export const maxKeptProblems = 200;

@@ -1,7 +1,15 @@
 // Hands for tests of the API and the commands: what was asked of them is kept, and they answer what the test says.
 import { type UnitName, parseUnitName } from "../../agent/domain/names.ts";
 import type { Hold, Person } from "../../agent/domain/submitted.ts";
-import type { Hands, MetadataChange, Submission, TargetRequest, TargetResult } from "../../agent/ports/hands.ts";
+import type {
+  Hands,
+  MaintenanceRequest,
+  MaintenanceResult,
+  MetadataChange,
+  Submission,
+  TargetRequest,
+  TargetResult,
+} from "../../agent/ports/hands.ts";
 import { sampleNowMs } from "./fake-cluster.ts";
 
 /** One call, with what was given; signals are left out. */
@@ -11,6 +19,7 @@ export type Asked =
   | { readonly call: "destroy" | "restart"; readonly given: { readonly name: UnitName; readonly by: Person } }
   | { readonly call: "hold"; readonly given: Omit<TargetRequest, "name"> & { readonly patterns: readonly string[] } }
   | { readonly call: "resume"; readonly given: { readonly patterns: readonly string[]; readonly by: Person } }
+  | { readonly call: "maintain"; readonly given: MaintenanceRequest }
   | {
       readonly call: "changeMetadata";
       readonly given: { readonly changes: readonly MetadataChange[]; readonly by: Person };
@@ -23,6 +32,7 @@ export class FakeHands implements Hands {
   submits: "created" | "replaced" | "unchanged" = "created";
   targets: TargetResult = { outcome: "held", before: "launched", target: "loaded" };
   restartId = "restart-1";
+  maintains: MaintenanceResult = { outcome: "cordoned" };
 
   async submit(given: Submission): Promise<"created" | "replaced" | "unchanged"> {
     this.#note({ call: "submit", given });
@@ -64,6 +74,11 @@ export class FakeHands implements Hands {
 
   async changeMetadata(changes: readonly MetadataChange[], by: Person): Promise<void> {
     this.#note({ call: "changeMetadata", given: { changes, by } });
+  }
+
+  async maintain(given: MaintenanceRequest): Promise<MaintenanceResult> {
+    this.#note({ call: "maintain", given });
+    return this.maintains;
   }
 
   #note(asked: Asked): void {

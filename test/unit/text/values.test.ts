@@ -10,6 +10,7 @@ import {
   encodeHold,
   encodeLeader,
   encodeMachine,
+  encodeMachineSettings,
   encodeManifest,
   encodeRestart,
   encodeRevision,
@@ -17,10 +18,12 @@ import {
   encodeSubmittedUnit,
   keys,
   machineOfKey,
+  machineOfSettings,
   parseEvent,
   parseHold,
   parseLeader,
   parseMachine,
+  parseMachineSettings,
   parseManifest,
   parseRestart,
   parseRevision,
@@ -46,6 +49,8 @@ const machine = {
   mayLead: true,
   version: "0.1.0",
 };
+const drain = { id: "d1", by: "ann@desk", sinceMs: 1, deadlineMs: 2, state: "stopped", because: "no room" } as const;
+const settings = { machine: id, metadata: {}, cordoned: true, drain, by: "ann@desk", atMs: 3 } as const;
 const manifest = {
   machine: id,
   epoch: 7,
@@ -78,6 +83,24 @@ test("every value reads back as it was written", () => {
   assert.deepEqual(parseRevision(keys.revision, encodeRevision(revision)), { ok: true, value: revision });
   assert.deepEqual(parseRevision(keys.revision, encodeRevision({})), { ok: true, value: {} });
   assert.deepEqual(parseStatus(keys.status(id), encodeStatus(status)), { ok: true, value: status });
+});
+
+test("what operators say of a machine reads back as it was written, and keeps what a newer version says", () => {
+  const bare = { machine: id, metadata: { rack: "r7", disk: null }, by: "ann@desk", atMs: 3 };
+  const { deadlineMs: _, because: __, ...moving } = { ...drain, state: "moving" as const };
+  for (const each of [bare, settings, { ...bare, cordoned: true as const, drain: moving }, { ...settings, later: [1] }])
+    assert.deepEqual(parseMachineSettings(keys.settingsOf(id), encodeMachineSettings(each)), { ok: true, value: each });
+  assert.equal(machineOfSettings(keys.settingsOf(id)), id);
+});
+
+test("why a drain stopped is never too long to be read", () => {
+  const because = `${"x".repeat(1023)}\u{1f600}${"x".repeat(100)}`;
+  const read = parseMachineSettings(
+    keys.settingsOf(id),
+    encodeMachineSettings({ ...settings, drain: { ...drain, because } }),
+  );
+  assert.ok(read.ok);
+  assert.equal(read.value.drain?.because, "x".repeat(1023));
 });
 
 test("a key of a newer version is no fault", () => {
@@ -114,6 +137,23 @@ const refusals: readonly { name: string; of: Checked<unknown>; expect: readonly 
     expect: [/belongs to/],
   },
   { name: "another machine", of: parseMachine(keys.machine(other), encodeMachine(machine)), expect: [/belongs to/] },
+  {
+    name: "another machine's settings",
+    of: parseMachineSettings(keys.settingsOf(other), encodeMachineSettings(settings)),
+    expect: [/Cannot take machine/],
+  },
+  {
+    name: "a cordon that is no yes, and a drain in a state that does not exist",
+    of: parseMachineSettings(
+      keys.settingsOf(id),
+      encodeMachineSettings({
+        ...settings,
+        cordoned: false as never,
+        drain: { ...drain, state: "paused" as "moving" },
+      }),
+    ),
+    expect: [/"cordoned" = false/, /drain\.state" = "paused" \(It must be one of: moving, done, stopped\)/],
+  },
   {
     name: "a unit name that is a path",
     of: parseManifest(keys.manifest(id), encodeManifest(unit("../../etc/x.service"))),
