@@ -5,16 +5,33 @@ import type {
   ClusterState,
   Decision,
   Placement,
+  Refusal,
   WantedUnit,
 } from "../../../agent/domain/placement.ts";
 import type { PlacementOptions } from "../../../agent/domain/unit.ts";
+
+export type Refused = Pick<Refusal, "rule" | "machines">;
+
+/** A decision without the words that explain it; a Decision is one. */
+export interface Outcome {
+  readonly kind: Decision["kind"];
+  readonly unit: UnitName;
+  /** Of all but those that wait. */
+  readonly on?: MachineId;
+  readonly from?: MachineId;
+  readonly refusals?: readonly Refused[];
+}
 
 /** "a" stands for aaaa...: 32 hex digits. */
 export function id(letter: string): MachineId {
   return letter.repeat(32).slice(0, 32) as MachineId;
 }
 
-export interface Asked {
+/** The options of a unit that are not the usual ones, and its target. */
+export interface Asked extends Pick<
+  PlacementOptions,
+  "demands" | "memory" | "milliCpus" | "spread" | "prefer" | "avoid" | "priority"
+> {
   readonly target?: "inactive" | "loaded" | "launched";
   readonly machineId?: string;
   readonly machineOf?: readonly string[];
@@ -24,8 +41,9 @@ export interface Asked {
   readonly global?: boolean;
 }
 
-export function options(asked: Asked = {}): PlacementOptions {
+export function options({ target: _target, ...asked }: Asked = {}): PlacementOptions {
   return {
+    ...asked,
     machineId: asked.machineId,
     machineOf: (asked.machineOf ?? []) as readonly UnitName[],
     metadata: asked.metadata ?? [],
@@ -43,13 +61,17 @@ export interface Case {
   readonly units?: Readonly<Record<string, Asked>>;
   /** Letters, or letters with metadata; a letter followed by "?" is presumed. */
   readonly machines?: readonly string[] | Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** By letter: what else is known of a machine. */
+  readonly facts?: Readonly<Record<string, Omit<Partial<CandidateMachine>, "id">>>;
+  readonly rebalance?: number;
   /** Unit name to letters of machines, e.g. "ab". */
   readonly at?: Readonly<Record<string, string>>;
   readonly leaving?: Readonly<Record<string, string>>;
   readonly running?: Readonly<Record<string, string>>;
 }
 
-export function cluster({ units = {}, machines = [], at = {}, leaving = {}, running = {} }: Case): ClusterState {
+export function cluster(given: Case): ClusterState {
+  const { units = {}, machines = [], facts = {}, at = {}, leaving = {}, running = {}, rebalance } = given;
   const listed = Array.isArray(machines)
     ? (machines as readonly string[]).map((each) => [each, {}] as const)
     : Object.entries(machines as Readonly<Record<string, Readonly<Record<string, string>>>>);
@@ -59,10 +81,12 @@ export function cluster({ units = {}, machines = [], at = {}, leaving = {}, runn
       id: id(name.charAt(0)),
       metadata,
       standing: name.endsWith("?") ? "presumed" : "present",
+      ...facts[name.charAt(0)],
     })),
     placements: placements(at),
     leaving: placements(leaving),
     running: placements(running),
+    ...(rebalance === undefined ? {} : { rebalance }),
   };
 }
 
@@ -72,29 +96,24 @@ export function placements(at: Readonly<Record<string, string>>): Placement[] {
   );
 }
 
-/** e.g. `place web.service on a from b`, `wait web.service: conflict 2`. */
-export function describe(decision: Decision): string {
-  const from = "from" in decision ? ` from ${decision.from.charAt(0)}` : "";
-  if (decision.kind === "wait") {
-    const refusals = decision.refusals.map(({ rule, machines }) => `${rule} ${machines}`).join(", ");
-    return `wait ${decision.unit}${from}: ${refusals}`;
-  }
-  return `${decision.kind} ${decision.unit} on ${decision.on.charAt(0)}${from}`;
+/** e.g. `place web.service on a from b`, `wait web.service: conflict 2`, `keep web.service on a stuck: memory 1`. */
+export function describe({ kind, unit: name, on, from, refusals }: Outcome): string {
+  const where = on === undefined ? "" : ` on ${on.charAt(0)}`;
+  const whence = from === undefined ? "" : ` from ${from.charAt(0)}`;
+  const why = (refusals ?? []).map(({ rule, machines }) => `${rule} ${machines}`).join(", ");
+  const stuck = kind === "keep" ? " stuck" : "";
+  return `${kind} ${name}${where}${whence}${refusals === undefined ? "" : `${stuck}: ${why}`}`;
 }
 
 /** The placements that result when every decision has been carried out. Machines that are gone keep what they had of waiting units. */
-export function applied(state: ClusterState, decisions: readonly Decision[]): ClusterState {
+export function applied(state: ClusterState, decisions: readonly Outcome[]): ClusterState {
   const known = new Set(state.machines.map((machine) => machine.id));
-  const text = ({ unit: name, on }: Placement): string => `${name} ${on}`;
-  const held = new Map(state.placements.map((placement) => [text(placement), placement]));
-  for (const decision of decisions) {
-    if (decision.kind === "drop") held.delete(text(decision));
-    if (decision.kind === "place" && decision.from !== undefined)
-      held.delete(text({ unit: decision.unit, on: decision.from }));
-    if (decision.kind === "wait" && decision.from !== undefined && known.has(decision.from)) {
-      held.delete(text({ unit: decision.unit, on: decision.from }));
-    }
-    if (decision.kind === "place") held.set(text(decision), { unit: decision.unit, on: decision.on });
+  const text = (unit: UnitName, on: MachineId): string => `${unit} ${on}`;
+  const held = new Map(state.placements.map((placement) => [text(placement.unit, placement.on), placement]));
+  for (const { kind, unit, on, from } of decisions) {
+    if (kind === "drop" && on !== undefined) held.delete(text(unit, on));
+    if (from !== undefined && (kind === "place" || known.has(from))) held.delete(text(unit, from));
+    if (kind === "place" && on !== undefined) held.set(text(unit, on), { unit, on });
   }
   return { wanted: state.wanted, machines: state.machines, placements: [...held.values()] };
 }
