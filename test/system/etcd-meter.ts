@@ -5,7 +5,6 @@ export interface EtcdFigures {
   readonly requests: ReadonlyMap<string, number>;
   readonly puts: number;
   readonly deletes: number;
-  readonly ranges: number;
   /** Changes told to watchers. */
   readonly events: number;
   readonly bytesIn: number;
@@ -32,7 +31,6 @@ export async function readFigures(url: string): Promise<EtcdFigures> {
     requests,
     puts: value("etcd_mvcc_put_total"),
     deletes: value("etcd_mvcc_delete_total"),
-    ranges: value("etcd_mvcc_range_total"),
     events: value("etcd_debugging_mvcc_events_total"),
     bytesIn: value("etcd_network_client_grpc_received_bytes_total"),
     bytesOut: value("etcd_network_client_grpc_sent_bytes_total"),
@@ -52,7 +50,6 @@ export function between(before: EtcdFigures, after: EtcdFigures): EtcdFigures {
     requests,
     puts: after.puts - before.puts,
     deletes: after.deletes - before.deletes,
-    ranges: after.ranges - before.ranges,
     events: after.events - before.events,
     bytesIn: after.bytesIn - before.bytesIn,
     bytesOut: after.bytesOut - before.bytesOut,

@@ -8,7 +8,7 @@ import type { Git } from "../../agent/ports/git.ts";
 import type { Log } from "../../agent/ports/log.ts";
 import type { Registry, WatchBatch } from "../../agent/ports/registry.ts";
 import { keys, parseStatus } from "../../agent/text/values.ts";
-import { type FakeFiles, FakeRepository } from "../fakes/fake-git.ts";
+import type { FakeFiles, FakeRepository } from "../fakes/fake-git.ts";
 import { FakeSystemd } from "../fakes/fake-systemd.ts";
 import { MemoryDisk } from "../fakes/memory-disk.ts";
 import { clock, connect } from "./etcd-client.ts";
