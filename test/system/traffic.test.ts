@@ -11,14 +11,15 @@ import { Swarm, type SwarmOptions, instances } from "./swarm.ts";
 
 describe("traffic", { skip: withoutEtcd, timeout: 240_000 }, () => {
   test("one changed unit writes one manifest and wakes one agent, which writes one status", async (t) => {
+    const atEnd = closing(t);
     const repository = new FakeRepository();
     const units = { ...instances(40), "static/one.service": "[Service]\nExecStart=/bin/sleep 1000\n" };
     repository.commit(units);
-    const { etcd, swarm } = await swarmOf(t, { count: 20, leaders: 1, repository });
+    const { etcd, swarm } = await swarmOf(atEnd, { count: 20, leaders: 1, repository });
     await until("all units are active", () => swarm.counts().active === 41);
     await untilQuiet(etcd);
     swarm.forget();
-    const written = await putsBelow(t, etcd);
+    const written = await putsBelow(atEnd, etcd);
     const before = await readFigures(etcd.url);
 
     repository.commit({ ...units, "static/one.service": "[Service]\nExecStart=/bin/sleep 2000\n" });
@@ -49,10 +50,11 @@ describe("traffic", { skip: withoutEtcd, timeout: 240_000 }, () => {
   });
 
   test("an idle cluster of 1,000 agents does nothing but renew its leases", async (t) => {
+    const atEnd = closing(t);
     const repository = new FakeRepository();
     repository.commit(instances(1_000));
     const count = 1_000;
-    const { etcd, swarm } = await swarmOf(t, { count, leaders: 3, repository });
+    const { etcd, swarm } = await swarmOf(atEnd, { count, leaders: 3, repository });
     await until("all units are active", () => swarm.counts().active === 1_000);
     await until("every machine has its status", () => swarm.agents.every((each) => each.statuses > 0));
     await untilQuiet(etcd);
@@ -72,19 +74,30 @@ describe("traffic", { skip: withoutEtcd, timeout: 240_000 }, () => {
   });
 });
 
+type AtEnd = (close: () => Promise<void>) => void;
+
+/** What is to be closed when the test is over, the last first. */
+function closing(t: TestContext): AtEnd {
+  const closers: (() => Promise<void>)[] = [];
+  t.after(async () => {
+    for (const close of closers.reverse()) await close();
+  });
+  return (close) => closers.push(close);
+}
+
 async function swarmOf(
-  t: TestContext,
+  atEnd: AtEnd,
   options: Omit<SwarmOptions, "endpoints">,
 ): Promise<{ readonly etcd: EtcdServer; readonly swarm: Swarm }> {
   const etcd = await startEtcd();
-  t.after(() => etcd.close());
+  atEnd(() => etcd.close());
   const swarm = await Swarm.start({ endpoints: etcd.endpoints, ...options });
-  t.after(() => swarm.close());
+  atEnd(() => swarm.close());
   return { etcd, swarm };
 }
 
 /** How often each key is put from now on. Resolves when etcd has taken the watch. */
-async function putsBelow(t: TestContext, etcd: EtcdServer): Promise<ReadonlyMap<string, number>> {
+async function putsBelow(atEnd: AtEnd, etcd: EtcdServer): Promise<ReadonlyMap<string, number>> {
   const registry = connect(etcd.endpoints);
   const over = new AbortController();
   const puts = new Map<string, number>();
@@ -98,7 +111,7 @@ async function putsBelow(t: TestContext, etcd: EtcdServer): Promise<ReadonlyMap<
   })().catch((error: unknown) => {
     if (!over.signal.aborted) throw error;
   });
-  t.after(async () => {
+  atEnd(async () => {
     over.abort();
     await counting;
     await registry.close();
