@@ -1,82 +1,96 @@
-// What is where while a pass goes on, and whether a unit may join it. Given to schedule.ts and plays no part of its own:
-// it neither chooses nor explains. It lives as long as one pass.
+// What is where while a pass goes on, and whether a unit may join it. Given to the steps of this room and plays no part of
+// its own: it neither chooses nor explains. The only writer of what is on a machine.
 import type { RefusalRule } from "../domain/placement.ts";
-import type { Host } from "./machines.ts";
+import { type Host, standingRefusal, valueOf } from "./machines.ts";
 import type { ActiveUnit, Pattern } from "./units.ts";
 
-export class Board {
-  readonly #loads: number[] = [];
-  /** By unit index: the machine of a unit that is not global. */
-  readonly #where: (Host | undefined)[] = [];
-  readonly #globals = new Map<ActiveUnit, Set<Host>>();
-  /** For each pattern, by machine: units there whose name matches it, and units there that declare it. */
-  readonly #matching: (Map<Host, number> | undefined)[] = [];
-  readonly #declaring: (Map<Host, number> | undefined)[] = [];
-
-  put(unit: ActiveUnit, host: Host): void {
-    if (unit.options.global) this.#hostsOf(unit).add(host);
-    else this.#where[unit.index] = host;
-    this.#count(unit, host, 1);
-  }
-
-  take(unit: ActiveUnit, host: Host): void {
-    if (unit.options.global) this.#hostsOf(unit).delete(host);
-    else this.#where[unit.index] = undefined;
-    this.#count(unit, host, -1);
-  }
-
-  load(host: Host): number {
-    return this.#loads[host.index] ?? 0;
-  }
-
-  /** The machine of a unit that is not global. */
-  hostOf(unit: ActiveUnit): Host | undefined {
-    return this.#where[unit.index];
-  }
-
-  isOn(unit: ActiveUnit, host: Host): boolean {
-    return unit.options.global ? this.#globals.get(unit)?.has(host) === true : this.#where[unit.index] === host;
-  }
-
-  isPlaced(unit: ActiveUnit): boolean {
-    return unit.options.global ? (this.#globals.get(unit)?.size ?? 0) > 0 : this.#where[unit.index] !== undefined;
-  }
-
-  /** The one meaning of conflict, for global units and others (fleet.md 8.3). The unit itself is not on that machine. */
-  conflicts(unit: ActiveUnit, host: Host): boolean {
-    return (
-      unit.declares.some((pattern) => (this.#matching[pattern.index]?.get(host) ?? 0) > 0) ||
-      unit.matching.some((pattern) => (this.#declaring[pattern.index]?.get(host) ?? 0) > 0)
-    );
-  }
-
-  /** The first rule that keeps the unit from joining what is on this machine (fleet.md 8.2, 3 and 4). */
-  refusal(unit: ActiveUnit, host: Host): RefusalRule | undefined {
-    if (unit.absent !== undefined || unit.follows.some((target) => !this.isOn(target, host))) return "machine-of";
-    return this.conflicts(unit, host) ? "conflict" : undefined;
-  }
-
-  /** As `refusal`, for a unit that is new there: it must not sit with one that replaces it either. */
-  arrivalRefusal(unit: ActiveUnit, host: Host): RefusalRule | undefined {
-    const rule = this.refusal(unit, host);
-    if (rule !== undefined) return rule;
-    return unit.replacedBy.some((other) => this.isOn(other, host)) ? "replaced" : undefined;
-  }
-
-  #hostsOf(unit: ActiveUnit): Set<Host> {
-    let hosts = this.#globals.get(unit);
-    if (hosts === undefined) this.#globals.set(unit, (hosts = new Set()));
-    return hosts;
-  }
-
-  #count(unit: ActiveUnit, host: Host, by: 1 | -1): void {
-    this.#loads[host.index] = this.load(host) + by;
-    for (const pattern of unit.matching) tally(this.#matching, pattern, host, by);
-    for (const pattern of unit.declares) tally(this.#declaring, pattern, host, by);
-  }
+export function put(unit: ActiveUnit, host: Host): void {
+  if (unit.hosts !== undefined) unit.hosts.add(host);
+  else unit.host = host;
+  host.units.add(unit);
+  count(unit, { host, by: 1 });
 }
 
-function tally(counts: (Map<Host, number> | undefined)[], pattern: Pattern, host: Host, by: 1 | -1): void {
-  const count = (counts[pattern.index] ??= new Map<Host, number>());
-  count.set(host, (count.get(host) ?? 0) + by);
+export function take(unit: ActiveUnit, host: Host): void {
+  if (unit.hosts !== undefined) unit.hosts.delete(host);
+  else unit.host = undefined;
+  host.units.delete(unit);
+  count(unit, { host, by: -1 });
+}
+
+export function isOn(unit: ActiveUnit, host: Host): boolean {
+  return unit.hosts !== undefined ? unit.hosts.has(host) : unit.host === host;
+}
+
+export function isPlaced(unit: ActiveUnit): boolean {
+  return unit.hosts !== undefined ? unit.hosts.size > 0 : unit.host !== undefined;
+}
+
+/** The one meaning of conflict, for global units and others (fleet.md 8.3). The unit itself is not on that machine. */
+export function conflicts(unit: ActiveUnit, host: Host): boolean {
+  return (
+    unit.declares.some((pattern) => host.matching.has(pattern)) ||
+    unit.matching.some((pattern) => host.declaring.has(pattern))
+  );
+}
+
+/** The first rule that keeps the unit from staying with what is on this machine (fleet.md 8.2, 3 and 4). */
+export function refusal(unit: ActiveUnit, host: Host): Extract<RefusalRule, "machine-of" | "conflict"> | undefined {
+  return misses(unit, host) ? "machine-of" : conflicts(unit, host) ? "conflict" : undefined;
+}
+
+/** Whether a unit that it follows is not on this machine. */
+export function misses(unit: ActiveUnit, host: Host): boolean {
+  return unit.absent !== undefined || unit.follows.some((target) => !isOn(target, host));
+}
+
+/** Why a present machine whose metadata fit takes nothing of the kind, whatever else runs there. */
+export function closedTo(unit: ActiveUnit, host: Host): Extract<RefusalRule, "cordoned" | "spread"> | undefined {
+  if (host.cordoned) return "cordoned";
+  const key = unit.options.spread;
+  return key !== undefined && valueOf(host.metadata, key) === undefined ? "spread" : undefined;
+}
+
+/** The first rule that keeps the unit from coming to a present machine that satisfies its standing wishes. */
+export function arrivalRefusal(unit: ActiveUnit, host: Host): RefusalRule | undefined {
+  const rule = closedTo(unit, host) ?? refusal(unit, host);
+  if (rule !== undefined) return rule;
+  if (unit.replacedBy.some((other) => isOn(other, host))) return "replaced";
+  return lacks(unit, host);
+}
+
+/** What there is not enough of on this machine for one more such unit. */
+export function lacks(
+  { options }: Pick<ActiveUnit, "options">,
+  host: Pick<Host, "memoryBytes" | "milliCpus" | "reservedBytes" | "reservedMilliCpus" | "bytesOf">,
+): Extract<RefusalRule, "memory" | "cpu"> | undefined {
+  if (options.memory !== undefined && host.reservedBytes + host.bytesOf(options.memory) > host.memoryBytes) {
+    return "memory";
+  }
+  const { milliCpus = 0 } = options;
+  return milliCpus > 0 && host.reservedMilliCpus + milliCpus > host.milliCpus ? "cpu" : undefined;
+}
+
+/** As `arrivalRefusal`, of any machine. */
+export function anyRefusal(unit: ActiveUnit, host: Host): RefusalRule | undefined {
+  if (!host.present) return "no-machine";
+  return standingRefusal(unit.options, host) ?? arrivalRefusal(unit, host);
+}
+
+function count(unit: ActiveUnit, { host, by }: { readonly host: Host; readonly by: 1 | -1 }): void {
+  const { memory, milliCpus = 0 } = unit.options;
+  if (memory !== undefined) host.reservedBytes += by * host.bytesOf(memory);
+  host.reservedMilliCpus += by * milliCpus;
+  for (const pattern of unit.matching) tally(host.matching, pattern, by);
+  for (const pattern of unit.declares) tally(host.declaring, pattern, by);
+  if (unit.spread === undefined) return;
+  const value = valueOf(host.metadata, unit.spread.key);
+  if (value !== undefined) tally(unit.spread.counts, value, by);
+}
+
+/** A count of 0 is left out. */
+function tally<K extends Pattern | string>(counts: Map<K, number>, key: K, by: 1 | -1): void {
+  const next = (counts.get(key) ?? 0) + by;
+  if (next === 0) counts.delete(key);
+  else counts.set(key, next);
 }

@@ -1,24 +1,30 @@
-// Machines in the order in which they are asked: least loaded first, ties by id. Given to schedule.ts.
+// Machines in the order in which a unit asks them (rank.ts), without comparing them all for each unit. Given to settle.ts.
 // Decides nothing: it offers, the asker takes or refuses. Holds copies of loads that may lag behind a machine's growth;
 // after a machine has become emptier, or a refusal has become void, `forget` must be called.
+import type { PlacementOptions } from "../domain/unit.ts";
+import { closedTo } from "./board.ts";
 import type { Host, HostClass, HostIndex } from "./machines.ts";
+import { valueOf } from "./machines.ts";
+import { score, spreadCount } from "./rank.ts";
 import type { ActiveUnit } from "./units.ts";
+import { isRelated, shapeOf } from "./waiting.ts";
 
-/** Units with the same shape fit the same machines: what refuses one for good refuses them all. */
-interface Shape {
-  readonly hosts: HostClass;
-  /** How many units have it. */
-  units: number;
-  pool: Pool | undefined;
-}
-
-interface Pool {
+/** Machines that a unit tells apart by nothing but load and id. */
+interface Lane {
+  readonly any: Host;
+  readonly score: number;
   /** A heap of load * number of machines + index: one number orders by load, then by id. */
   readonly heap: number[];
 }
 
+interface Shape {
+  /** How many units have it. */
+  units: number;
+  pool: readonly Lane[] | undefined;
+}
+
 export interface Pools {
-  /** The first machine, least loaded first, that `accept` takes. */
+  /** The first machine, in the unit's order, that `accept` takes. */
   first(unit: ActiveUnit): Host | undefined;
   forget(): void;
 }
@@ -26,27 +32,22 @@ export interface Pools {
 /** From so many units of one shape on (or a 16th of all machines), it keeps a list of its own without those that refused. */
 const unitsForOwnPool = 64;
 
-export interface PoolOptions {
-  readonly index: HostIndex;
-  readonly load: (host: Host) => number;
-  readonly accept: (unit: ActiveUnit, host: Host) => boolean;
-}
-
-export function openPools(units: readonly ActiveUnit[], { index, load, accept }: PoolOptions): Pools {
+/** `units`: those that will probably ask. */
+export function openPools(
+  units: readonly ActiveUnit[],
+  { index, accept }: { readonly index: HostIndex; readonly accept: (unit: ActiveUnit, host: Host) => boolean },
+): Pools {
   const { hosts } = index;
-  const shapes = new Map<string, Shape>();
-  const shapeOf: (Shape | undefined)[] = [];
-  const shared = new Map<HostClass, Pool>();
+  const shared = new Map<string, readonly Lane[]>();
   const enough = Math.max(unitsForOwnPool, hosts.length / 16);
-  for (const unit of units) if (isRelated(unit)) shapeOf[unit.index] = countShape(unit);
+  const shapes = units.length < enough ? new Map<string, Shape>() : countShapes(units);
   return { first, forget };
 
   function first(unit: ActiveUnit): Host | undefined {
-    const shape = shapeOf[unit.index];
-    if (shape === undefined || shape.units < enough)
-      return search(unit, { pool: sharedPool(index.classOf(unit.options)), keepRefused: true });
-    shape.pool ??= fill(shape.hosts);
-    return search(unit, { pool: shape.pool, keepRefused: false });
+    const shape = shapes.size > 0 && isRelated(unit) ? shapes.get(shapeKey(unit)) : undefined;
+    if (shape === undefined || shape.units < enough) return search(unit, { lanes: sharedLanes(unit), keepRefused: true });
+    shape.pool ??= fill(unit);
+    return search(unit, { lanes: shape.pool, keepRefused: false });
   }
 
   function forget(): void {
@@ -54,78 +55,116 @@ export function openPools(units: readonly ActiveUnit[], { index, load, accept }:
     for (const shape of shapes.values()) shape.pool = undefined;
   }
 
-  function countShape(unit: ActiveUnit): Shape {
-    const key = shapeKey(unit, index.classOf(unit.options));
-    let shape = shapes.get(key);
-    if (shape === undefined) {
-      shape = { hosts: index.classOf(unit.options), units: 0, pool: undefined };
-      shapes.set(key, shape);
+  function sharedLanes(unit: ActiveUnit): readonly Lane[] {
+    const key = `${unit.wishes}\n${orderKey(unit)}`;
+    let lanes = shared.get(key);
+    if (lanes === undefined) shared.set(key, (lanes = fill(unit)));
+    return lanes;
+  }
+
+  function fill(unit: ActiveUnit): readonly Lane[] {
+    const { members }: HostClass = index.classOf(unit.options, unit.wishes);
+    const { options } = unit;
+    const lanes = new Map<string, Lane>();
+    for (const host of members) {
+      if (closedTo(unit, host) !== undefined) continue;
+      const value = options.spread === undefined ? undefined : valueOf(host.metadata, options.spread);
+      const points = score(options, host);
+      const id = `${points}\n${value ?? ""}`;
+      const lane = lanes.get(id);
+      if (lane === undefined) lanes.set(id, { any: host, score: points, heap: [keyOf(host)] });
+      else lane.heap.push(keyOf(host));
     }
-    shape.units++;
-    return shape;
-  }
-
-  function sharedPool(hostClass: HostClass): Pool {
-    let pool = shared.get(hostClass);
-    if (pool === undefined) shared.set(hostClass, (pool = fill(hostClass)));
-    return pool;
-  }
-
-  function fill(hostClass: HostClass): Pool {
     // an ascending list is a heap
-    return { heap: hostClass.members.map(keyOf).sort((a, b) => a - b) };
+    for (const lane of lanes.values()) lane.heap.sort((a, b) => a - b);
+    return [...lanes.values()];
   }
 
   function keyOf(host: Host): number {
-    return load(host) * hosts.length + host.index;
+    return host.load * hosts.length + host.index;
   }
 
-  function search(unit: ActiveUnit, { pool, keepRefused }: { pool: Pool; keepRefused: boolean }): Host | undefined {
-    const refused: number[] = [];
+  function search(
+    unit: ActiveUnit,
+    { lanes, keepRefused }: { readonly lanes: readonly Lane[]; readonly keepRefused: boolean },
+  ): Host | undefined {
+    const refused: { readonly heap: number[]; readonly key: number }[] = [];
     let found: Host | undefined;
     while (found === undefined) {
-      const key = pool.heap[0];
-      if (key === undefined) break;
-      const host = hosts[key % hosts.length];
-      if (host === undefined) throw new Error("A pool holds a machine that is not there");
-      const now = keyOf(host);
-      if (now !== key) {
-        replaceTop(pool.heap, now); // it has grown since
-      } else if (accept(unit, host)) {
-        found = host;
-      } else {
-        if (keepRefused) refused.push(key);
-        removeTop(pool.heap);
+      const lane = lanes.length === 1 ? lanes[0] : bestLane(unit, lanes);
+      const key = lane === undefined ? undefined : fresh(lane.heap);
+      if (lane === undefined || key === undefined) break;
+      const host = hostOf(key);
+      if (accept(unit, host)) found = host;
+      else {
+        if (keepRefused) refused.push({ heap: lane.heap, key });
+        removeTop(lane.heap);
       }
     }
-    for (const key of refused) push(pool.heap, key);
+    for (const { heap, key } of refused) push(heap, key);
     return found;
+  }
+
+  function bestLane(unit: ActiveUnit, lanes: readonly Lane[]): Lane | undefined {
+    let best: Lane | undefined;
+    for (const lane of lanes) {
+      const key = fresh(lane.heap);
+      if (key === undefined) continue;
+      if (best === undefined || compare(unit, { lane, key, best }) < 0) best = lane;
+    }
+    return best;
+  }
+
+  function compare(
+    unit: ActiveUnit,
+    { lane, key, best }: { readonly lane: Lane; readonly key: number; readonly best: Lane },
+  ): number {
+    return (
+      spreadCount(unit, lane.any) - spreadCount(unit, best.any) ||
+      best.score - lane.score ||
+      key - (best.heap[0] ?? Infinity)
+    );
+  }
+
+  /** The top of the heap, brought up to date: machines may have grown since. */
+  function fresh(heap: number[]): number | undefined {
+    for (;;) {
+      const key = heap[0];
+      if (key === undefined) return undefined;
+      const now = keyOf(hostOf(key));
+      if (now === key) return key;
+      replaceTop(heap, now);
+    }
+  }
+
+  function hostOf(key: number): Host {
+    const host = hosts[key % hosts.length];
+    if (host === undefined) throw new Error("A pool holds a machine that is not there");
+    return host;
   }
 }
 
-export function isRelated(unit: ActiveUnit): boolean {
-  return (
-    unit.follows.length > 0 ||
-    unit.absent !== undefined ||
-    unit.declares.length > 0 ||
-    unit.matching.length > 0 ||
-    unit.replaces.length > 0 ||
-    unit.replacedBy.length > 0
-  );
+function countShapes(units: readonly ActiveUnit[]): Map<string, Shape> {
+  const shapes = new Map<string, Shape>();
+  for (const unit of units) {
+    if (!isRelated(unit)) continue;
+    const key = shapeKey(unit);
+    const shape = shapes.get(key);
+    if (shape === undefined) shapes.set(key, { units: 1, pool: undefined });
+    else shape.units++;
+  }
+  return shapes;
 }
 
-/** Equal for units that every machine answers alike. */
-export function shapeKey(unit: ActiveUnit, hosts: HostClass): string {
-  const indexes = (list: readonly { readonly index: number }[]): string => list.map((each) => each.index).join();
-  return JSON.stringify([
-    hosts.key,
-    unit.absent ?? "",
-    indexes(unit.follows),
-    indexes(unit.declares),
-    indexes(unit.matching),
-    indexes(unit.replaces),
-    indexes(unit.replacedBy),
-  ]);
+/** Units of one shape get the same answers, and here they also ask in the same order. */
+function shapeKey(unit: ActiveUnit): string {
+  return `${shapeOf(unit)}\n${unit.spread?.id ?? ""}\n${orderKey(unit)}`;
+}
+
+function orderKey({ options: { spread, prefer, avoid } }: { readonly options: PlacementOptions }): string {
+  return spread === undefined && prefer === undefined && avoid === undefined
+    ? ""
+    : JSON.stringify([spread ?? null, prefer ?? [], avoid ?? []]);
 }
 
 function push(heap: number[], key: number): void {

@@ -1,12 +1,13 @@
 // Why machines would not take a unit: counted per rule, and one example of each in words. Given to the steps of this room
-// and through the decisions to `explain`. Reads the board; changes nothing.
+// and through the decisions to people. Reads the board; changes nothing.
 import type { Refusal, RefusalRule } from "../domain/placement.ts";
 import { refusalRules } from "../domain/placement.ts";
-import type { PlacementOptions } from "../domain/unit.ts";
-import { type Host, shortId, standingRefusal } from "./machines.ts";
-import type { Pass } from "./pass.ts";
-import { isRelated, shapeKey } from "./pools.ts";
-import type { ActiveUnit } from "./units.ts";
+import { byName } from "../domain/names.ts";
+import type { MetadataTest, PlacementOptions } from "../domain/unit.ts";
+import { arrivalRefusal, isOn, isPlaced } from "./board.ts";
+import { type Host, type HostIndex, holds, shortId, standingRefusal } from "./machines.ts";
+import { type ActiveUnit } from "./units.ts";
+import { shapeOf } from "./waiting.ts";
 
 /** Longest circle that is written out in an example. */
 const namesInCircle = 8;
@@ -18,59 +19,63 @@ export interface Refused {
 }
 
 /** e.g. `conflicts with web@1.service`; true of the board as it stands now. */
-export function inWords(pass: Pass, { unit, host, rule }: Refused): string {
+export function inWords({ unit, host, rule }: Refused): string {
   switch (rule) {
     case "machine-id":
       return `needs machine ${unit.options.machineId || '""'}`;
     case "metadata":
       return metadataInWords(unit.options, host);
-    case "machine-of":
-      return followInWords(pass, unit, host);
-    case "machine-of-cycle":
-      return circleInWords(pass.cycles.get(unit) ?? []);
-    case "conflict":
-      return `conflicts with ${conflicting(pass, unit, host)?.name ?? "a unit there"}`;
-    case "replaced":
-      return replaceInWords(pass, unit, host);
     case "cordoned":
       return `machine ${shortId(host.id)} is cordoned`;
     case "spread":
-      return `needs the metadata key ${unit.options.spread ?? ""}`;
+      return `needs metadata with the key ${unit.options.spread ?? ""}, over which it is spread`;
+    case "machine-of":
+      return followInWords(unit, host);
+    case "machine-of-cycle":
+      return circleInWords(unit.cycle ?? []);
+    case "conflict":
+      return `conflicts with ${conflicting(unit, host)?.name ?? "a unit there"}`;
+    case "replaced":
+      return replaceInWords(unit, host);
     case "memory":
-      return "needs more memory than is free";
+      return memoryInWords(unit, host);
     case "cpu":
-      return "needs more of a processor than is free";
+      return cpuInWords(unit, host);
     case "no-machine":
       return `machine ${shortId(host.id)} has not come back yet`;
   }
 }
 
 /** Counts by the first rule of each machine, in the order of the rules. Shared by units that every machine answers alike. */
-export function refusalCounter(pass: Pass): (unit: ActiveUnit) => readonly Refusal[] {
+export function refusalCounter(index: HostIndex): (unit: ActiveUnit) => readonly Refusal[] {
   const known = new Map<string, readonly Refusal[]>();
   const circles = new Map<readonly ActiveUnit[], readonly Refusal[]>();
   return (unit) => {
-    const circle = pass.cycles.get(unit);
-    if (circle !== undefined) {
-      const found = circles.get(circle) ?? circleRefusal(pass, circle);
-      circles.set(circle, found);
+    if (unit.cycle !== undefined) {
+      const found = circles.get(unit.cycle) ?? circleRefusal(index, unit.cycle);
+      circles.set(unit.cycle, found);
       return found;
     }
-    const hosts = pass.index.classOf(unit.options);
-    const key = isRelated(unit) ? shapeKey(unit, hosts) : hosts.key;
-    const found = known.get(key) ?? count(pass, unit);
+    const key = shapeOf(unit);
+    const found = known.get(key) ?? countRefusals(index, unit);
     known.set(key, found);
     return found;
   };
 }
 
-function circleRefusal(pass: Pass, circle: readonly ActiveUnit[]): readonly Refusal[] {
-  return [{ rule: "machine-of-cycle", machines: pass.index.present.length, example: circleInWords(circle) }];
+function circleRefusal(index: HostIndex, circle: readonly ActiveUnit[]): readonly Refusal[] {
+  return [{ rule: "machine-of-cycle", machines: index.present.length, example: circleInWords(circle) }];
 }
 
-function count(pass: Pass, unit: ActiveUnit): readonly Refusal[] {
-  const { index, board } = pass;
-  if (index.hosts.length === 0) return [{ rule: "no-machine", machines: 0, example: "no machine is present" }];
+/** Of all machines but `except`. */
+export function countRefusals(index: HostIndex, unit: ActiveUnit, except?: Host): readonly Refusal[] {
+  const isAsked = (host: Host): boolean => host !== except;
+  const present = index.present.filter(isAsked);
+  const presumed = index.hosts.filter((host) => !host.present && isAsked(host));
+  if (present.length + presumed.length === 0) {
+    const example = except === undefined ? "no machine is present" : "no other machine is present";
+    return [{ rule: "no-machine", machines: 0, example }];
+  }
   const found = new Map<RefusalRule, { machines: number; host: Host }>();
   const refuse = (rule: RefusalRule, host: Host | undefined, machines = 1): void => {
     if (host === undefined || machines === 0) return;
@@ -78,31 +83,21 @@ function count(pass: Pass, unit: ActiveUnit): readonly Refusal[] {
     if (before === undefined) found.set(rule, { machines, host });
     else before.machines += machines;
   };
-  const rightId = index.classOf({ ...unit.options, metadata: [] }).members;
-  const fitting = index.classOf(unit.options).members;
-  refuse("machine-id", firstMissing(index.present, rightId), index.present.length - rightId.length);
+  const rightId = present.filter((host) => standingRefusal(unit.options, host) !== "machine-id");
+  const fitting = index.classOf(unit.options, unit.wishes).members.filter(isAsked);
+  refuse("machine-id", firstMissing(present, rightId), present.length - rightId.length);
   refuse("metadata", firstMissing(rightId, fitting), rightId.length - fitting.length);
-  if (followsNobody(pass, unit)) {
-    refuse("machine-of", fitting[0], fitting.length);
-  } else {
-    for (const host of fitting) {
-      const rule = board.arrivalRefusal(unit, host);
-      if (rule !== undefined) refuse(rule, host);
-      else if (unit.replaces.some((other) => board.isOn(other, host))) refuse("replaced", host);
-    }
+  for (const host of fitting) {
+    const rule = arrivalRefusal(unit, host);
+    if (rule !== undefined) refuse(rule, host);
+    else if (unit.replaces.some((other) => isOn(other, host))) refuse("replaced", host);
   }
-  const presumed = index.hosts.filter((host) => !host.present);
   refuse("no-machine", presumed[0], presumed.length);
   return refusalRules.flatMap((rule) => {
     const entry = found.get(rule);
     if (entry === undefined) return [];
-    return [{ rule, machines: entry.machines, example: inWords(pass, { unit, host: entry.host, rule }) }];
+    return [{ rule, machines: entry.machines, example: inWords({ unit, host: entry.host, rule }) }];
   });
-}
-
-/** Whether a unit that it must sit with is nowhere, which spares asking every machine. */
-function followsNobody(pass: Pass, unit: ActiveUnit): boolean {
-  return unit.absent !== undefined || unit.follows.some((target) => !pass.board.isPlaced(target));
 }
 
 /** Both in id order; `some` is part of `all`. */
@@ -110,16 +105,67 @@ function firstMissing(all: readonly Host[], some: readonly Host[]): Host | undef
   return all.find((host, at) => some[at] !== host);
 }
 
-function metadataInWords(options: PlacementOptions, host: Host): string {
+/** e.g. `needs region=eu or region=us`, `needs cores>=8`. */
+export function metadataInWords(options: PlacementOptions, host: Pick<Host, "id" | "metadata">): string {
+  const only = { ...options, machineId: undefined };
   const unmet = options.metadata.find(
-    (rule) => standingRefusal({ ...options, machineId: undefined, metadata: [rule] }, host) !== undefined,
+    (rule) => standingRefusal({ ...only, metadata: [rule], demands: [] }, host) !== undefined,
   );
-  return `needs ${(unmet?.values ?? []).map((value) => `${unmet?.key ?? ""}=${value}`).join(" or ")}`;
+  if (unmet !== undefined) return `needs ${unmet.values.map((value) => `${unmet.key}=${value}`).join(" or ")}`;
+  const demand = options.demands?.find((test) => !holds(test, host.metadata));
+  return `needs ${demand === undefined ? "other metadata" : testInWords(demand)}`;
 }
 
-function followInWords(pass: Pass, unit: ActiveUnit, host: Host): string {
+/** As it is written in a unit. */
+export function testInWords(test: MetadataTest): string {
+  switch (test.test) {
+    case "exists":
+      return test.key;
+    case "missing":
+      return `!${test.key}`;
+    case "equals":
+      return `${test.key}=${test.value}`;
+    case "differs":
+      return `${test.key}!=${test.value}`;
+    case "below":
+      return `${test.key}<${test.value}`;
+    case "at-most":
+      return `${test.key}<=${test.value}`;
+    case "above":
+      return `${test.key}>${test.value}`;
+    case "at-least":
+      return `${test.key}>=${test.value}`;
+  }
+}
+
+function memoryInWords({ options }: ActiveUnit, host: Host): string {
+  const free = Math.max(0, host.memoryBytes - host.reservedBytes);
+  return `needs ${bytesInWords(host.bytesOf(options.memory))} of memory, ${bytesInWords(free)} are free on ${shortId(host.id)}`;
+}
+
+function cpuInWords({ options }: ActiveUnit, host: Host): string {
+  const free = Math.max(0, host.milliCpus - host.reservedMilliCpus);
+  const inCpus = (milli: number): string => String(Math.round(milli / 10) / 100);
+  return `needs ${inCpus(options.milliCpus ?? 0)} processors, ${inCpus(free)} are free on ${shortId(host.id)}`;
+}
+
+const sizes = ["K", "M", "G", "T"] as const;
+
+function bytesInWords(bytes: number): string {
+  let size = "";
+  let value = bytes;
+  for (const next of sizes) {
+    if (value < 1024) break;
+    value /= 1024;
+    size = next;
+  }
+  return `${Math.round(value * 10) / 10}${size}`;
+}
+
+function followInWords(unit: ActiveUnit, host: Host): string {
   if (unit.absent !== undefined) return `needs ${unit.absent}, which is inactive or not in the repository`;
-  const missed = unit.follows.find((target) => !pass.board.isOn(target, host));
+  const missed =
+    unit.follows.find((target) => !isPlaced(target)) ?? unit.follows.find((target) => !isOn(target, host));
   return `needs ${missed?.name ?? "a unit"} on the same machine`;
 }
 
@@ -137,17 +183,21 @@ function circleInWords(circle: readonly ActiveUnit[]): string {
   return [...walked, walked[0] ?? start].map(({ name }) => name).join(" follows ");
 }
 
-function conflicting(pass: Pass, unit: ActiveUnit, host: Host): ActiveUnit | undefined {
-  const there = (other: ActiveUnit): boolean => other !== unit && pass.board.isOn(other, host);
-  const found = [
-    ...unit.declares.map((pattern) => pattern.matches.find(there)),
-    ...unit.matching.map((pattern) => pattern.declaredBy.find(there)),
-  ].filter((other) => other !== undefined);
-  return found.sort((a, b) => a.index - b.index)[0];
+function conflicting(unit: ActiveUnit, host: Host): ActiveUnit | undefined {
+  const found = [...host.units].filter((other) => other !== unit && excludeEachOther(unit, other));
+  return found.sort((a, b) => byName(a.name, b.name))[0];
 }
 
-function replaceInWords(pass: Pass, unit: ActiveUnit, host: Host): string {
-  const there = (other: ActiveUnit): boolean => pass.board.isOn(other, host);
+/** Whether a pattern of either matches the other's name. */
+export function excludeEachOther(unit: ActiveUnit, other: ActiveUnit): boolean {
+  return (
+    unit.declares.some((pattern) => other.matching.includes(pattern)) ||
+    unit.matching.some((pattern) => other.declares.includes(pattern))
+  );
+}
+
+function replaceInWords(unit: ActiveUnit, host: Host): string {
+  const there = (other: ActiveUnit): boolean => isOn(other, host);
   const stronger = unit.replacedBy.find(there);
   if (stronger !== undefined) return `is replaced by ${stronger.name} there`;
   return `replaces ${unit.replaces.find(there)?.name ?? "a unit"}, which no other machine can take`;

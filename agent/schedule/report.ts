@@ -1,48 +1,48 @@
-// Last step of a pass: the board compared with what was so before, as decisions with their reasons. Given to schedule.ts.
+// What came of a pass: the board compared with what was so before, as decisions with their reasons. Given to schedule.ts.
 // Decides nothing any more.
 import { byName, type MachineId, type UnitName } from "../domain/names.ts";
-import type { ClusterState, Decision, Refusal } from "../domain/placement.ts";
+import type { Decision, Refusal } from "../domain/placement.ts";
+import { isOn, isPlaced, refusal } from "./board.ts";
 import { type Host, shortId, standingRefusal } from "./machines.ts";
 import type { Pass } from "./pass.ts";
-import { inWords, refusalCounter } from "./refusals.ts";
+import { countRefusals, inWords, refusalCounter } from "./refusals.ts";
 import type { ActiveUnit } from "./units.ts";
 
-export function report(pass: Pass, state: ClusterState): readonly Decision[] {
-  const refusals = refusalCounter(pass);
+/** Of these units, wanted or not, in the order given. */
+export function report(
+  pass: Pass,
+  { names, inactive }: { readonly names: Iterable<UnitName>; readonly inactive: ReadonlySet<UnitName> },
+): readonly Decision[] {
+  const { units, hosts, before, reasons, displacedBy, stuck } = pass;
+  const refusals = refusalCounter(hosts);
   const decisions: Decision[] = [];
-  const unwanted = [...pass.owners.keys()].filter((name) => !pass.named.has(name)).sort(byName);
-  const inactive = new Set(unwanted.length === 0 ? [] : state.wanted.map((unit) => unit.name));
-  let next = 0;
-  const dropUnwantedBefore = (end: UnitName | undefined): void => {
-    for (let name = unwanted[next]; name !== undefined; name = unwanted[++next]) {
-      if (end !== undefined && name > end) return;
-      dropOthers(name, ownersOf(name), inactive.has(name) ? "its target is inactive" : "it is no longer wanted");
-    }
-  };
-  for (const unit of pass.units) {
-    dropUnwantedBefore(unit.name);
-    if (unit.options.global) reportGlobal(unit);
+  for (const name of names) {
+    const unit = units.named.get(name);
+    if (unit === undefined) {
+      dropOthers(name, before.owners(name), inactive.has(name) ? "its target is inactive" : "it is no longer wanted");
+    } else if (unit.options.global) reportGlobal(unit);
     else reportSingle(unit);
   }
-  dropUnwantedBefore(undefined);
   return decisions;
 
-  function ownersOf(unit: UnitName): readonly MachineId[] {
-    return pass.owners.get(unit) ?? [];
-  }
-
   function reportSingle(unit: ActiveUnit): void {
-    const owners = ownersOf(unit.name);
-    const on = pass.board.hostOf(unit)?.id;
+    const owners = before.owners(unit.name);
+    const on = unit.host?.id;
     if (on === undefined) {
-      decisions.push(wait(unit, refusals(unit), owners[0]));
+      decisions.push({
+        kind: "wait",
+        unit: unit.name,
+        refusals: refusals(unit),
+        ...(owners[0] === undefined ? {} : { from: owners[0] }),
+        ...displaced(unit),
+      });
       dropOthers(
         unit.name,
-        owners.slice(1).filter((id) => pass.index.byId.has(id)),
+        owners.slice(1).filter((id) => hosts.byId.has(id)),
         "no machine takes it",
       );
     } else if (owners.includes(on)) {
-      decisions.push({ kind: "keep", unit: unit.name, on });
+      decisions.push({ kind: "keep", unit: unit.name, on, ...whyStuck(unit) });
       dropOthers(
         unit.name,
         owners.filter((id) => id !== on),
@@ -50,10 +50,25 @@ export function report(pass: Pass, state: ClusterState): readonly Decision[] {
       );
     } else {
       const [from] = owners;
-      const because = whyPlaced(unit, from);
-      decisions.push({ kind: "place", unit: unit.name, on, ...(from === undefined ? {} : { from }), because });
+      decisions.push({
+        kind: "place",
+        unit: unit.name,
+        on,
+        because: whyPlaced(unit, from),
+        ...(from === undefined ? {} : { from }),
+        ...displaced(unit),
+      });
       dropOthers(unit.name, owners.slice(1), `it moves to ${shortId(on)}`);
     }
+  }
+
+  function displaced(unit: ActiveUnit): { readonly displacedBy?: UnitName } {
+    const by = displacedBy.get(unit);
+    return by === undefined ? {} : { displacedBy: by.name };
+  }
+
+  function whyStuck(unit: ActiveUnit): { readonly refusals?: readonly Refusal[] } {
+    return stuck.has(unit) ? { refusals: countRefusals(hosts, unit, unit.host) } : {};
   }
 
   function dropOthers(unit: UnitName, owners: readonly MachineId[], because: string): void {
@@ -61,32 +76,27 @@ export function report(pass: Pass, state: ClusterState): readonly Decision[] {
   }
 
   function whyPlaced(unit: ActiveUnit, from: MachineId | undefined): string {
-    if (from === undefined) return "it is wanted and on no machine";
-    if (!pass.index.byId.has(from)) return `machine ${shortId(from)} went away`;
-    const reason = pass.reasons.get(unit) ?? "it may not stay";
-    return `it leaves ${shortId(from)}: ${reason}`;
+    if (from === undefined) return reasons.get(unit) ?? "it is wanted and on no machine";
+    if (!hosts.byId.has(from)) return `machine ${shortId(from)} went away`;
+    return `it leaves ${shortId(from)}: ${reasons.get(unit) ?? "it may not stay"}`;
   }
 
   function reportGlobal(unit: ActiveUnit): void {
-    const owners = new Set(ownersOf(unit.name));
-    for (const host of pass.index.hosts) {
+    const owners = new Set(before.owners(unit.name));
+    for (const host of hosts.hosts) {
       const had = owners.has(host.id);
-      const has = pass.board.isOn(unit, host);
+      const has = isOn(unit, host);
       if (has && had) decisions.push({ kind: "keep", unit: unit.name, on: host.id });
       else if (has)
         decisions.push({ kind: "place", unit: unit.name, on: host.id, because: "it runs on every machine that fits" });
       else if (had) decisions.push({ kind: "drop", unit: unit.name, on: host.id, because: whyDropped(unit, host) });
     }
-    if (!pass.board.isPlaced(unit)) decisions.push(wait(unit, refusals(unit), undefined));
+    if (!isPlaced(unit)) decisions.push({ kind: "wait", unit: unit.name, refusals: refusals(unit) });
   }
 
   function whyDropped(unit: ActiveUnit, host: Host): string {
-    if (pass.cycles.has(unit)) return inWords(pass, { unit, host, rule: "machine-of-cycle" });
-    const rule = standingRefusal(unit.options, host) ?? pass.board.arrivalRefusal(unit, host);
-    return rule === undefined ? "it may not stay" : inWords(pass, { unit, host, rule });
+    if (unit.cycle !== undefined) return inWords({ unit, host, rule: "machine-of-cycle" });
+    const rule = standingRefusal(unit.options, host) ?? refusal(unit, host);
+    return rule === undefined ? "it may not stay" : inWords({ unit, host, rule });
   }
-}
-
-function wait(unit: ActiveUnit, refusals: readonly Refusal[], from: MachineId | undefined): Decision {
-  return { kind: "wait", unit: unit.name, refusals, ...(from === undefined ? {} : { from }) };
 }

@@ -1,51 +1,98 @@
 // Second step of a pass: replaced units make room, and what waits is placed. Given to schedule.ts.
-// Only Replaces= moves a unit that could stay, and only when another machine takes it with all its own constraints.
+// Only Replaces= and Priority= take a unit from where it could stay: the first only when another machine takes it with all
+// its own constraints.
+import { anyRefusal, arrivalRefusal, isOn, put, take } from "./board.ts";
+import { type Displacement, displacement } from "./displace.ts";
+import { byTurn } from "./follow.ts";
 import type { Host } from "./machines.ts";
-import { standingRefusal } from "./machines.ts";
 import type { Pass } from "./pass.ts";
-import { inWords } from "./refusals.ts";
 import { openPools } from "./pools.ts";
+import { compareHosts } from "./rank.ts";
+import { inWords } from "./refusals.ts";
 import type { ActiveUnit } from "./units.ts";
+import { shapeOf } from "./waiting.ts";
 
 /**
- * Bound on rounds. Without Replaces= one is enough, for nothing is taken from a machine. A round that moves a unit can free
- * a place for one that was refused before; a unit is moved at most once in a pass, so rounds end by themselves.
+ * Bound on rounds. A round that moves or displaces a unit can free a place for one that was refused before; a unit is moved
+ * at most once in a pass, and each displacement is for a higher priority, so rounds end by themselves.
  */
-const maxRounds = 1000;
+const maxRounds = 1_000;
+/** Where more machines have been freed, waiting units ask all machines instead of each of these. */
+const fewFreed = 16;
 
 export function settle(pass: Pass): void {
-  const { board, index, order, reasons } = pass;
-  const pools = openPools(order, { index, load: (host) => board.load(host), accept });
-  const replacing = order.filter((unit) => unit.replaces.length > 0);
+  const { hosts, before, waiting, units, freed, examined, reasons } = pass;
+  const replacing = [...units.replacing].filter((unit) => unit.replaces.length > 0).sort(byTurn);
   const moved = new Set<ActiveUnit>();
+  /** Shapes that have found nobody to displace, as things stand. */
+  const hopeless = new Set<string>();
+  /** Whether a unit was taken from its place in this step: then waiting units may find room in further rounds. */
+  let isDisturbed = false;
+  let work: ActiveUnit[] = firstWork();
+  let at = -1;
+  const pools = openPools(work, { index: hosts, accept });
+
   for (let round = 0; round < maxRounds; round++) {
-    if (round > 0) pools.forget(); // what a machine refused then it may take now
     let changed = false;
     for (const unit of replacing) changed = partFromReplaced(unit) || changed;
-    for (const unit of order) changed = (unit.options.global ? placeGlobal(unit) : place(unit)) || changed;
-    if (!changed || replacing.length === 0) return;
+    if (round > 0 || isDisturbed) {
+      forget(); // what a machine refused then it may take now
+      work = [...waiting.all(), ...units.globals].sort(byTurn);
+    }
+    for (at = 0; at < work.length; at++) {
+      const unit = work[at];
+      if (unit === undefined) continue;
+      changed = (unit.options.global ? placeGlobal(unit) : place(unit)) || changed;
+    }
+    at = -1;
+    if (!changed || (replacing.length === 0 && !isDisturbed)) break;
+  }
+  for (const unit of [...waiting.untried]) {
+    // Whether these are taken depends on more than what is on a machine
+    if (unit.replaces.length === 0 && unit.follows.length === 0) waiting.file(unit);
+  }
+
+  /** All that may be placed now. What every machine has refused is asked about only where something was freed. */
+  function firstWork(): ActiveUnit[] {
+    const list: ActiveUnit[] = [...units.globals];
+    if (freed.size > fewFreed) list.push(...waiting.all());
+    else {
+      list.push(...waiting.untried);
+      for (const alike of waiting.refused) {
+        const [one] = alike;
+        if (one !== undefined && [...freed].some((host) => mayTake(one, host))) list.push(...alike);
+      }
+    }
+    return list.sort(byTurn);
+  }
+
+  function mayTake(unit: ActiveUnit, host: Host): boolean {
+    return anyRefusal(unit, host) === undefined || displacement(unit, { host, units }) !== undefined;
   }
 
   function place(unit: ActiveUnit): boolean {
-    if (board.hostOf(unit) !== undefined || pass.cycles.has(unit) || unit.absent !== undefined) return false;
-    const host = choose(unit);
-    if (host !== undefined) board.put(unit, host);
-    return host !== undefined;
+    examined.add(unit);
+    if (unit.host !== undefined || unit.cycle !== undefined || unit.absent !== undefined) return false;
+    const host = choose(unit) ?? displaceFor(unit);
+    if (host === undefined) return false;
+    put(unit, host);
+    waiting.remove(unit);
+    return true;
   }
 
-  /** The machine it had, if it may go back; the one of a unit that it follows; else the least loaded that takes it. */
+  /** The machine it had, if it may go back; the one of a unit that it follows; else the first in its order that takes it. */
   function choose(unit: ActiveUnit): Host | undefined {
-    const before = backTo(unit, pass.owners) ?? backTo(unit, pass.leaving);
-    if (before !== undefined) return before;
+    const last = backTo(unit, before.owners(unit.name)) ?? backTo(unit, before.leaving(unit.name));
+    if (last !== undefined) return last;
     const leader = unit.follows.find((target) => !target.options.global);
     if (leader === undefined) return pools.first(unit);
-    const host = board.hostOf(leader);
+    const { host } = leader;
     return host !== undefined && admits(unit, host) ? host : undefined;
   }
 
-  function backTo(unit: ActiveUnit, before: Pass["owners"]): Host | undefined {
-    for (const id of before.get(unit.name) ?? []) {
-      const host = index.byId.get(id);
+  function backTo(unit: ActiveUnit, ids: readonly Host["id"][]): Host | undefined {
+    for (const id of ids) {
+      const host = hosts.byId.get(id);
       if (host !== undefined && admits(unit, host)) return host;
     }
     return undefined;
@@ -53,79 +100,120 @@ export function settle(pass: Pass): void {
 
   /** Whether the unit may come to this machine, of which nothing is known yet. Makes room where it must. */
   function admits(unit: ActiveUnit, host: Host): boolean {
-    return host.present && standingRefusal(unit.options, host) === undefined && accept(unit, host);
+    return anyRefusal(unit, host) === undefined && makeRoom(unit, host);
   }
 
-  /** The same of a machine that satisfies the unit's standing wishes. */
+  /** The same of a present machine that satisfies the unit's standing wishes. */
   function accept(unit: ActiveUnit, host: Host): boolean {
-    return board.arrivalRefusal(unit, host) === undefined && makeRoom(unit, host);
+    return arrivalRefusal(unit, host) === undefined && makeRoom(unit, host);
   }
 
   function placeGlobal(unit: ActiveUnit): boolean {
-    if (pass.cycles.has(unit)) return false;
+    if (unit.cycle !== undefined) return false;
+    const isNew = unit.filed === undefined; // nobody but this line files a global unit
+    const { members } = hosts.classOf(unit.options, unit.wishes);
     let changed = false;
-    for (const host of index.classOf(unit.options).members) {
-      if (board.isOn(unit, host) || board.arrivalRefusal(unit, host) !== undefined) continue;
-      if (unit.replaces.some((other) => board.isOn(other, host))) continue; // a global unit moves nobody
-      board.put(unit, host);
+    // Whoever refused it before does so until something is freed there
+    for (const host of isNew || freed.size > fewFreed ? members : freed) {
+      if (isOn(unit, host) || anyRefusal(unit, host) !== undefined) continue;
+      if (unit.replaces.some((other) => isOn(other, host))) continue; // a global unit moves nobody
+      put(unit, host);
       changed = true;
     }
+    unit.filed = "global";
+    if (changed) examined.add(unit);
     return changed;
+  }
+
+  /** The machine on which units of a lower priority have given way, if there is one. */
+  function displaceFor(unit: ActiveUnit): Host | undefined {
+    if (units.prioritized === 0) return undefined;
+    const shape = shapeOf(unit);
+    if (hopeless.has(shape)) return undefined;
+    let best: Displacement | undefined;
+    for (const host of hosts.classOf(unit.options, unit.wishes).members) {
+      const found = displacement(unit, { host, units });
+      if (found === undefined) continue;
+      const order =
+        best === undefined
+          ? -1
+          : found.highest - best.highest ||
+            found.units.size - best.units.size ||
+            compareHosts(unit, found.host, best.host);
+      if (order < 0) best = found;
+    }
+    if (best === undefined) {
+      hopeless.add(shape);
+      return undefined;
+    }
+    for (const other of best.units) {
+      take(other, best.host);
+      reasons.set(other, `displaced by ${unit.name}`);
+      pass.displacedBy.set(other, unit);
+      wake(other);
+    }
+    disturb(best.host);
+    return best.host;
   }
 
   /** Units that were together before the one came to replace the other. */
   function partFromReplaced(unit: ActiveUnit): boolean {
-    const host = board.hostOf(unit);
+    const { host } = unit;
     if (host?.present !== true) return false;
     let changed = false;
     for (const other of unit.replaces) {
-      if (board.isOn(other, host)) changed = moveAway([other], { from: host, for: unit }) || changed;
+      if (isOn(other, host)) changed = moveAway([other], { from: host, for: unit }) || changed;
     }
     return changed;
   }
 
   function makeRoom(unit: ActiveUnit, host: Host): boolean {
     if (unit.replaces.length === 0) return true;
-    const there = unit.replaces.filter((other) => board.isOn(other, host));
+    const there = unit.replaces.filter((other) => isOn(other, host));
     return there.length === 0 || moveAway(there, { from: host, for: unit });
   }
 
   /** All of them or none. */
-  function moveAway(units: readonly ActiveUnit[], { from, for: cause }: { from: Host; for: ActiveUnit }): boolean {
+  function moveAway(
+    list: readonly ActiveUnit[],
+    { from, for: cause }: { readonly from: Host; readonly for: ActiveUnit },
+  ): boolean {
     const moves: { readonly unit: ActiveUnit; readonly to: Host }[] = [];
-    for (const unit of units) {
-      board.take(unit, from);
+    for (const unit of list) {
       const to = newHome(unit, from);
       if (to === undefined) {
-        board.put(unit, from);
         for (const move of moves) {
-          board.take(move.unit, move.to);
-          board.put(move.unit, from);
+          take(move.unit, move.to);
+          put(move.unit, from);
         }
         return false;
       }
-      board.put(unit, to);
+      take(unit, from);
+      put(unit, to);
       moves.push({ unit, to });
     }
     for (const { unit } of moves) {
       moved.add(unit);
+      examined.add(unit);
       reasons.set(unit, `replaced by ${cause.name}`);
       releaseFollowers(unit);
     }
-    pools.forget();
+    disturb(from);
     return true;
   }
 
-  /** The least loaded machine but `not` that takes the unit as things stand, without moving anyone else. */
+  /** The machine but `not` that the unit would rather have and that takes it as things stand, without moving anyone else. */
   function newHome(unit: ActiveUnit, not: Host): Host | undefined {
     if (unit.options.global || moved.has(unit)) return undefined;
+    take(unit, not);
     let best: Host | undefined;
-    for (const host of index.classOf(unit.options).members) {
-      if (host === not || (best !== undefined && board.load(host) >= board.load(best))) continue;
-      if (board.arrivalRefusal(unit, host) !== undefined) continue;
-      if (unit.replaces.some((other) => board.isOn(other, host))) continue;
+    for (const host of hosts.classOf(unit.options, unit.wishes).members) {
+      if (host === not || (best !== undefined && compareHosts(unit, best, host) < 0)) continue;
+      if (arrivalRefusal(unit, host) !== undefined) continue;
+      if (unit.replaces.some((other) => isOn(other, host))) continue;
       best = host;
     }
+    put(unit, not);
     return best;
   }
 
@@ -134,12 +222,49 @@ export function settle(pass: Pass): void {
     const left = [unit];
     for (let leader = left.pop(); leader !== undefined; leader = left.pop()) {
       for (const follower of leader.followers) {
-        const host = board.hostOf(follower);
-        if (host?.present !== true || board.isOn(leader, host)) continue;
-        reasons.set(follower, inWords(pass, { unit: follower, host, rule: "machine-of" }));
-        board.take(follower, host);
+        const { host } = follower;
+        if (host?.present !== true || isOn(leader, host)) continue;
+        reasons.set(follower, inWords({ unit: follower, host, rule: "machine-of" }));
+        take(follower, host);
+        wake(follower);
         left.push(follower);
       }
     }
   }
+
+  /** It waits from now on, and has its turn in this round if that is still to come. */
+  function wake(unit: ActiveUnit): void {
+    examined.add(unit);
+    waiting.add(unit);
+    const now = work[at];
+    if (at < 0 || now === undefined || byTurn(unit, now) <= 0) return;
+    let low = at + 1;
+    let high = work.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const other = work[middle];
+      if (other !== undefined && byTurn(other, unit) < 0) low = middle + 1;
+      else high = middle;
+    }
+    if (work[low] !== unit) work.splice(low, 0, unit);
+  }
+
+  /** Something left this machine. What was refused before may be taken there, in this round too. */
+  function disturb(host: Host): void {
+    freed.add(host);
+    forget();
+    if (isDisturbed) return;
+    isDisturbed = true;
+    const now = work[at];
+    if (at < 0 || now === undefined) return;
+    const done = work.slice(0, at + 1);
+    const rest = [...waiting.all(), ...units.globals].filter((unit) => byTurn(unit, now) > 0);
+    work = [...done, ...rest.sort(byTurn)];
+  }
+
+  function forget(): void {
+    pools.forget();
+    hopeless.clear();
+  }
 }
+

@@ -1,0 +1,94 @@
+// Who must give way on one machine so that a unit of a higher priority can come. Given to settle.ts. Looks only: it leaves
+// the board as it was.
+import { anyRefusal, isOn, lacks, misses, closedTo } from "./board.ts";
+import { byName } from "../domain/names.ts";
+import { type Host, standingRefusal } from "./machines.ts";
+import { excludeEachOther } from "./refusals.ts";
+import { type ActiveUnit, type UnitIndex, allFollowed, groupOn } from "./units.ts";
+
+export interface Displacement {
+  readonly host: Host;
+  readonly units: ReadonlySet<ActiveUnit>;
+  /** The highest priority among them. */
+  readonly highest: number;
+}
+
+/** Undefined when the machine refuses the unit for more than conflicts, memory or processors, or too few may give way. */
+export function displacement(
+  unit: ActiveUnit,
+  { host, units }: { readonly host: Host; readonly units: UnitIndex },
+): Displacement | undefined {
+  if (units.prioritized === 0 || !host.present || standingRefusal(unit.options, host) !== undefined) return undefined;
+  if (closedTo(unit, host) !== undefined || misses(unit, host)) return undefined;
+  if ([...unit.replacedBy, ...unit.replaces].some((other) => isOn(other, host))) return undefined;
+  if (anyRefusal(unit, host) === undefined) return undefined;
+  const leaders = unit.follows.length === 0 ? undefined : allFollowed(unit);
+  const gone = new Set<ActiveUnit>();
+  /** The unit and those that go with it; undefined when one of them may not go. */
+  const withFollowers = (other: ActiveUnit): readonly ActiveUnit[] | undefined => {
+    const group = [...groupOn(other, host)];
+    const mayGo = group.every(
+      (each) => !each.options.global && each.priority < unit.priority && leaders?.has(each) !== true,
+    );
+    return mayGo ? group : undefined;
+  };
+  for (const other of host.units) {
+    if (!excludeEachOther(unit, other)) continue;
+    const group = withFollowers(other);
+    if (group === undefined) return undefined;
+    for (const each of group) gone.add(each);
+  }
+  const picks: { readonly unit: ActiveUnit; readonly added: readonly ActiveUnit[] }[] = [];
+  if (shortage() !== undefined) {
+    const byWeight = [...host.units].sort((a, b) => a.priority - b.priority || byName(b.name, a.name));
+    for (const other of byWeight) {
+      const lacking = shortage();
+      if (lacking === undefined || other.priority >= unit.priority) break;
+      if (gone.has(other) || !reserves(other, lacking)) continue;
+      const group = withFollowers(other);
+      if (group === undefined) continue;
+      const added = group.filter((each) => !gone.has(each));
+      for (const each of added) gone.add(each);
+      picks.push({ unit: other, added });
+    }
+    if (shortage() !== undefined) return undefined;
+  }
+  picks.sort((a, b) => b.unit.priority - a.unit.priority || byName(a.unit.name, b.unit.name));
+  for (const { added } of picks) {
+    for (const each of added) gone.delete(each);
+    const missesOne = added.some((each) => each.follows.some((target) => gone.has(target)));
+    if (missesOne || shortage() !== undefined) for (const each of added) gone.add(each);
+  }
+  let highest = -Infinity;
+  for (const each of gone) highest = Math.max(highest, each.priority);
+  return { host, units: gone, highest };
+
+  function shortage(): "memory" | "cpu" | undefined {
+    let { reservedBytes, reservedMilliCpus } = host;
+    for (const { options } of gone) {
+      reservedBytes -= host.bytesOf(options.memory);
+      reservedMilliCpus -= options.milliCpus ?? 0;
+    }
+    return lacks(unit, {
+      memoryBytes: host.memoryBytes,
+      milliCpus: host.milliCpus,
+      bytesOf: (memory) => host.bytesOf(memory),
+      reservedBytes,
+      reservedMilliCpus,
+    });
+  }
+
+  /** Of what lacks, memory or processors: both, where both do. */
+  function reserves({ options }: ActiveUnit, lacking: "memory" | "cpu"): boolean {
+    const memory = options.memory !== undefined && host.bytesOf(options.memory) > 0;
+    const cpu = (options.milliCpus ?? 0) > 0;
+    return lacking === "memory" ? memory || (cpu && cpuLacks()) : cpu;
+  }
+
+  function cpuLacks(): boolean {
+    let { reservedMilliCpus } = host;
+    for (const { options } of gone) reservedMilliCpus -= options.milliCpus ?? 0;
+    const { milliCpus = 0 } = unit.options;
+    return milliCpus > 0 && reservedMilliCpus + milliCpus > host.milliCpus;
+  }
+}
