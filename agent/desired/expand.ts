@@ -6,6 +6,7 @@ import type { DropIn, Unit } from "../domain/unit.ts";
 import { parsedUnitHash } from "../text/hash.ts";
 import { type UnitFile, concatenate, lastValue, listValue } from "../text/unit-file.ts";
 import { type Paths, resolveLink, templateOf } from "./links.ts";
+import { hasSpecifiers } from "./option-values.ts";
 import { type OptionsReading, type Source, type UnitOptions, readOptions } from "./options.ts";
 import { type Blobs, type Text, type TextReader, blobProblem, rememberOptions } from "./texts.ts";
 import type { DropInEntry, NamedEntry, Tree } from "./tree.ts";
@@ -162,7 +163,7 @@ function makeBody(
     hash: dropIns.length === 0 ? file.text.hash : parsedUnitHash(file.text.parsed, named),
     description: firstDescription(file.text.parsed),
     hasInstall: installOptions.some((key) => listValue(whole, { section: "Install", key }).length > 0),
-    usesSpecifiers: whole.assignments.some(({ section, value }) => section === "X-Fleet" && value.includes("%")),
+    usesSpecifiers: whole.assignments.some(({ section, value }) => section === "X-Fleet" && hasSpecifiers(value)),
   };
 }
 

@@ -65,6 +65,20 @@ export function expandSpecifiers(text: string, name: UnitName): Read<string> {
   return { fix: `"${unknown}" is none of %n %N %p %i; write %% for a percent sign` };
 }
 
+/** The same for an amount, where a last `%` that stands alone is its unit of measure, as in `25%` and `%i%`. */
+export function expandAmount(text: string, name: UnitName): Read<string> {
+  let signs = 0;
+  while (text.at(-1 - signs) === "%") signs++;
+  if (signs % 2 === 0) return expandSpecifiers(text, name);
+  const expanded = expandSpecifiers(text.slice(0, -1), name);
+  return "value" in expanded ? { value: `${expanded.value}%` } : expanded;
+}
+
+/** Whether the value differs from unit to unit. */
+export function hasSpecifiers(text: string): boolean {
+  return /%[nNpi]/.test(text);
+}
+
 const words: ReadonlyMap<string, boolean> = new Map([
   ...["true", "yes", "1", "on", "t"].map((word) => [word, true] as const),
   ...["false", "no", "0", "off", "f"].map((word) => [word, false] as const),
@@ -74,4 +88,14 @@ const words: ReadonlyMap<string, boolean> = new Map([
 export function readBoolean(text: string): Read<boolean> {
   const value = words.get(text.toLowerCase());
   return value === undefined ? { fix: `Write one of ${[...words.keys()].join(" ")}` } : { value };
+}
+
+/** A whole number within bounds. */
+export function readWhole(
+  text: string,
+  { least, most }: { readonly least: number; readonly most: number },
+): Read<number> {
+  const value = /^[+-]?[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
+  if (value !== undefined && value >= least && value <= most) return { value };
+  return { fix: `Write a whole number from ${least} to ${most}` };
 }

@@ -1,12 +1,30 @@
-// What a unit asks for in [X-Fleet], read from its text and drop-ins together: where it may run, in which state it is
-// wanted and how it takes a change (fleet.md 4 and 5, with what fleet passed over in silence refused). Pure.
-import { type UnitName, byName, isTemplate, parseMachineId, parseUnitName } from "../domain/names.ts";
+// What a unit asks for in [X-Fleet], read from its text and drop-ins together: where it may run, what it takes there, in
+// which state it is wanted and how it takes a change (fleet.md 4 and 5, with what fleet passed over in silence refused,
+// and docs/placement.md). Pure.
+import { type UnitName, byName, isInstance, isTemplate, parseMachineId, parseUnitName } from "../domain/names.ts";
 import { type Place, Problem } from "../domain/problem.ts";
-import { type OnChange, type PlacementOptions, type TargetState, targetStates } from "../domain/unit.ts";
+import {
+  type MetadataTest,
+  type OnChange,
+  type PlacementOptions,
+  type TargetState,
+  priorityBounds,
+  targetStates,
+} from "../domain/unit.ts";
 import { compileGlob } from "../text/glob.ts";
 import { suggest } from "../text/suggest.ts";
 import type { UnitFile } from "../text/unit-file.ts";
-import { type Read, expandSpecifiers, readBoolean, readItems } from "./option-values.ts";
+import { findContradictions, isMetadataKey, itemFix, readMetadataTest } from "./metadata-tests.ts";
+import {
+  type Read,
+  expandAmount,
+  expandSpecifiers,
+  hasSpecifiers,
+  readBoolean,
+  readItems,
+  readWhole,
+} from "./option-values.ts";
+import { ownMemory, ownProcessors, readMemory, readProcessors } from "./reserves.ts";
 
 /** One text of a unit and the file that it stands in. */
 export interface Source {
@@ -30,7 +48,20 @@ export interface OptionsReading {
 }
 
 type Option =
-  "MachineID" | "MachineOf" | "MachineMetadata" | "Conflicts" | "Replaces" | "Global" | "DesiredState" | "OnChange";
+  | "MachineID"
+  | "MachineOf"
+  | "MachineMetadata"
+  | "Conflicts"
+  | "Replaces"
+  | "Global"
+  | "MemoryReserve"
+  | "CPUReserve"
+  | "Spread"
+  | "Prefer"
+  | "Avoid"
+  | "Priority"
+  | "DesiredState"
+  | "OnChange";
 
 /** Each option and the names under which it is read; fleet's older ones too. */
 const optionNames: Readonly<Record<Option, readonly string[]>> = {
@@ -40,6 +71,12 @@ const optionNames: Readonly<Record<Option, readonly string[]>> = {
   Conflicts: ["X-Conflicts", "Conflicts"],
   Replaces: ["Replaces"],
   Global: ["Global"],
+  MemoryReserve: ["MemoryReserve"],
+  CPUReserve: ["CPUReserve"],
+  Spread: ["Spread"],
+  Prefer: ["Prefer"],
+  Avoid: ["Avoid"],
+  Priority: ["Priority"],
   DesiredState: ["DesiredState"],
   OnChange: ["OnChange"],
 };
@@ -49,7 +86,7 @@ const optionByName: ReadonlyMap<string, Option> = new Map(
 );
 const installOptions: readonly string[] = ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also", "DefaultInstance"];
 
-/** Pairs that contradict each other (fleet.md 5). */
+/** Pairs that contradict each other (fleet.md 5), and those of which the second would say nothing. */
 const forbiddenPairs = [
   ["MachineID", "MachineOf"],
   ["MachineID", "Conflicts"],
@@ -58,6 +95,10 @@ const forbiddenPairs = [
   ["Global", "MachineOf"],
   ["Global", "Replaces"],
   ["Conflicts", "Replaces"],
+  ["MachineID", "Spread"],
+  ["Global", "Spread"],
+  ["Global", "Prefer"],
+  ["Global", "Avoid"],
 ] as const satisfies readonly (readonly [Option, Option])[];
 const changeWords = ["restart", "reload"] as const satisfies readonly OnChange[];
 
@@ -112,13 +153,18 @@ export function readOptions(name: UnitName, sources: readonly Source[]): Options
   }
 
   const machineOf = readMachineOf(reading);
+  const texts = sources.map(({ parsed }) => parsed);
   const placement: PlacementOptions = {
     machineId: readMachineId(reading),
     machineOf: machineOf.map(({ unit }) => unit),
-    metadata: readMetadata(reading),
+    ...readMetadata(reading),
     conflicts: readPatterns("Conflicts", reading),
     replaces: readPatterns("Replaces", reading),
     global: readLast("Global", { reading, read: readBoolean }) ?? false,
+    ...readReserves(reading, texts),
+    ...readSpread(reading),
+    ...readPreferences(reading),
+    ...readPriority(reading),
   };
   const target = readLast("DesiredState", { reading, read: (text) => oneOf(targetStates, text) });
   const onChange = readLast("OnChange", { reading, read: (text) => oneOf(changeWords, text) });
@@ -174,9 +220,16 @@ function refuse(
   { key, value, at }: Setting,
   { reading, item = value, fix }: { readonly reading: Reading; readonly item?: string; readonly fix: string },
 ): void {
-  const excerpt = item.length > 100 ? `${item.slice(0, 97)}...` : item;
-  const message = `Cannot take ${key}=${excerpt} of unit "${reading.shown}"`;
+  const message = `Cannot take ${key}=${shorten(item)} of unit "${reading.shown}"`;
   reading.problems.push(new Problem("unit-option-value", message, { hint: fix, at }));
+}
+
+function showItem({ text, setting }: Item): string {
+  return `${setting.key}=${shorten(text)}`;
+}
+
+function shorten(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
 }
 
 /** All items of an option, in the order of its names and then of the text. */
@@ -197,10 +250,14 @@ function readSetting(setting: Setting, { reading, items }: { reading: Reading; i
     return;
   }
   for (const item of read.value) {
-    const expanded = expandSpecifiers(item, reading.name);
+    const expanded = (isAmount(setting) ? expandAmount : expandSpecifiers)(item, reading.name);
     if ("value" in expanded) items.push({ text: expanded.value, setting });
     else refuse(setting, { reading, item, fix: expanded.fix });
   }
+}
+
+function isAmount({ key }: Setting): boolean {
+  return key === "MemoryReserve" || key === "CPUReserve";
 }
 
 /** The last item of an option that has one value. Every item is read, so that none that is wrong goes unseen. */
@@ -212,7 +269,7 @@ function readLast<T>(
   for (const { text, setting } of itemsOf(option, reading)) {
     const found = read(text);
     if ("value" in found) last = found.value;
-    else refuse(setting, { reading, item: text, fix: found.fix });
+    else if (!isFilledIn(setting, reading)) refuse(setting, { reading, item: text, fix: found.fix });
   }
   return last;
 }
@@ -263,19 +320,126 @@ function peerFix(key: string, text: string): string {
   return "It must be the whole name of a unit; patterns are not read here";
 }
 
-/** Rules by key; an item that fleet dropped, and with it the rule, is refused with the way to write it. */
-function readMetadata(reading: Reading): PlacementOptions["metadata"] {
+/** Rules by key and all other tests; an item that fleet dropped, and with it the rule, is refused with the way to write it. */
+function readMetadata(reading: Reading): Pick<PlacementOptions, "metadata" | "demands"> {
   const rules = new Map<string, Set<string>>();
-  for (const { text, setting } of itemsOf("MachineMetadata", reading)) {
-    const equals = text.indexOf("=");
-    if (equals <= 0 || equals === text.length - 1 || text.includes("=", equals + 1)) {
-      refuse(setting, { reading, item: text, fix: metadataFix(setting.key, text) });
-      continue;
-    }
-    const key = text.slice(0, equals);
-    rules.set(key, (rules.get(key) ?? new Set()).add(text.slice(equals + 1)));
+  const tests = readTests("MachineMetadata", reading);
+  for (const { test, item } of tests) {
+    if (test.test !== "equals") continue;
+    rules.set(test.key, (rules.get(test.key) ?? new Set()).add(test.value));
+    if (!isMetadataKey(test.key)) warnOfKey(item, reading, test.key);
   }
-  return [...rules].sort(([a], [b]) => byName(a, b)).map(([key, values]) => ({ key, values: [...values] }));
+  for (const [one, other] of findContradictions(tests)) {
+    const pair = `${showItem(one.item)} and ${showItem(other.item)}`;
+    const message = `Cannot take ${pair} together in unit "${reading.shown}"`;
+    const { at } = other.item.setting;
+    reading.problems.push(new Problem("unit-option-pair", message, { hint: "No machine can satisfy both", at }));
+  }
+  const demands = tests.map(({ test }) => test).filter(({ test }) => test !== "equals");
+  return {
+    metadata: [...rules].sort(([a], [b]) => byName(a, b)).map(([key, values]) => ({ key, values: [...values] })),
+    ...(demands.length === 0 ? {} : { demands }),
+  };
+}
+
+/** Such a key has always been taken. */
+function warnOfKey({ text, setting }: Item, { shown, warnings }: Reading, key: string): void {
+  const message = `No machine can have the metadata key "${shorten(key)}" that unit "${shown}" asks for`;
+  const hint = quotedTests(text, setting.key) ?? itemFix(text);
+  warnings.push(new Problem("unit-option-unmatched", message, { hint, at: setting.at }));
+}
+
+interface WrittenTest {
+  readonly test: MetadataTest;
+  readonly item: Item;
+}
+
+/** In the order of the text, each once. */
+function readTests(option: "MachineMetadata" | "Prefer" | "Avoid", reading: Reading): readonly WrittenTest[] {
+  const found = new Map<string, WrittenTest>();
+  for (const item of itemsOf(option, reading)) {
+    const { text, setting } = item;
+    const read = readMetadataTest(text);
+    if ("fix" in read) {
+      if (isFilledIn(setting, reading)) continue;
+      refuse(setting, { reading, item: text, fix: quotedTests(text, setting.key) ?? read.fix });
+    } else if (option !== "MachineMetadata" && !isMetadataKey(read.value.key)) {
+      refuse(setting, { reading, item: text, fix: quotedTests(text, setting.key) ?? itemFix(text) });
+    } else {
+      const key = identity(read.value);
+      if (!found.has(key)) found.set(key, { test: read.value, item });
+    }
+  }
+  return [...found.values()];
+}
+
+function identity(test: MetadataTest): string {
+  return JSON.stringify([test.key, test.test, "value" in test ? test.value : null]);
+}
+
+/** Whether what cannot be read is a template's, and of its sample instance's name rather than of its author. */
+function isFilledIn({ value }: Setting, { shown }: Reading): boolean {
+  return isTemplate(shown) && hasSpecifiers(value);
+}
+
+/** What is not reserved in so many words is what the unit is limited to. */
+function readReserves(reading: Reading, texts: readonly UnitFile[]): Pick<PlacementOptions, "memory" | "milliCpus"> {
+  const asked = readLast("MemoryReserve", { reading, read: readMemory });
+  const memory = asked ?? ownMemory(reading.name, texts) ?? "none";
+  const milliCpus =
+    readLast("CPUReserve", { reading, read: readProcessors }) ?? ownProcessors(reading.name, texts) ?? 0;
+  return { ...(memory === "none" ? {} : { memory }), ...(milliCpus === 0 ? {} : { milliCpus }) };
+}
+
+/** One key; a second one would not add to it. */
+function readSpread(reading: Reading): Pick<PlacementOptions, "spread"> {
+  const { shown, name, warnings } = reading;
+  let first: Item | undefined;
+  for (const item of itemsOf("Spread", reading)) {
+    const { text, setting } = item;
+    if (!isMetadataKey(text)) refuse(setting, { reading, item: text, fix: spreadFix(text) });
+    else if (first === undefined) first = item;
+    else if (first.text !== text) {
+      const fix = `One key only; an empty Spread= before it takes back "${first.text}"`;
+      refuse(setting, { reading, item: text, fix });
+    }
+  }
+  if (first === undefined) return {};
+  if (!isInstance(name) && !isTemplate(shown)) {
+    const message = `Unit "${shown}" is no instance: Spread=${first.text} spreads nothing`;
+    const hint = `It only asks for a machine that has the key, as MachineMetadata=${first.text} does`;
+    warnings.push(new Problem("unit-option-unused", message, { hint, at: first.setting.at }));
+  }
+  return { spread: first.text };
+}
+
+function spreadFix(text: string): string {
+  const key = text.slice(0, Math.max(0, text.indexOf("="))).trim();
+  if (isMetadataKey(key)) return `Name the key alone: Spread=${key}`;
+  return "Name one metadata key: 1 to 128 letters, digits and _./:-";
+}
+
+function readPreferences(reading: Reading): Pick<PlacementOptions, "prefer" | "avoid"> {
+  const prefer = readTests("Prefer", reading);
+  const avoid = readTests("Avoid", reading);
+  const preferred = new Map(prefer.map((each) => [identity(each.test), each]));
+  for (const { test, item } of avoid) {
+    const same = preferred.get(identity(test));
+    if (same === undefined) continue;
+    const pair = `${showItem(same.item)} and ${showItem(item)}`;
+    const message = `Cannot take ${pair} together in unit "${reading.shown}"`;
+    const { at } = item.setting;
+    reading.problems.push(new Problem("unit-option-pair", message, { hint: "Remove one of the two", at }));
+  }
+  return {
+    ...(prefer.length === 0 ? {} : { prefer: prefer.map(({ test }) => test) }),
+    ...(avoid.length === 0 ? {} : { avoid: avoid.map(({ test }) => test) }),
+  };
+}
+
+function readPriority(reading: Reading): Pick<PlacementOptions, "priority"> {
+  const priority = readLast("Priority", { reading, read: (text) => readWhole(text, priorityBounds) }) ?? 0;
+  return priority === 0 ? {} : { priority };
 }
 
 function readPatterns(option: "Conflicts" | "Replaces", reading: Reading): readonly string[] {
@@ -309,6 +473,9 @@ function checkPairs(placement: PlacementOptions, { shown, settings, problems }: 
     Conflicts: placement.conflicts.length > 0,
     Replaces: placement.replaces.length > 0,
     Global: placement.global,
+    Spread: placement.spread !== undefined,
+    Prefer: placement.prefer !== undefined,
+    Avoid: placement.avoid !== undefined,
   };
   for (const [one, other] of forbiddenPairs) {
     if (!asked[one] || !asked[other]) continue;
@@ -349,12 +516,12 @@ function oneOf<T extends string>(words: readonly T[], text: string): Read<T> {
   return { fix: `Write one of ${words.join(" ")}${meant === undefined ? "" : `; did you mean ${meant}?`}` };
 }
 
-function metadataFix(key: string, item: string): string {
-  if (/\s/.test(item) && item.split(/\s+/).every((part) => /^[^=]+=[^=]+$/.test(part))) {
-    return `Quote each item: ${key}=${quoteWords(item)}`;
-  }
-  const shape = `An item is key=value with one "=" and something on both sides`;
-  return item.split("=").length > 2 ? `${shape}; quote each of several items` : shape;
+/** How to write several tests that stand in one item. */
+function quotedTests(item: string, key: string): string | undefined {
+  if (!/\s/.test(item)) return undefined;
+  const reads = item.split(/\s+/).map((word) => readMetadataTest(word));
+  const areTests = reads.every((read) => "value" in read && isMetadataKey(read.value.key));
+  return areTests ? `Quote each item: ${key}=${quoteWords(item)}` : undefined;
 }
 
 function quoteWords(text: string): string {

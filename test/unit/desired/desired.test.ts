@@ -170,7 +170,7 @@ test("every problem of a commit at once, by file and line", () => {
     "i/web@1.service": { link: "/x" },
     "d.service.d/x.conf": "[Service]\nUser\n",
     "d.service": service,
-    "z@.service": withFleet("MachineMetadata=bad"),
+    "z@.service": withFleet("MachineMetadata=bad="),
     "z@1.service": { link: "z@.service" },
     "z@2.service": { link: "z@.service" },
   });

@@ -170,7 +170,7 @@ const refused: readonly (readonly [id: string, lines: readonly string[], code: s
     "unit-option-value",
     /Quote each item: MachineMetadata="region=a" "region=b"/,
   ],
-  ["F-087", ["MachineMetadata=region"], "unit-option-value", /key=value/],
+  ["F-087", ["MachineMetadata=region eu"], "unit-option-value", /Quote each item: MachineMetadata="region" "eu"/],
   ["F-061", ['MachineMetadata="a=b'], "unit-option-value", /quote/],
   ["F-088", ["Global=what"], "unit-option-value", /Write one of true/],
   ["F-088", ["Global=12"], "unit-option-value", /Write one of true/],
@@ -228,7 +228,7 @@ for (const [id, lines, code, says] of refused) {
 }
 
 test("all problems are told, each at its line", () => {
-  const { problems } = read(["MachineMetadata=a", "Global=x", "Foo=1", "MachineID=01234567", "Conflicts=a*"]);
+  const { problems } = read(["MachineMetadata=a=", "Global=x", "Foo=1", "MachineID=01234567", "Conflicts=a*"]);
   assert.deepEqual(problems.map(({ at }) => at?.line).sort(), [2, 3, 4, 6]);
 });
 
