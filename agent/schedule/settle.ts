@@ -54,14 +54,12 @@ export function settle(pass: Pass): void {
 
   /** All that may be placed now. What every machine has refused is asked about only where something was freed. */
   function firstWork(): ActiveUnit[] {
-    const list: ActiveUnit[] = [...units.globals];
-    if (freed.size > fewFreed) list.push(...waiting.all());
-    else {
-      list.push(...waiting.untried);
-      for (const alike of waiting.refused) {
-        const [one] = alike;
-        if (one !== undefined && [...freed].some((host) => mayTake(one, host))) list.push(...alike);
-      }
+    if (freed.size > fewFreed) return [...units.globals, ...waiting.all()].sort(byTurn);
+    const list = [...units.globals, ...waiting.untried];
+    for (const alike of waiting.refused) {
+      const [one] = alike;
+      if (one === undefined || ![...freed].some((host) => mayTake(one, host))) continue;
+      for (const unit of alike) list.push(unit);
     }
     return list.sort(byTurn);
   }
