@@ -41,9 +41,10 @@ export interface Asked extends Pick<
   readonly global?: boolean;
 }
 
-export function options({ target: _target, ...asked }: Asked = {}): PlacementOptions {
+export function options(asked: Asked = {}): PlacementOptions {
+  const { target: _target, ...wishes } = asked;
   return {
-    ...asked,
+    ...wishes,
     machineId: asked.machineId,
     machineOf: (asked.machineOf ?? []) as readonly UnitName[],
     metadata: asked.metadata ?? [],

@@ -103,16 +103,25 @@ export function liking({ options }: WantedUnit, machine: CandidateMachine): numb
 
 function holds(asked: MetadataTest, machine: CandidateMachine): boolean {
   const value = valueOf(machine, asked.key);
-  if (asked.test === "missing") return value === undefined;
-  if (asked.test === "exists") return value !== undefined;
-  if (asked.test === "equals") return value === asked.value;
-  if (asked.test === "differs") return value !== asked.value;
-  if (value === undefined || !/^[+-]?\d+(\.\d+)?$/.test(value)) return false;
-  const difference = Number(value) - asked.value;
-  if (asked.test === "below") return difference < 0;
-  if (asked.test === "at-most") return difference <= 0;
-  if (asked.test === "above") return difference > 0;
-  return difference >= 0;
+  const number = value !== undefined && /^[+-]?\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN;
+  switch (asked.test) {
+    case "equals":
+      return value === asked.value;
+    case "differs":
+      return value !== asked.value;
+    case "exists":
+      return value !== undefined;
+    case "missing":
+      return value === undefined;
+    case "below":
+      return number < asked.value;
+    case "at-most":
+      return number <= asked.value;
+    case "above":
+      return number > asked.value;
+    case "at-least":
+      return number >= asked.value;
+  }
 }
 
 /** Whether both are instances of one template: the same name up to the first "@", and the same type. */

@@ -1,105 +1,50 @@
-// What holds of placement whatever the cluster: the fixed point, no forbidden pair, no needless move, and agreement with
-// the plain meaning.
+// What holds of placement whatever the cluster: of the engine, and of the plain meaning by which it is judged; and that the
+// two agree.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
 import fc from "fast-check";
-import type {
-  CandidateMachine,
-  ClusterState,
-  Decision,
-  Placement,
-  WantedUnit,
-} from "../../../agent/domain/placement.ts";
 import type { UnitName } from "../../../agent/domain/names.ts";
+import type { CandidateMachine, ClusterState, WantedUnit } from "../../../agent/domain/placement.ts";
 import { schedule } from "../../../agent/schedule/schedule.ts";
 import { conflictTest } from "../../../agent/text/conflict.ts";
-import { applied, describe, id, unit } from "./cluster.ts";
-import { plainSchedule } from "./plain.ts";
+import { type Outcome, applied, describe, id, unit } from "./cluster.ts";
+import { plainDecisions, plainSchedule } from "./plain.ts";
+import { isNamed, satisfies, valueOf } from "./plain-units.ts";
+import { type Extent, clusters, histories, machine, statesOf } from "./random.ts";
 
 const runs = 400;
-const names = [
-  "a.service",
-  "b.service",
-  "c.service",
-  "d.service",
-  "e.timer",
-  "w@1.service",
-  "w@2.service",
-  "w@3.service",
-];
-const letters = ["a", "b", "c", "d"];
-const patterns = [...names, "w@*.service", "[ab].service", "*.timer", "?.service", "[", "none.service"];
 
-const few = (values: readonly string[], often = 1): fc.Arbitrary<string[]> =>
-  fc.oneof(
-    { weight: 6 / often, arbitrary: fc.constant<string[]>([]) },
-    { weight: 2, arbitrary: fc.subarray([...values], { minLength: 1, maxLength: 2 }) },
-  );
-const metadata = fc.oneof(
-  { weight: 4, arbitrary: fc.constant([]) },
-  { weight: 1, arbitrary: fc.subarray(["1", "2"], { minLength: 1 }).map((values) => [{ key: "r", values }]) },
-);
-const target = fc.oneof(
-  { weight: 6, arbitrary: fc.constant("launched" as const) },
-  { weight: 1, arbitrary: fc.constantFrom("loaded" as const, "inactive" as const) },
-);
-const seldom = <T>(value: T): fc.Arbitrary<T | undefined> =>
-  fc.oneof({ weight: 9, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.constant(value) });
+/** What the engine is asked. */
+const engineExtent: Extent = { wishes: false, moves: false };
 
-const wanted: fc.Arbitrary<WantedUnit[]> = fc.subarray(names).chain((chosen) =>
-  fc.tuple(
-    ...chosen.map((name) =>
-      fc
-        .record({
-          target,
-          machineOf: few(names),
-          metadata,
-          conflicts: few(patterns, 2),
-          replaces: few(patterns),
-          global: fc.integer({ min: 0, max: 5 }).map((roll) => roll === 0),
-          machineId: seldom(id("b").slice(0, 8)),
-        })
-        .map(({ machineId, ...asked }) => unit(name, { ...asked, ...(machineId === undefined ? {} : { machineId }) })),
-    ),
-  ),
-);
-const machine = (letter: string, presumed: boolean): fc.Arbitrary<CandidateMachine> =>
-  fc.record({
-    id: fc.constant(id(letter)),
-    metadata: fc.constantFrom({}, { r: "1" }, { r: "2" }, { r: "3" }),
-    standing: presumed
-      ? fc.constantFrom("present" as const, "present" as const, "present" as const, "presumed" as const)
-      : fc.constant("present" as const),
-  });
-const placed: fc.Arbitrary<Placement[]> = fc.uniqueArray(
-  fc.record({ unit: fc.constantFrom(...(names as UnitName[])), on: fc.constantFrom(...[...letters, "e"].map(id)) }),
-  { maxLength: 10, selector: (each) => `${each.unit} ${each.on}` },
-);
+type Decide = (state: ClusterState) => readonly Outcome[];
 
-function clusters({ presumed = true } = {}): fc.Arbitrary<ClusterState> {
-  return fc.record({
-    wanted,
-    machines: fc.subarray(letters).chain((chosen) => fc.tuple(...chosen.map((letter) => machine(letter, presumed)))),
-    placements: placed,
-    leaving: fc.oneof(fc.constant([]), placed),
-    running: fc.oneof(fc.constant([]), placed),
-  });
-}
-
-const check = (state: fc.Arbitrary<ClusterState>, property: (state: ClusterState) => void): void => {
-  fc.assert(fc.property(state, property), { numRuns: runs });
-};
 const lines = (state: ClusterState): readonly string[] => schedule(state).map(describe);
 const isActive = (each: WantedUnit): boolean => each.target !== "inactive";
+const moves = (decisions: readonly Outcome[]): readonly string[] =>
+  decisions.filter(({ kind }) => kind !== "keep" && kind !== "wait").map(describe);
+function check<T>(values: fc.Arbitrary<T>, property: (value: T) => void, numRuns = runs): void {
+  fc.assert(fc.property(values, property), { numRuns });
+}
 
-suite("whatever the cluster", () => {
-  test("the quick answer is the plain one", () => {
-    check(clusters(), (state) => {
+suite("the quick answer is the plain one", () => {
+  test("for any cluster", () => {
+    check(clusters(engineExtent), (state) => {
       assert.deepEqual(lines(state), plainSchedule(state));
     });
   });
 
-  test("the quick answer is the plain one for many units of a kind too", () => {
+  test("at every pass of a history", () => {
+    check(
+      histories(engineExtent),
+      (history) => {
+        for (const state of statesOf(history)) assert.deepEqual(lines(state), plainSchedule(state));
+      },
+      runs / 4,
+    );
+  });
+
+  test("for many units of a kind", () => {
     const hosts = Array.from({ length: 40 }, (_, n) => String.fromCharCode(0x400 + n));
     const kinds = ["one@*.service", "two@*.service"];
     const many = Array.from({ length: 70 }, (_, n) => n);
@@ -116,17 +61,50 @@ suite("whatever the cluster", () => {
     };
     assert.deepEqual(lines(state), plainSchedule(state));
   });
+});
 
+/** Amounts that a unit reserves of what is known of a machine, and the machine's own. */
+const resources: readonly {
+  readonly capacity: (machine: CandidateMachine) => number;
+  readonly reserve: (unit: WantedUnit, machine: CandidateMachine) => number;
+}[] = [
+  {
+    capacity: ({ memoryBytes = 0 }) => memoryBytes,
+    reserve: ({ options: { memory = { bytes: 0 } } }, { memoryBytes = 0 }) =>
+      "bytes" in memory ? memory.bytes : Math.floor((memory.percent * memoryBytes) / 100),
+  },
+  { capacity: ({ milliCpus = 0 }) => milliCpus, reserve: ({ options }) => options.milliCpus ?? 0 },
+];
+
+/** What is on each machine when everything has been carried out. */
+function unitsAfter(state: ClusterState, decisions: readonly Outcome[]): ReadonlyMap<CandidateMachine, WantedUnit[]> {
+  const after = applied(state, decisions).placements;
+  return new Map(
+    state.machines.map((host) => [
+      host,
+      state.wanted.filter((each) => after.some(({ unit: name, on }) => name === each.name && on === host.id)),
+    ]),
+  );
+}
+
+/** What takes a unit off a machine of the cluster. */
+function leaving(state: ClusterState, decisions: readonly Outcome[]): readonly string[] {
+  const known = new Set(state.machines.map((each) => each.id));
+  return decisions
+    .filter(({ kind, on, from = kind === "drop" ? on : undefined }) => from !== undefined && known.has(from))
+    .map(describe);
+}
+
+function properties(decide: Decide, extent: Extent): void {
   test("fixed point: once applied, only keep and wait remain", () => {
-    check(clusters(), (state) => {
-      const again = schedule(applied(state, schedule(state)));
-      assert.deepEqual(again.filter(({ kind }) => kind !== "keep" && kind !== "wait").map(describe), []);
+    check(clusters({ ...extent, moves: false }), (state) => {
+      assert.deepEqual(moves(decide(applied(state, decide(state)))), []);
     });
   });
 
   test("every active unit that is not global gets exactly one keep, place or wait", () => {
-    check(clusters(), (state) => {
-      const decisions = schedule(state);
+    check(clusters(extent), (state) => {
+      const decisions = decide(state);
       for (const each of state.wanted.filter((one) => isActive(one) && !one.options.global)) {
         const main = decisions.filter((decision) => decision.unit === each.name && decision.kind !== "drop");
         assert.equal(main.length, 1, each.name);
@@ -134,29 +112,26 @@ suite("whatever the cluster", () => {
     });
   });
 
-  test("a unit that waits says why, for every machine", () => {
-    check(clusters(), (state) => {
-      for (const decision of schedule(state)) {
-        if (decision.kind !== "wait") continue;
-        assert.ok(decision.refusals.length > 0);
-        assert.ok(decision.refusals.every((refusal) => refusal.example !== ""));
-        const counted = decision.refusals.reduce((sum, refusal) => sum + refusal.machines, 0);
-        const cycle = decision.refusals.some((refusal) => refusal.rule === "machine-of-cycle");
+  test("a unit that waits says why, for every machine; one that is stuck, for every other one", () => {
+    check(clusters(extent), (state) => {
+      for (const { kind, refusals } of decide(state)) {
+        if (refusals === undefined) continue;
+        assert.ok(refusals.length > 0);
+        assert.ok(refusals.every((refusal) => !("example" in refusal) || refusal.example !== ""));
+        const total = refusals.reduce((sum, refusal) => sum + refusal.machines, 0);
+        const cycle = refusals.some((refusal) => refusal.rule === "machine-of-cycle");
         const asked = state.machines.filter((each) => !cycle || each.standing === "present");
-        assert.equal(counted, asked.length);
+        assert.equal(total, kind === "keep" ? asked.length - 1 : asked.length);
       }
     });
   });
 
   test("no two units that conflict share a machine, and each sits where its wishes hold", () => {
     const clash = conflictTest();
-    check(clusters({ presumed: false }), (state) => {
-      const after = applied(state, schedule(state));
-      const known = new Map(state.wanted.map((each) => [each.name, each]));
-      for (const { id: host, metadata: has } of state.machines) {
-        const units = after.placements.flatMap((each) => (each.on === host ? (known.get(each.unit) ?? []) : []));
+    check(clusters({ ...extent, presumed: false, moves: false }), (state) => {
+      for (const [host, units] of unitsAfter(state, decide(state))) {
         for (const a of units) {
-          assert.ok(a.options.metadata.every(({ key, values }) => values.includes(has[key] ?? "")));
+          assert.ok(isNamed(a, host) && satisfies(a, host), a.name);
           assert.ok(a.options.machineOf.every((name) => units.some((b) => b.name === name)));
           for (const b of units) {
             assert.ok(
@@ -172,47 +147,57 @@ suite("whatever the cluster", () => {
     });
   });
 
+  test("nothing comes where it is not wanted or finds no room", () => {
+    check(clusters(extent), (state) => {
+      const decisions = decide(state);
+      const arrivals = decisions.filter(({ kind }) => kind === "place");
+      for (const [host, units] of unitsAfter(state, decisions)) {
+        const come = units.filter((each) =>
+          arrivals.some(({ unit: name, on }) => name === each.name && on === host.id),
+        );
+        if (come.length > 0) assert.ok(host.standing === "present" && host.cordoned !== true, "takes nothing new");
+        for (const { options } of come) {
+          if (options.spread !== undefined) assert.notEqual(valueOf(host, options.spread), undefined);
+        }
+        for (const { capacity, reserve } of resources) {
+          if (capacity(host) === 0 || !come.some((each) => reserve(each, host) > 0)) continue;
+          const reserved = units.reduce((sum, each) => sum + reserve(each, host), 0);
+          assert.ok(reserved <= capacity(host), `${reserved} of ${capacity(host)}`);
+        }
+      }
+    });
+  });
+
   test("the order of the input has no meaning", () => {
-    const shuffled = clusters().chain((state) =>
+    const shuffled = clusters(extent).chain((state) =>
       fc.tuple(
         fc.constant(state),
-        fc.record({
-          wanted: fc.shuffledSubarray([...state.wanted], { minLength: state.wanted.length }),
-          machines: fc.shuffledSubarray([...state.machines], { minLength: state.machines.length }),
-          placements: fc.shuffledSubarray([...state.placements], { minLength: state.placements.length }),
-          leaving: fc.constant(state.leaving ?? []),
-          running: fc.constant(state.running ?? []),
-        }),
+        fc
+          .record({
+            wanted: fc.shuffledSubarray([...state.wanted], { minLength: state.wanted.length }),
+            machines: fc.shuffledSubarray([...state.machines], { minLength: state.machines.length }),
+            placements: fc.shuffledSubarray([...state.placements], { minLength: state.placements.length }),
+          })
+          .map((lists) => ({ ...state, ...lists })),
       ),
     );
-    fc.assert(
-      fc.property(shuffled, ([one, other]) => assert.deepEqual(schedule(one), schedule(other))),
-      { numRuns: runs },
-    );
+    check(shuffled, ([one, other]) => assert.deepEqual(decide(one), decide(other)));
   });
 
   test("a machine that joins moves nothing", () => {
-    const settled = clusters()
+    const settled = clusters({ ...extent, moves: false })
       .filter((state) => state.wanted.every((each) => each.options.replaces.length === 0))
-      .chain((state) => machine("f", false).map((joins) => ({ state: applied(state, schedule(state)), joins })));
-    fc.assert(
-      fc.property(settled, ({ state, joins }) => {
-        const decisions = schedule({ ...state, machines: [...state.machines, joins] });
-        const present = new Set(state.machines.map((each) => each.id));
-        const moves = decisions.filter(
-          (each: Decision) =>
-            (each.kind === "drop" && present.has(each.on)) ||
-            (each.kind === "place" && each.from !== undefined && present.has(each.from)),
-        );
-        assert.deepEqual(moves.map(describe), []);
-      }),
-      { numRuns: runs },
-    );
+      .chain((state) => machine("x", { ...extent, presumed: false, moves: false }).map((joins) => ({ state, joins })));
+    check(settled, ({ state, joins }) => {
+      const then = applied(state, decide(state));
+      const decisions = decide({ ...then, machines: [...then.machines, joins] });
+      assert.deepEqual(leaving(then, decisions), []);
+    });
   });
 
   test("a presumed machine keeps every wanted unit that is nowhere else", () => {
-    check(clusters(), (state) => {
-      const decisions = schedule(state);
+    check(clusters(extent), (state) => {
+      const decisions = decide(state);
       for (const { id: host, standing } of state.machines) {
         if (standing !== "presumed") continue;
         assert.ok(!decisions.some((each) => each.kind === "place" && each.on === host));
@@ -224,4 +209,60 @@ suite("whatever the cluster", () => {
       }
     });
   });
-});
+
+  test("where all are equally important, new wishes move nobody", () => {
+    check(clusters({ ...extent, moves: false }), (state) => {
+      const equals = state.wanted.map((each): WantedUnit => {
+        return { ...each, options: { ...each.options, priority: 0, replaces: [] } };
+      });
+      const bare = equals.map(({ options, ...each }): WantedUnit => {
+        const { memory: _memory, milliCpus: _cpus, spread: _spread, prefer: _prefer, avoid: _avoid, ...rest } = options;
+        return { ...each, options: rest };
+      });
+      const then = applied({ ...state, wanted: bare }, decide({ ...state, wanted: bare }));
+      assert.deepEqual(leaving(then, decide({ ...then, wanted: equals })), []);
+    });
+  });
+
+  if (extent.moves === false) return;
+
+  const settled = clusters({ ...extent, moves: false }).map((state) => applied(state, decide(state)));
+  /** Units that leave a machine, but for those that follow another which leaves it. */
+  const leaders = (state: ClusterState, decisions: readonly Outcome[], host: CandidateMachine): readonly string[] => {
+    const left = decisions.filter(({ kind, from }) => kind === "place" && from === host.id).map((each) => each.unit);
+    const followsOne = (each: WantedUnit, seen: ReadonlySet<string> = new Set()): boolean =>
+      each.options.machineOf.some((name) => {
+        const leader = state.wanted.find((one) => one.name === name);
+        if (leader === undefined || seen.has(name)) return false;
+        return left.includes(name) || followsOne(leader, new Set([...seen, name]));
+      });
+    return left.filter((name) => !followsOne(state.wanted.find((each) => each.name === name)!));
+  };
+
+  test("a drain moves no more than it may, and says what is left", () => {
+    check(fc.tuple(settled, fc.integer({ min: 0, max: 3 })), ([state, drain]) => {
+      const [first, ...others] = state.machines;
+      if (first === undefined) return;
+      const drained: CandidateMachine = { ...first, cordoned: true, drain };
+      const decisions = decide({ ...state, machines: [drained, ...others] });
+      const left = leaders(state, decisions, drained);
+      assert.ok(left.length <= drain);
+      const stuck = decisions.filter(({ kind, refusals }) => kind === "keep" && refusals !== undefined);
+      assert.ok(stuck.every(({ on }) => on === drained.id && drain > 0 && drained.standing === "present"));
+    });
+  });
+
+  test("rebalancing moves no more than it may, and makes loads more even", () => {
+    check(fc.tuple(settled, fc.integer({ min: 0, max: 3 })), ([state, rebalance]) => {
+      const decisions = decide({ ...state, rebalance });
+      const moved = state.machines.flatMap((host) => leaders(state, decisions, host));
+      assert.ok(moved.length <= rebalance);
+      const unevenness = (after: readonly Outcome[]): number =>
+        [...unitsAfter(state, after).values()].reduce((sum, units) => sum + units.length ** 2, 0);
+      if (moved.length > 0) assert.ok(unevenness(decisions) < unevenness([]), "no more even");
+    });
+  });
+}
+
+suite("whatever the cluster, the engine", () => properties(schedule, engineExtent));
+suite("whatever the cluster, the plain meaning", () => properties(plainDecisions, {}));
