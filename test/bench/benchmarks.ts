@@ -1,29 +1,27 @@
 // What is measured, and how. Each benchmark brings up what it needs and clears it away.
 import { createClock } from "../../agent/adapters/clock.ts";
 import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
-import type { MachineId, UnitName } from "../../agent/domain/names.ts";
-import type { ClusterState } from "../../agent/domain/placement.ts";
-import { schedule } from "../../agent/schedule/schedule.ts";
+import type { UnitName } from "../../agent/domain/names.ts";
 import { Cluster, loop } from "../system/cluster.ts";
 import { boot } from "./boot.ts";
+import { type Benchmark, type Row, round, seconds, spread, timed } from "./figures.ts";
 import { timeListings } from "./listing.ts";
+import { placement } from "./placement.ts";
+import { scale } from "./scale.ts";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-
-export type Row = Readonly<Record<string, string | number>>;
-
-export interface Benchmark {
-  readonly name: string;
-  readonly about: string;
-  readonly run: (say: (text: string) => void) => Promise<readonly Row[]>;
-}
 
 const template = loop();
 const quiet = { debug: noop, info: noop, warn: noop, error: noop, with: () => quiet };
 
 export const benchmarks: readonly Benchmark[] = [
   { name: "placement", about: "the placement function alone, from nothing and with nothing to do", run: placement },
+  {
+    name: "scale",
+    about: "many agents on one etcd: all units run, nothing happens, one machine in ten dies",
+    run: scale,
+  },
   {
     name: "instances",
     about: "200 instances on three machines, from `sync` until the last runs",
@@ -36,42 +34,6 @@ export const benchmarks: readonly Benchmark[] = [
   { name: "listing", about: "listings of many units, from the command to its end", run: listing },
   { name: "idle", about: "three machines with 30 units and nothing to do, over 20 s", run: idle },
 ];
-
-async function placement(): Promise<readonly Row[]> {
-  return [
-    [1_000, 100],
-    [10_000, 1_000],
-    [150_000, 5_000],
-  ].map(([units = 0, machines = 0]) => {
-    const state = plainState(units, machines);
-    const fresh = timed(() => schedule(state));
-    const placements = fresh.value.flatMap((each) => (each.kind === "place" ? [{ unit: each.unit, on: each.on }] : []));
-    const again = timed(() => schedule({ ...state, placements }));
-    return { units, machines, seconds: round(fresh.ms / 1000), againSeconds: round(again.ms / 1000) };
-  });
-}
-
-/** One unit in ten asks for a region, one in fifty conflicts with its like. */
-function plainState(units: number, machines: number): ClusterState {
-  const none = { machineId: undefined, machineOf: [], metadata: [], conflicts: [], replaces: [], global: false };
-  return {
-    machines: Array.from({ length: machines }, (_, index) => ({
-      id: index.toString(16).padStart(32, "0") as MachineId,
-      metadata: { region: `r${index % 5}` },
-      standing: "present" as const,
-    })),
-    wanted: Array.from({ length: units }, (_, index) => ({
-      name: `unit-${index % 50 === 0 ? "alone" : "plain"}@${index}.service` as UnitName,
-      target: "launched" as const,
-      options: {
-        ...none,
-        metadata: index % 10 === 1 ? [{ key: "region", values: [`r${index % 5}`] }] : [],
-        conflicts: index % 50 === 0 ? [`unit-alone@${index}?.service`] : [],
-      },
-    })),
-    placements: [],
-  };
-}
 
 async function instances(say: (text: string) => void): Promise<readonly Row[]> {
   const rounds: { total: number; floor: number }[] = [];
@@ -316,26 +278,6 @@ async function cpuMs(pid: number): Promise<number> {
 async function residentBytes(pid: number): Promise<number> {
   const match = /VmRSS:\s+(\d+) kB/.exec(await readFile(`/proc/${pid}/status`, "utf8"));
   return Number(match?.[1] ?? 0) * 1024;
-}
-
-function timed<T>(work: () => T): { value: T; ms: number } {
-  const fromMs = performance.now();
-  const value = work();
-  return { value, ms: performance.now() - fromMs };
-}
-
-function spread(values: readonly number[]): { median: number; least: number; most: number; runs: number } {
-  const sorted = [...values].sort((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
-  return { median: round(median), least: round(sorted[0] ?? 0), most: round(sorted.at(-1) ?? 0), runs: sorted.length };
-}
-
-function round(value: number): number {
-  return Number(value.toFixed(3));
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(2)} s`;
 }
 
 function noop(): void {

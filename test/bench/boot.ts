@@ -4,7 +4,7 @@ import type { BootedMachine } from "../system/booted/machine.ts";
 import { whyNoMachines } from "../system/booted/why.ts";
 import { loop } from "../system/cluster.ts";
 import { FirstBoots, listUnits } from "../system/first-boots.ts";
-import type { Row } from "./benchmarks.ts";
+import type { Row } from "./figures.ts";
 
 const runs = 3;
 const machineCount = 3;
