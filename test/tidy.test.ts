@@ -54,6 +54,7 @@ const sideDoors: Readonly<Record<string, string>> = {
   "firstboot/show.ts": "a plan is printed by commands that make none",
   "text/time.ts": "commands tell spans and moments in the words of the reports",
   "report/hands.ts": "changes made by hand are answered and told by commands that no listing needs",
+  "report/maintenance.ts": "a drain is answered and told as the listings show it, also where none is made",
   "report/journal.ts": "what machines say is asked for and told by the few commands that go to machines",
   "report/verdict.ts": "whether a change has come about is judged while a command waits for it",
   "text/values.ts": "registry values are written and read by the loops that carry them",

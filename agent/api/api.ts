@@ -12,7 +12,7 @@ import { EventStreams } from "./changes.ts";
 import { events } from "./events.ts";
 import { fleetApi } from "./fleet.ts";
 import { holds, liftHolds, placeHolds } from "./holds.ts";
-import { changeMachine, machines } from "./machines.ts";
+import { changeMachine, cordonMachine, drainMachine, machine, machines, uncordonMachine } from "./machines.ts";
 import { openapi } from "./openapi.ts";
 import { type Failure, failureOf, orThrow } from "./problems.ts";
 import { mustBeFromHere, personOf, queryOf } from "./request.ts";
@@ -24,7 +24,8 @@ import { units } from "./units.ts";
 
 const root = "/v2";
 const resources: readonly Resource[] = [
-  ...[machines, changeMachine, units],
+  ...[machines, machine, changeMachine, cordonMachine, uncordonMachine, drainMachine],
+  units,
   ...[unitFiles, unitFile, submitUnit, destroyUnit, targetUnit, restartUnit],
   ...[clusterStatus, unitStatus, sync],
   ...[holds, placeHolds, liftHolds],

@@ -1,10 +1,13 @@
-// /v2/machines: the living machines, and what operators change of their metadata.
+// /v2/machines: the living machines, and what operators say of them: metadata, cordons and drains.
 import { parseMachineId } from "../domain/names.ts";
-import { reportMachines } from "../report/report.ts";
+import type { MaintenanceRequest, MaintenanceResult } from "../ports/hands.ts";
+import { reportMachine, reportMachines } from "../report/report.ts";
+import type { MaintenanceAnswer } from "../report/hands.ts";
+import { describeDrain } from "../report/maintenance.ts";
 import { selectMachines } from "../report/select.ts";
 import { apiBodies } from "../text/api-document.ts";
 import { orThrow } from "./problems.ts";
-import { type Resource, found, pictureOf } from "./resource.ts";
+import { type Answer, type Inquiry, type Resource, found, pictureOf } from "./resource.ts";
 
 export const machines: Resource = {
   method: "GET",
@@ -14,6 +17,16 @@ export const machines: Resource = {
   answer: async (inquiry) => {
     const all = reportMachines(await pictureOf(inquiry));
     return found({ machines: orThrow(selectMachines(all, inquiry.query("metadata"))) });
+  },
+};
+
+export const machine: Resource = {
+  method: "GET",
+  path: "/machines/:name",
+  gives: "a living machine, by its whole id; of one that is drained the units that are to leave it",
+  answer: async (inquiry) => {
+    const id = orThrow(parseMachineId(inquiry.name));
+    return found(orThrow(reportMachine(await pictureOf(inquiry), id)));
   },
 };
 
@@ -30,3 +43,35 @@ export const changeMachine: Resource = {
     return found({ outcome: "changed" });
   },
 };
+
+export const cordonMachine: Resource = {
+  method: "POST",
+  path: "/machines/:name/cordon",
+  gives: "a machine that takes nothing new, by its whole id; what it has stays",
+  answer: (inquiry) => maintain(inquiry, { change: "cordon" }),
+};
+
+export const uncordonMachine: Resource = {
+  method: "POST",
+  path: "/machines/:name/uncordon",
+  gives: "a machine that takes units again; a drain is ended",
+  answer: (inquiry) => maintain(inquiry, { change: "uncordon" }),
+};
+
+export const drainMachine: Resource = {
+  method: "POST",
+  path: "/machines/:name/drain",
+  gives: "a machine that is cordoned and whose units move elsewhere",
+  takesBody: true,
+  answer: async (inquiry) => maintain(inquiry, { change: "drain", ...(await inquiry.read(apiBodies.drain)) }),
+};
+
+async function maintain(inquiry: Inquiry, request: Pick<MaintenanceRequest, "change" | "withinMs">): Promise<Answer> {
+  const id = orThrow(parseMachineId(inquiry.name));
+  const result = await inquiry.hands.maintain({ machine: id, by: inquiry.by, ...request }, inquiry.signal);
+  return found(describe(result));
+}
+
+function describe({ outcome, drain }: MaintenanceResult): MaintenanceAnswer {
+  return { outcome, ...(drain === undefined ? {} : { drain: describeDrain(drain) }) };
+}

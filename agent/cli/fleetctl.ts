@@ -1,7 +1,7 @@
 // The program under its other name: called as `fleetctl` it has fleetctl's commands, options, defaults and texts, so that
 // scripts go on working (fleet.md 17). What was a defect there is none here: docs/from-fleet.md has the list.
 import { Problem, valid } from "../domain/problem.ts";
-import type { UnitFileReport, UnitReport } from "../domain/report.ts";
+import type { MachineReport, UnitFileReport, UnitReport } from "../domain/report.ts";
 import { type Listing, listings } from "../report/report.ts";
 import { runCalled, setApart } from "./args.ts";
 import { cat } from "./cat.ts";
@@ -13,7 +13,7 @@ import { fleetExitCode, fleetText } from "./fleet-failures.ts";
 import { fleetStatus } from "./fleet-status.ts";
 import { fleetEnvironment, fleetSocket, readFleetWords, unusedValued, usualValues } from "./fleet-words.ts";
 import { journal } from "./journal.ts";
-import { listMachines } from "./list-machines.ts";
+import { listMachines, machinesFilters } from "./list-machines.ts";
 import { listUnitFiles, unitFilesFilters } from "./list-unit-files.ts";
 import { listUnits, unitsFilters } from "./list-units.ts";
 import { runListing } from "./listing.ts";
@@ -98,8 +98,13 @@ function withoutExtra<Row>({ fields }: Listing<Row>): Listing<Row>["fields"] {
   return { usual: fields.usual, all: fields.all };
 }
 
+const fleetMachines: Listing<MachineReport> = { ...listings.machines, fields: withoutExtra(listings.machines) };
+
 const fleetCommands: readonly Command[] = [
-  listMachines,
+  {
+    ...listMachines,
+    run: (tools, given) => runListing(fleetMachines, { path: "/v2/machines", filters: machinesFilters, tools, given }),
+  },
   {
     ...listUnits,
     run: (tools, given) => runListing(fleetUnits, { path: "/v2/units", filters: unitsFilters, tools, given }),

@@ -27,6 +27,20 @@ export interface HoldReport {
   readonly untilMs?: number;
 }
 
+/** An operator's wish that a machine's units go elsewhere, and what became of it. */
+export interface DrainReport {
+  readonly id: string;
+  readonly by: string;
+  readonly sinceMs: number;
+  /** It is stopped then. */
+  readonly deadlineMs?: number;
+  readonly state: "moving" | "done" | "stopped";
+  /** Of one that was stopped: why. */
+  readonly because?: string;
+  /** Units there but global ones; left out where it is not known which those are. */
+  readonly left?: number;
+}
+
 /** One living machine. */
 export interface MachineReport {
   readonly id: string;
@@ -41,6 +55,23 @@ export interface MachineReport {
   readonly memoryBytes: number;
   /** How many units it has been given. */
   readonly units: number;
+  /** It takes nothing new; what it has stays. */
+  readonly cordoned?: true;
+  /** The last one, for as long as it is cordoned. */
+  readonly drain?: DrainReport;
+}
+
+/** A unit on a machine that is drained. */
+export interface LeavingUnit {
+  readonly unit: string;
+  /** Why no other machine takes it; empty: its turn has not come, or it is on its way. */
+  readonly refusals: readonly Refusal[];
+}
+
+/** All that is known of one machine. */
+export interface MachineDetail extends MachineReport {
+  /** In name order; left out of a machine that has no drain, and where it is not known which units are global. */
+  readonly leaving?: readonly LeavingUnit[];
 }
 
 /**
@@ -142,6 +173,8 @@ export interface ClusterReport {
     readonly alive: number;
     /** Gone, with units that nobody has released yet. */
     readonly lost: readonly { readonly machine: MachineReference; readonly units: number }[];
+    /** Those that take nothing new, in id order, also if they are gone; left out when there are none. */
+    readonly cordoned?: readonly { readonly machine: MachineReference; readonly drain?: DrainReport }[];
   };
   readonly units: {
     /** Runnable units, submitted ones too; left out while this agent has not got the adopted commit. */

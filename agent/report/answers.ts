@@ -4,7 +4,10 @@ import { type Checked, type ProblemRecord, valid } from "../domain/problem.ts";
 import type {
   ClusterReport,
   CommitReport,
+  DrainReport,
   HoldReport,
+  LeavingUnit,
+  MachineDetail,
   MachineReference,
   MachineReport,
   UnitDetail,
@@ -37,7 +40,19 @@ const isProblem = isRecord<ProblemRecord>({
 
 const isReference = isRecord<MachineReference>({ id: isText, ip: isText, hostname: isText, alive: isBoolean });
 
-const isMachine = isRecord<MachineReport>({
+export const isDrain = isRecord<DrainReport>({
+  id: isText,
+  by: isText,
+  sinceMs: isNumber,
+  deadlineMs: isOptional(isNumber),
+  state: isOneOf("moving", "done", "stopped"),
+  because: isOptional(isText),
+  left: isOptional(isNumber),
+});
+
+const isRefusal = isRecord<Refusal>({ rule: isText, machines: isNumber, example: isText });
+
+const machine = {
   id: isText,
   ip: isText,
   metadata: isMapOf(isText),
@@ -48,6 +63,13 @@ const isMachine = isRecord<MachineReport>({
   cpus: isNumber,
   memoryBytes: isNumber,
   units: isNumber,
+  cordoned: isOptional(isBoolean),
+  drain: isOptional(isDrain),
+};
+const isMachine = isRecord<MachineReport>(machine);
+const isMachineDetail = isRecord<MachineDetail>({
+  ...machine,
+  leaving: isOptional(isListOf(isRecord<LeavingUnit>({ unit: isText, refusals: isListOf(isRefusal) }))),
 });
 
 const isHold = isRecord<HoldReport>({
@@ -116,8 +138,10 @@ const isUnitDetail = isRecord<UnitDetail>({
   file: isOptional(isUnitFile),
   commit: isOptional(isCommit),
   places: isListOf(isUnit),
-  refusals: isListOf(isRecord<Refusal>({ rule: isText, machines: isNumber, example: isText })),
+  refusals: isListOf(isRefusal),
 });
+
+type CordonedMachine = NonNullable<ClusterReport["machines"]["cordoned"]>[number];
 
 const isCluster = isRecord<ClusterReport>({
   agent: isRecord<ClusterReport["agent"]>({ machine: isText, version: isText }),
@@ -134,6 +158,7 @@ const isCluster = isRecord<ClusterReport>({
   machines: isRecord<ClusterReport["machines"]>({
     alive: isNumber,
     lost: isListOf(isRecord<ClusterReport["machines"]["lost"][number]>({ machine: isReference, units: isNumber })),
+    cordoned: isOptional(isListOf(isRecord<CordonedMachine>({ machine: isReference, drain: isOptional(isDrain) }))),
   }),
   units: isRecord<ClusterReport["units"]>({
     files: isOptional(isNumber),
@@ -159,6 +184,7 @@ const isSync = isRecord<SyncAnswer>({
 });
 
 export const readMachines = list<MachineReport>("machines", isMachine);
+export const readMachine = whole(isMachineDetail);
 export const readUnits = list<UnitReport>("units", isUnit);
 export const readUnitFiles = list<UnitFileReport>("unitFiles", isUnitFile);
 export const readUnitFile = whole(isUnitFileText);

@@ -3,6 +3,7 @@
 import type { HoldReport, MachineReference, MachineReport, UnitFileReport, UnitReport } from "../domain/report.ts";
 import type { Cell, Table, Tone } from "../text/columns.ts";
 import { formatSpan } from "../text/time.ts";
+import { maintenanceText } from "./maintenance.ts";
 
 /** How a listing's values are written. */
 export interface TextOptions {
@@ -40,6 +41,7 @@ const holdField: Field<{ readonly hold?: HoldReport }> = {
 
 export const machineFields: FieldTable<MachineReport> = {
   usual: ["machine", "ip", "metadata"],
+  extra: { field: "state", when: ({ cordoned }) => cordoned === true },
   all: {
     machine: { means: "machine id", cell: (row, { full }) => plain(full ? row.id : shortId(row.id)) },
     ip: { means: "published address", cell: (row) => plain(row.ip), order: (row) => addressOrder(row.ip) },
@@ -61,6 +63,11 @@ export const machineFields: FieldTable<MachineReport> = {
       means: "how much memory it has",
       cell: (row) => plain(memoryText(row.memoryBytes)),
       order: (row) => row.memoryBytes,
+    },
+    state: {
+      means:
+        "cordoned, draining, drained, or - for one that takes units; shown by itself when a listed machine is cordoned",
+      cell: ({ cordoned, drain }) => (cordoned === true ? maintenanceText(drain) : plain("")),
     },
   },
 };

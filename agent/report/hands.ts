@@ -1,11 +1,12 @@
 // What the API answers to changes made by hand, read back; and the listing of holds. Side door of the room: only the
 // commands that make such changes load it.
 import { valid } from "../domain/problem.ts";
-import type { HoldReport, MachineReference } from "../domain/report.ts";
+import type { DrainReport, HoldReport, MachineReference } from "../domain/report.ts";
 import type { ClusterEvent } from "../domain/submitted.ts";
 import { targetStates } from "../domain/unit.ts";
 import { formatMoment, formatSpan } from "../text/time.ts";
 import { visible } from "../text/width.ts";
+import { isDrain } from "./answers.ts";
 import { type FieldTable, machineLegend } from "./fields.ts";
 import type { Listing } from "./report.ts";
 import { isListOf, isNumber, isOneOf, isOptional, isRecord, isText, whole } from "./shape.ts";
@@ -24,11 +25,21 @@ export interface TargetAnswer {
   readonly target: string;
 }
 
+/** What became of `POST /v2/machines/ID/cordon`, `uncordon` and `drain`. */
+export interface MaintenanceAnswer {
+  readonly outcome: "cordoned" | "uncordoned" | "draining" | "unchanged";
+  readonly drain?: DrainReport;
+}
+
 const isSubmit = isRecord<SubmitAnswer>({ outcome: isOneOf("created", "replaced", "unchanged") });
 const isTargetAnswer = isRecord<TargetAnswer>({
   outcome: isOneOf("set", "held", "resumed", "unchanged"),
   before: isTarget,
   target: isTarget,
+});
+const isMaintenance = isRecord<MaintenanceAnswer>({
+  outcome: isOneOf("cordoned", "uncordoned", "draining", "unchanged"),
+  drain: isOptional(isDrain),
 });
 const isRestart = isRecord<{ readonly id: string }>({ id: isText });
 const isHold = isRecord<HoldReport>({
@@ -58,6 +69,7 @@ export const handAnswers = {
   submit: whole(isSubmit),
   target: whole(isTargetAnswer),
   restart: whole(isRestart),
+  maintenance: whole(isMaintenance),
   holds: whole(isHolds),
   resumed: whole(isResumed),
   events: whole(isEvents),

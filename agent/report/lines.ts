@@ -11,6 +11,7 @@ import type {
 import { type Tone, paint } from "../text/columns.ts";
 import { formatMoment, formatSpan } from "../text/time.ts";
 import { visible } from "../text/width.ts";
+import { maintenanceText } from "./maintenance.ts";
 import { type TextOptions, hashText, isBadResult, machineLegend, toneOf } from "./fields.ts";
 
 type LineOptions = TextOptions & { readonly colour: boolean };
@@ -167,7 +168,12 @@ function aboutMachines({ machines }: ClusterReport, { full, colour }: LineOption
   const lost = machines.lost.map(({ machine, units }) =>
     paint(`lost: ${machineLegend(machine, full)}, with ${count(units, "unit")}`, tone(colour, "bad")),
   );
-  return raw("Machines", [`${machines.alive} alive`, ...lost]);
+  const cordoned = (machines.cordoned ?? []).map(({ machine, drain }) => {
+    const { text, tone: mood } = maintenanceText(drain);
+    const why = drain?.because === undefined ? "" : `: ${drain.because}`;
+    return `${paint(text, tone(colour, mood))}: ${visible(`${machineText(machine, full)}${why}`)}`;
+  });
+  return raw("Machines", [`${machines.alive} alive`, ...lost, ...cordoned]);
 }
 
 function aboutUnits({ units }: ClusterReport, options: LineOptions): readonly Entry[] {

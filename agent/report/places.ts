@@ -43,7 +43,8 @@ export function placesOf(unit: string, picture: ClusterPicture): readonly Place[
   });
 }
 
-function placesOn(machine: MachineId, picture: ClusterPicture): readonly Place[] {
+/** Every unit that was placed on this machine, or is seen there. */
+export function placesOn(machine: MachineId, picture: ClusterPicture): readonly Place[] {
   const manifest = picture.manifests.get(machine);
   const status = picture.statuses.get(machine);
   const entries = new Map(manifest?.units.map((entry) => [entry.name, entry]));

@@ -1,6 +1,7 @@
 // From the picture of the cluster to what people and programs are shown of it. Front door of the room; pure.
 // The API answers with the reports; the commands turn them into tables and lines.
 import type { ClusterPicture } from "../domain/cluster.ts";
+import type { Machine } from "../domain/machine.ts";
 import { type MachineId, byName, maxUnitNameBytes } from "../domain/names.ts";
 import type { Refusal, Revision } from "../domain/placement.ts";
 import { type Checked, Problem, type ProblemRecord, describeProblem, invalid, valid } from "../domain/problem.ts";
@@ -8,6 +9,7 @@ import type {
   ClusterReport,
   CommitReport,
   HoldReport,
+  MachineDetail,
   MachineReport,
   UnitDetail,
   UnitFileReport,
@@ -18,9 +20,19 @@ import type { Unit, WantedState } from "../domain/unit.ts";
 import { formatTable } from "../text/columns.ts";
 import { suggest } from "../text/suggest.ts";
 import { visible, visibleLines } from "../text/width.ts";
-import { readCluster, readMachines, readSync, readUnit, readUnitFile, readUnitFiles, readUnits } from "./answers.ts";
+import {
+  readCluster,
+  readMachine,
+  readMachines,
+  readSync,
+  readUnit,
+  readUnitFile,
+  readUnitFiles,
+  readUnits,
+} from "./answers.ts";
 import { type FieldTable, machineFields, tabulate, unitFields, unitFileFields, usualFields } from "./fields.ts";
 import { clusterLines, unitLines } from "./lines.ts";
+import { describeMaintenance, leavingUnits } from "./maintenance.ts";
 import { type SortKey, checkSort, sortRows } from "./order.ts";
 import {
   type Place,
@@ -37,7 +49,29 @@ import {
 
 /** Living machines, in id order. */
 export function reportMachines(picture: ClusterPicture): readonly MachineReport[] {
-  return [...picture.machines.values()].map((machine) => ({
+  return [...picture.machines.values()].map((machine) => describeMachine(machine, picture));
+}
+
+/** One living machine. Refused with "machine-unknown", or "registry-unreachable" while nobody can say whether it lives. */
+export function reportMachine(picture: ClusterPicture, id: MachineId): Checked<MachineDetail> {
+  const machine = picture.machines.get(id);
+  if (machine === undefined) return invalid(notThere(picture, id));
+  const leaving = leavingUnits(picture, id);
+  return valid({ ...describeMachine(machine, picture), ...(leaving === undefined ? {} : { leaving }) });
+}
+
+function notThere({ stale }: ClusterPicture, id: MachineId): Problem {
+  return stale === true
+    ? new Problem("registry-unreachable", `Cannot tell whether machine "${id}" is there while the registry is away`, {
+        hint: "flotilla status says what keeps this machine from it",
+      })
+    : new Problem("machine-unknown", `Cannot find machine "${id}"`, {
+        hint: "flotilla list-machines shows those that live",
+      });
+}
+
+function describeMachine(machine: Machine, picture: ClusterPicture): MachineReport {
+  return {
     id: machine.id,
     ip: machine.publicIp,
     metadata: machine.metadata,
@@ -48,7 +82,8 @@ export function reportMachines(picture: ClusterPicture): readonly MachineReport[
     cpus: machine.cpus,
     memoryBytes: machine.memoryBytes,
     units: unitsGiven(picture, machine.id),
-  }));
+    ...describeMaintenance(picture, machine.id),
+  };
 }
 
 /** Every unit that is on a machine or was placed on one, by unit name, then machine id. */
@@ -116,6 +151,7 @@ export function reportCluster(
 ): ClusterReport {
   const units = reportUnits(picture);
   const { adopted, refused } = picture.revision;
+  const cordoned = cordonedMachines(picture);
   return {
     agent,
     ...(picture.leader === undefined
@@ -129,6 +165,7 @@ export function reportCluster(
         .filter((id) => !picture.machines.has(id))
         .map((id) => ({ machine: referTo(id, picture.machines), units: unitsGiven(picture, id) }))
         .filter((lost) => lost.units > 0),
+      ...(cordoned.length === 0 ? {} : { cordoned }),
     },
     units: {
       ...(picture.desired === undefined ? {} : countFiles(picture.desired)),
@@ -164,7 +201,13 @@ export const listings: {
 };
 
 /** How the other answers are read back. */
-export const answers = { unitFile: readUnitFile, unit: readUnit, cluster: readCluster, sync: readSync } as const;
+export const answers = {
+  machine: readMachine,
+  unitFile: readUnitFile,
+  unit: readUnit,
+  cluster: readCluster,
+  sync: readSync,
+} as const;
 
 /** How text is written. */
 export interface TextOptions {
@@ -310,6 +353,14 @@ function describeFile(
   };
 }
 
+function cordonedMachines(picture: ClusterPicture): NonNullable<ClusterReport["machines"]["cordoned"]> {
+  return [...picture.settings.keys()].sort(byName).flatMap((id) => {
+    const { cordoned, drain } = describeMaintenance(picture, id);
+    if (cordoned === undefined) return [];
+    return [{ machine: referTo(id, picture.machines), ...(drain === undefined ? {} : { drain }) }];
+  });
+}
+
 function countFiles({ units }: WantedState): { readonly files: number; readonly submitted: number } {
   const submitted = [...units.values()].filter(({ source }) => source === "submitted").length;
   return { files: units.size, submitted };
@@ -345,7 +396,8 @@ function similarUnit({ desired }: ClusterPicture, name: string): string | undefi
   return near === undefined ? undefined : near + type;
 }
 
-function commitMissing({ adopted }: Revision): Problem {
+/** Why nothing can be said of the units. */
+export function commitMissing({ adopted }: Revision): Problem {
   return adopted === undefined
     ? new Problem("commit-missing", "Cannot read the units: this agent does not know the adopted commit", {
         hint: "flotilla status says what keeps it from knowing",

@@ -32,6 +32,10 @@ export interface ResumeBody {
   readonly patterns: readonly string[];
 }
 
+export interface DrainBody {
+  readonly withinMs?: number;
+}
+
 export interface MachineBody {
   readonly metadata: Readonly<Record<string, string | null>>;
 }
@@ -42,6 +46,7 @@ export const apiBodies = {
   target: shapeOf<TargetBody>("TargetBody"),
   hold: shapeOf<HoldBody>("HoldBody"),
   machine: shapeOf<MachineBody>("MachineBody"),
+  drain: shapeOf<DrainBody>("DrainBody"),
   resume: shapeOf<ResumeBody>("ResumeBody"),
 } as const;
 

@@ -116,6 +116,21 @@ const changes: readonly {
       },
     },
   },
+  ...(["cordon", "uncordon"] as const).map((change) => ({
+    method: "POST",
+    path: `/v2/machines/${sampleIds.n1}/${change}`,
+    status: 200,
+    answer: { outcome: "cordoned" },
+    asked: { call: "maintain", given: { machine: sampleIds.n1, change, by } },
+  })),
+  {
+    method: "POST",
+    path: `/v2/machines/${sampleIds.n1}/drain`,
+    body: { withinMs: 600_000 },
+    status: 200,
+    answer: { outcome: "cordoned" },
+    asked: { call: "maintain", given: { machine: sampleIds.n1, change: "drain", withinMs: 600_000, by } },
+  },
 ];
 for (const { method, path, body, status, answer, asked } of changes) {
   test(`${method} ${path}`, async () => {
@@ -238,6 +253,11 @@ const refusals: readonly (Init & {
     code: "machine-id-shape",
   },
   { method: "PATCH", path: `/v2/machines/${sampleIds.n1}`, body: { metadata: {} }, status: 400, code: "api-body" },
+  { method: "POST", path: "/v2/machines/n1/cordon", status: 400, code: "machine-id-shape" },
+  { method: "POST", path: `/v2/machines/${sampleIds.n1}/drain`, status: 400, code: "api-body-json" },
+  ...[{ withinMs: 0 }, { withinMs: "10m" }, { deadline: 1 }].map((body) => ({
+    ...{ method: "POST", path: `/v2/machines/${sampleIds.n1}/drain`, body, status: 400, code: "api-body" },
+  })),
   { method: "POST", path: "/v2/sync", headers: { origin: "https://evil.example" }, status: 403, code: "api-origin" },
   { method: "DELETE", path: webUnit, headers: { origin: "null" }, status: 403, code: "api-origin" },
 ];

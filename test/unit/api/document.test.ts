@@ -5,12 +5,15 @@ import document from "../../../schemas/openapi.json" with { type: "json" };
 import { createClock } from "../../../agent/adapters/clock.ts";
 import { maxEventStreams } from "../../../agent/api/changes.ts";
 import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
+import type { Drain, MachineSettings } from "../../../agent/domain/machine.ts";
 import type { UnitName } from "../../../agent/domain/names.ts";
 import { Problem, type ProblemRecord } from "../../../agent/domain/problem.ts";
 import type {
   ClusterReport,
   CommitReport,
+  DrainReport,
   HoldReport,
+  MachineDetail,
   MachineReference,
   MachineReport,
   UnitDetail,
@@ -21,6 +24,7 @@ import type {
 import { type ClusterEvent, type Hold, eventKinds } from "../../../agent/domain/submitted.ts";
 import type { SyncResult } from "../../../agent/domain/sync.ts";
 import type { Clock } from "../../../agent/ports/clock.ts";
+import type { MaintenanceResult } from "../../../agent/ports/hands.ts";
 import {
   FakeCluster,
   sampleCommit,
@@ -39,8 +43,14 @@ const unitFile: Fields<UnitFileReport> = {
   ...{ global: 1, template: 1, machine: 1, description: 1, file: 1 },
 };
 
+const machine: Fields<MachineReport> = {
+  ...{ id: 1, ip: 1, metadata: 1, hostname: 1, version: 1, leader: 1, mayLead: 1 },
+  ...{ cpus: 1, memoryBytes: 1, units: 1, cordoned: 1, drain: 1 },
+};
+
 const bodies: Readonly<Record<string, object>> = {
   "PATCH /v2/machines/{name}": { metadata: { role: "db" } },
+  "POST /v2/machines/{name}/drain": { withinMs: 600_000 },
   "PUT /v2/unit-files/{name}": { text: "[Unit]\n" },
   "PUT /v2/unit-files/{name}/target": { target: "loaded" },
   "POST /v2/holds": { patterns: ["hello.service"] },
@@ -85,9 +95,17 @@ function fullPicture(): ClusterPicture {
     machine: sampleIds.n1,
   }));
   const desired = picture.desired!;
+  const drain: Drain = {
+    ...{ id: "drain-1", by: "ann@laptop", sinceMs: sampleNowMs, deadlineMs: sampleNowMs + 1 },
+    ...{ state: "stopped", because: "no machine takes what is left" },
+  };
+  const settings: MachineSettings = {
+    ...{ machine: sampleIds.n1, metadata: {}, cordoned: true, drain, by: "ann@laptop", atMs: sampleNowMs },
+  };
   const byHand = sampleUnit("byhand.service", { source: "submitted", file: "" });
   return {
     ...picture,
+    settings: new Map([[sampleIds.n1, settings]]),
     holds: new Map([[hello, hold]]),
     events,
     desired: {
@@ -106,10 +124,13 @@ function fullPicture(): ClusterPicture {
 
 /** Fields of what is answered with, so that the compiler says which one is new. */
 const reports: {
+  readonly Drain: Fields<DrainReport>;
+  readonly Maintenance: Fields<MaintenanceResult>;
   readonly Commit: Fields<CommitReport>;
   readonly Event: Fields<ClusterEvent>;
   readonly Hold: Fields<HoldReport>;
   readonly Machine: Fields<MachineReport>;
+  readonly MachineDetail: Fields<MachineDetail>;
   readonly MachineReference: Fields<MachineReference>;
   readonly Problem: Fields<ProblemRecord>;
   readonly Status: Fields<ClusterReport>;
@@ -119,13 +140,13 @@ const reports: {
   readonly UnitFile: Fields<UnitFileReport>;
   readonly UnitFileText: Fields<UnitFileText>;
 } = {
+  Drain: { id: 1, by: 1, sinceMs: 1, deadlineMs: 1, state: 1, because: 1, left: 1 },
+  Maintenance: { outcome: 1, drain: 1 },
   Commit: { commit: 1, ref: 1, atMs: 1, subject: 1, author: 1 },
   Event: { kind: 1, atMs: 1, by: 1, message: 1, unit: 1, commit: 1, machine: 1 },
   Hold: { unit: 1, target: 1, declared: 1, by: 1, why: 1, atMs: 1, untilMs: 1 },
-  Machine: {
-    ...{ id: 1, ip: 1, metadata: 1, hostname: 1, version: 1 },
-    ...{ leader: 1, mayLead: 1, cpus: 1, memoryBytes: 1, units: 1 },
-  },
+  Machine: machine,
+  MachineDetail: { ...machine, leaving: 1 },
   MachineReference: { id: 1, ip: 1, hostname: 1, alive: 1 },
   Problem: { code: 1, message: 1, hint: 1, file: 1, line: 1, column: 1, key: 1 },
   Status: { agent: 1, leader: 1, adopted: 1, refused: 1, machines: 1, units: 1, holds: 1, problems: 1 },
@@ -187,6 +208,16 @@ suite("the document of the API", () => {
       }
     });
 
+  for (const outcome of ["cordoned", "uncordoned", "draining", "unchanged"] as const)
+    test(`maintenance that is ${outcome} is told as it says`, async () => {
+      const hands = new FakeHands();
+      const drain = fullPicture().settings.get(sampleIds.n1)?.drain;
+      assert.ok(drain);
+      hands.maintains = { outcome, drain };
+      const { path, ...init } = requests.get("POST /v2/machines/{name}/drain")!;
+      assert.deepEqual((await ask(api(full(), { hands }), path, init)).json, { outcome, drain });
+    });
+
   for (const outcome of ["set", "held", "resumed", "unchanged"] as const)
     test(`a target that is ${outcome} is told as it says`, async () => {
       const hands = new FakeHands();
@@ -218,7 +249,10 @@ const faults: readonly {
     what: "no such unit",
     status: 404,
     hands: new Problem("unit-unknown", "Cannot find it"),
-    change: (sample) => ({ ...sample, path: sample.path.replace("hello", "nothing") }),
+    change: (sample) => ({
+      ...sample,
+      path: sample.path.replace("hello", "nothing").replace(sampleIds.n1, "f".repeat(32)),
+    }),
   },
   { what: "what is there already", status: 409, hands: new Problem("unit-git", "Cannot take it by hand") },
   {
