@@ -9,6 +9,9 @@ export function isMetadataKey(key: string): boolean {
   return /^[A-Za-z0-9_./:-]{1,128}$/.test(key);
 }
 
+/** Characters of an item that a hint writes anew. */
+export const maxRewritten = 300;
+
 const comparisons = { "<": "below", "<=": "at-most", ">": "above", ">=": "at-least" } as const;
 
 /**
@@ -56,16 +59,18 @@ export function itemFix(item: string): string {
     return asked.includes("=") ? `${shape}; quote each of several items` : `${shape}${keyRule(key)}`;
   }
   if (key === "") return `Write the key before the "${operator}"`;
-  if (!isMetadataKey(key)) return `Write a key before the "${operator}"${keyRule(key)}`;
-  return `Write a number after the "${operator}", as in ${key}${operator}5 or ${key}${operator}0.5`;
+  if (!isMetadataKey(key)) return `Write one key before the "${operator}"${keyRule(key)}`;
+  return `Write a decimal number after the "${operator}", as in ${key}${operator}5`;
 }
 
 function keyRule(text: string): string {
-  const key = text.replace(/^!/, "");
+  const key = text.startsWith("!") ? text.slice(1) : text;
   return key === "" || isMetadataKey(key) ? "" : "; keys are 1 to 128 letters, digits and _./:-";
 }
 
+/** Whether it is worth a hint. */
 function isSound(item: string): boolean {
+  if (item.length > maxRewritten) return false;
   const read = readMetadataTest(item);
   return "value" in read && isMetadataKey(read.value.key);
 }

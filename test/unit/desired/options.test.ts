@@ -1,8 +1,9 @@
 // [X-Fleet]: fleet's cases F-060 to F-096 and F-100 to F-119, the marked ones and those of silence in corrected form.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isKnownOption } from "../../../agent/desired/option-reading.ts";
 import { expandSpecifiers, readBoolean, readItems, splitItems } from "../../../agent/desired/option-values.ts";
-import { type OptionsReading, isKnownOption, readOptions } from "../../../agent/desired/options.ts";
+import { type OptionsReading, readOptions } from "../../../agent/desired/options.ts";
 import { parseUnitFile } from "../../../agent/text/unit-file.ts";
 import { nameOf } from "./build.ts";
 

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
-import { type OptionsReading, isKnownOption, readOptions } from "../../../agent/desired/options.ts";
+import { isKnownOption } from "../../../agent/desired/option-reading.ts";
+import { type OptionsReading, readOptions } from "../../../agent/desired/options.ts";
 import type { PlacementOptions } from "../../../agent/domain/unit.ts";
 import { parseUnitFile } from "../../../agent/text/unit-file.ts";
 import { faults, good, nameOf, unitOf, withFleet } from "./build.ts";
@@ -214,12 +215,12 @@ const refused: readonly Refused[] = [
   [["MachineMetadata=!"], value, /key alone, or !key/],
   [["MachineMetadata=!!gpu"], value, /key alone, or !key.*letters/],
   [["MachineMetadata=gpu?"], value, /letters, digits/],
-  [["MachineMetadata=n<"], value, /number after the "<"/],
-  [["MachineMetadata=n>five"], value, /number after the ">", as in n>5/],
-  [["MachineMetadata=n>5G"], value, /number after/],
-  [["MachineMetadata=n>1e400"], value, /number after/],
-  [[`MachineMetadata=n>${"9".repeat(400)}`], value, /number after/],
-  [["MachineMetadata=a<b=c"], value, /number after the "<"/],
+  [["MachineMetadata=n<"], value, /decimal number after the "<"/],
+  [["MachineMetadata=n>five"], value, /decimal number after the ">", as in n>5/],
+  [["MachineMetadata=n>5G"], value, /decimal number after/],
+  [["MachineMetadata=n>1e400"], value, /decimal number after/],
+  [[`MachineMetadata=n>${"9".repeat(400)}`], value, /decimal number after/],
+  [["MachineMetadata=a<b=c"], value, /decimal number after the "<"/],
   [["MachineMetadata=n > 5"], value, /without blanks: n>5/],
   [["MachineMetadata=zone != a"], value, /without blanks: zone!=a/],
   [["MachineMetadata=zone!="], value, /key!=value/],
@@ -230,11 +231,13 @@ const refused: readonly Refused[] = [
   [["MachineMetadata=n>5 gpu"], value, /MachineMetadata="n>5" "gpu"/],
   [["MachineMetadata=zone!=a gpu!=b"], value, /MachineMetadata="zone!=a" "gpu!=b"/],
   [[`MachineMetadata=${"k".repeat(129)}`], value, /128/],
+  [[`MachineMetadata=${"gpu ".repeat(100)}x`], value, /key alone/],
+  [[`Prefer=${"!".repeat(60_000)}`], value, /key alone/],
   [["Prefer=my? key=a"], value, /letters, digits/],
   [["Prefer=!zone=a"], value, /Write zone!=a/],
   [["Prefer=gpu zone=a"], value, /Prefer="gpu" "zone=a"/],
   [["Avoid=zone="], value, /key=value/],
-  [["Avoid=n>x"], value, /number after/],
+  [["Avoid=n>x"], value, /decimal number after/],
   [['Prefer="gpu'], value, /Close the quote/],
   [["MachineMetadata=gpu", "MachineMetadata=!gpu"], /gpu and MachineMetadata=!gpu together/, /No machine/],
   [["MachineMetadata=!gpu", "MachineMetadata=gpu=a"], /!gpu and MachineMetadata=gpu=a together/, /No machine/],
