@@ -26,6 +26,10 @@ const cases: readonly (readonly [readonly string[], string | undefined])[] = [
   [[id, "MachineMetadata=a=b"], undefined],
   [["Global=true", "Conflicts=a*"], undefined],
   [["MachineOf=a.service", "Conflicts=b*"], undefined],
+  // What fleet did not know it did not object to
+  [["Global=true", "Prefer=gpu", "Spread=zone"], undefined],
+  [["Priority=high", "MemoryReserve=lots", "MachineMetadata=gpu", "MachineMetadata=!gpu"], undefined],
+  [["Priority=high", id, "Conflicts=a*"], "MachineID cannot be used with Conflicts"],
 ];
 for (const [lines, objection] of cases) {
   test(`${lines.join(", ")}: ${objection ?? "fine"}`, () => {
