@@ -21,6 +21,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   userdata: ["domain", "text"],
   firstboot: ["domain", "text"],
   discovery: ["domain", "text"],
+  plan: ["domain", "text"],
   ports: ["domain"],
   adapters: ["domain", "text", "ports"],
   loops: ["domain", "ports", "doors"],
@@ -34,7 +35,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 };
 const pureRooms: readonly string[] = [
   ...["settings", "desired", "schedule", "reconcile", "report"],
-  ...["userdata", "firstboot", "discovery"],
+  ...["userdata", "firstboot", "discovery", "plan"],
 ];
 
 /** Doors beside the front doors, each with its reason. */
@@ -56,6 +57,9 @@ const sideDoors: Readonly<Record<string, string>> = {
   "report/hands.ts": "changes made by hand are answered and told by commands that no listing needs",
   "report/maintenance.ts": "a drain is answered and told as the listings show it, also where none is made",
   "report/journal.ts": "what machines say is asked for and told by the few commands that go to machines",
+  "report/state.ts": "the state of a cluster is exported for programs that plan, and shown in no listing",
+  "plan/show.ts": "a plan is put into words by the command that prints it, in one of several forms",
+  "text/exported-state.ts": "a state that was exported is read back by the command that plans from it",
   "report/verdict.ts": "whether a change has come about is judged while a command waits for it",
   "text/values.ts": "registry values are written and read by the loops that carry them",
 };

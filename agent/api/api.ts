@@ -17,6 +17,7 @@ import { openapi } from "./openapi.ts";
 import { type Failure, failureOf, orThrow } from "./problems.ts";
 import { mustBeFromHere, personOf, queryOf } from "./request.ts";
 import type { Resource } from "./resource.ts";
+import { exportedState } from "./state.ts";
 import { clusterStatus, unitStatus } from "./status.ts";
 import { sync } from "./sync.ts";
 import { destroyUnit, restartUnit, submitUnit, targetUnit, unitFile, unitFiles } from "./unit-files.ts";
@@ -27,7 +28,7 @@ const resources: readonly Resource[] = [
   ...[machines, machine, changeMachine, cordonMachine, uncordonMachine, drainMachine],
   units,
   ...[unitFiles, unitFile, submitUnit, destroyUnit, targetUnit, restartUnit],
-  ...[clusterStatus, unitStatus, sync],
+  ...[clusterStatus, unitStatus, exportedState, sync],
   ...[holds, placeHolds, liftHolds],
   ...[events, openapi],
 ];

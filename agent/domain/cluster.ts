@@ -1,7 +1,7 @@
 // The whole cluster as one agent sees it at one moment: what reports are made from.
 import type { Leader, Machine, MachineSettings } from "./machine.ts";
 import type { MachineId, UnitName } from "./names.ts";
-import type { Decision, Manifest, Revision } from "./placement.ts";
+import type { ClusterState, Decision, Manifest, Revision } from "./placement.ts";
 import type { ProblemRecord } from "./problem.ts";
 import type { MachineStatus } from "./status.ts";
 import type { ClusterEvent, Hold } from "./submitted.ts";
@@ -27,6 +27,8 @@ export interface ClusterPicture {
   readonly holds: ReadonlyMap<UnitName, Hold>;
   /** Oldest first. */
   readonly events: readonly ClusterEvent[];
+  /** What placement looks at in this picture; undefined while `desired` is. */
+  readonly placing: ClusterState | undefined;
   /** What the engine would decide on this picture, for units without a machine: why. Empty while `desired` is undefined. */
   readonly decisions: readonly Decision[];
   /** Registry values that cannot be read, and this agent's own present troubles (git, registry, systemd). */

@@ -140,6 +140,7 @@ export class View implements ClusterView {
   async #compose(picture: RegistryPicture): Promise<Composed> {
     const desired = await this.#wantedFrom(picture);
     const standing = standings(picture, { settling: true, witnessed: new Set() });
+    const placing = desired === undefined ? undefined : clusterState(picture, { desired, standing });
     const { mirror } = this.#parts;
     return {
       registryRevision: mirror.revision,
@@ -153,7 +154,8 @@ export class View implements ClusterView {
       desired,
       holds: picture.holds,
       events: picture.events,
-      decisions: desired === undefined ? [] : schedule(clusterState(picture, { desired, standing })),
+      placing,
+      decisions: placing === undefined ? [] : schedule(placing),
     };
   }
 

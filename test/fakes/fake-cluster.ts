@@ -2,7 +2,7 @@
 import type { ClusterPicture } from "../../agent/domain/cluster.ts";
 import type { Machine } from "../../agent/domain/machine.ts";
 import type { CommitId, MachineId, UnitHash, UnitName } from "../../agent/domain/names.ts";
-import type { Decision, Manifest, ManifestTarget } from "../../agent/domain/placement.ts";
+import type { ClusterState, Decision, Manifest, ManifestTarget } from "../../agent/domain/placement.ts";
 import type { ProblemRecord } from "../../agent/domain/problem.ts";
 import type { MachineStatus, UnitStatus } from "../../agent/domain/status.ts";
 import type { Hold } from "../../agent/domain/submitted.ts";
@@ -80,8 +80,26 @@ export function emptyPicture(): ClusterPicture {
     },
     holds: new Map(),
     events: [],
+    placing: { wanted: [], machines: [], placements: [] },
     decisions: [],
     problems: [],
+  };
+}
+
+/** What placement looks at in a picture whose machines are all known. */
+function placingOf({ machines, manifests, statuses, desired }: Omit<ClusterPicture, "placing">): ClusterState {
+  const listed = [...manifests].flatMap(([on, { units }]) =>
+    units.map(({ name, target }) => ({ unit: name, on, target })),
+  );
+  const isUp = (active: string): boolean => active === "active" || active === "activating";
+  return {
+    wanted: [...(desired?.units.values() ?? [])].map(({ name, target, options }) => ({ name, target, options })),
+    machines: [...machines.values()].map(({ id, metadata }) => ({ id, metadata, standing: "present" })),
+    placements: listed.filter(({ target }) => target !== "released"),
+    leaving: listed.filter(({ target }) => target === "released"),
+    running: [...statuses].flatMap(([on, { units }]) =>
+      units.flatMap(({ name, active }) => (isUp(active) ? [{ unit: name, on }] : [])),
+    ),
   };
 }
 
@@ -210,7 +228,7 @@ export function samplePicture(): ClusterPicture {
       ],
     },
   ];
-  return {
+  const picture: Omit<ClusterPicture, "placing"> = {
     registryRevision: 4711,
     settings: new Map(),
     machines: new Map([
@@ -326,6 +344,7 @@ export function samplePicture(): ClusterPicture {
       },
     ],
   };
+  return { ...picture, placing: placingOf(picture) };
 }
 
 /** The sample with two of its units held, one for two hours, and a unit that somebody submitted. */
@@ -350,7 +369,7 @@ export function heldPicture(): ClusterPicture {
     target: held.get(unit.name)?.target ?? unit.target,
   }));
   const byHand = sampleUnit("byhand.service", { source: "submitted", file: "", target: "inactive" });
-  return {
+  const overruled: Omit<ClusterPicture, "placing"> = {
     ...picture,
     holds: held,
     decisions: [],
@@ -360,4 +379,5 @@ export function heldPicture(): ClusterPicture {
       held: new Map(holds.map((each) => [each.unit, { hold: each, declared: "launched" }])),
     },
   };
+  return { ...overruled, placing: placingOf(overruled) };
 }
