@@ -111,6 +111,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
         clock,
         log,
         allowSubmit: settings.allowSubmit,
+        rebalancePerMinute: settings.rebalancePerMinute,
         machineLeaseMs: settings.machineLeaseMs,
         engineLeaseMs: settings.engineLeaseMs,
       },

@@ -164,6 +164,8 @@ export interface Settings {
   readonly apiSocket: string;
   /** Whether this cluster takes units that people submit by hand. */
   readonly allowSubmit: boolean;
+  /** Units that a leader here may move in a minute for balance; 0: none. */
+  readonly rebalancePerMinute: number;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logFormat: "text" | "json";
 }

@@ -56,6 +56,9 @@ export const eventKinds = [
   "machine-cordoned",
   "machine-uncordoned",
   "drain-started",
+  "drain-ended",
+  "unit-displaced",
+  "units-moved",
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

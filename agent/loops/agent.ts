@@ -46,6 +46,8 @@ export interface AgentParts {
   readonly log: Log;
   /** Whether this cluster takes units that people submit. */
   readonly allowSubmit: boolean;
+  /** Units that this machine, when it leads, may move in a minute for balance; 0: none. */
+  readonly rebalancePerMinute: number;
   readonly machineLeaseMs: number;
   readonly engineLeaseMs: number;
 }

@@ -3,7 +3,7 @@
 import { type MachineId, byName } from "../domain/names.ts";
 import type { CandidateMachine, ClusterState, Placement, Standing, WantedUnit } from "../domain/placement.ts";
 import type { WantedSources } from "../desired/desired.ts";
-import type { DesiredState, WantedState } from "../domain/unit.ts";
+import type { DesiredState, Unit, WantedState } from "../domain/unit.ts";
 import type { RegistryPicture } from "./picture.ts";
 
 export interface StandingOptions {
@@ -13,18 +13,18 @@ export interface StandingOptions {
   readonly witnessed: ReadonlySet<MachineId>;
 }
 
-/** Present machines, and those that count as presumed; machines in neither class are gone. In id order. */
+/** Present machines, and those that count as presumed; machines in neither class are gone. In no order. */
 export function standings(
   picture: RegistryPicture,
   { settling, witnessed }: StandingOptions,
 ): ReadonlyMap<MachineId, Standing> {
-  const ids = [...new Set([...picture.machines.keys(), ...picture.manifests.keys(), ...picture.unreadable])].sort();
   const found = new Map<MachineId, Standing>();
-  for (const id of ids) {
-    // Whether one without known metadata may keep what it has, or take more, cannot be judged
-    if (picture.machines.has(id)) found.set(id, picture.unsettled.has(id) ? "presumed" : "present");
-    else if ((settling && !witnessed.has(id)) || picture.unreadable.has(id)) found.set(id, "presumed");
+  // Whether one without known metadata may keep what it has, or take more, cannot be judged
+  for (const id of picture.machines.keys()) found.set(id, picture.unsettled.has(id) ? "presumed" : "present");
+  if (settling) {
+    for (const id of picture.manifests.keys()) if (!found.has(id) && !witnessed.has(id)) found.set(id, "presumed");
   }
+  for (const id of picture.unreadable) if (!found.has(id)) found.set(id, "presumed");
   return found;
 }
 
@@ -40,39 +40,68 @@ export function clusterState(
   picture: RegistryPicture,
   { desired, standing }: { desired: WantedState; standing: ReadonlyMap<MachineId, Standing> },
 ): ClusterState {
-  // Placement knows one way to say where a unit may run: what a machine's settings say of submitted units is put in its words
-  const isClosed = (id: MachineId): boolean => picture.machines.get(id)?.allowSubmit === false;
-  const closed = [...picture.machines.keys()].some(isClosed);
-  const machines = [...standing].map(([id, each]): CandidateMachine => {
-    const metadata = picture.machines.get(id)?.metadata ?? {};
-    const said = closed ? { ...metadata, [opennessKey]: isClosed(id) ? "no" : "yes" } : metadata;
-    return { id, standing: each, metadata: said };
-  });
-  const wanted = [...desired.units.values()].map((unit) =>
-    closed && unit.source === "submitted" ? onlyWhereOpen(unit) : unit,
-  );
+  const closed = isAnyClosed(picture);
   const placements: Placement[] = [];
   const leaving: Placement[] = [];
-  for (const [on, manifest] of picture.manifests) {
-    for (const entry of manifest.units)
-      (entry.target === "released" ? leaving : placements).push({ unit: entry.name, on });
+  for (const [on, { units }] of picture.manifests) {
+    for (const { name, target } of units) (target === "released" ? leaving : placements).push({ unit: name, on });
   }
   const running: Placement[] = [];
-  for (const [on, status] of picture.statuses) {
-    for (const unit of status.units) if (isUp(unit.active)) running.push({ unit: unit.name, on });
+  for (const [on, { units }] of picture.statuses) {
+    for (const { name, active } of units) if (isUp(active)) running.push({ unit: name, on });
   }
-  return { wanted, machines, placements, leaving, running };
+  return {
+    wanted: [...desired.units.values()].map((unit) => wantedUnit(unit, closed)),
+    machines: [...standing].map(([id, each]) => candidate(picture, { id, standing: each, closed })),
+    placements,
+    leaving,
+    running,
+  };
 }
 
-/** As the setting is called, for refusals: `needs AllowSubmit=yes`. */
-const opennessKey = "AllowSubmit";
+/*
+ * Placement knows one way to say where a unit may run: what a machine's settings say of submitted units is put in its words,
+ * wherever some machine takes none (`closed`).
+ */
 
-function onlyWhereOpen({ name, target, options }: WantedUnit): WantedUnit {
+export function isAnyClosed({ machines }: RegistryPicture): boolean {
+  for (const { allowSubmit } of machines.values()) if (allowSubmit === false) return true;
+  return false;
+}
+
+/** `drain`: how many units may leave it in a pass. */
+export function candidate(
+  { machines, settings }: RegistryPicture,
+  {
+    id,
+    standing,
+    closed,
+    drain = 0,
+  }: { readonly id: MachineId; readonly standing: Standing; readonly closed: boolean; readonly drain?: number },
+): CandidateMachine {
+  const machine = machines.get(id);
+  const metadata = machine?.metadata ?? {};
+  return {
+    id,
+    standing,
+    metadata: closed ? { ...metadata, [opennessKey]: machine?.allowSubmit === false ? "no" : "yes" } : metadata,
+    ...(machine === undefined ? {} : { memoryBytes: machine.memoryBytes, milliCpus: machine.cpus * 1_000 }),
+    ...(settings.get(id)?.cordoned === true ? { cordoned: true } : {}),
+    ...(drain === 0 ? {} : { drain }),
+  };
+}
+
+export function wantedUnit(unit: Unit, closed: boolean): WantedUnit {
+  if (!closed || unit.source !== "submitted") return unit;
+  const { name, target, options } = unit;
   const metadata = options.metadata.filter(({ key }) => key !== opennessKey);
   const open = [...metadata, { key: opennessKey, values: ["yes"] }].sort((a, b) => byName(a.key, b.key));
   return { name, target, options: { ...options, metadata: open } };
 }
 
-function isUp(active: string): boolean {
+/** As the setting is called, for refusals: `needs AllowSubmit=yes`. */
+const opennessKey = "AllowSubmit";
+
+export function isUp(active: string): boolean {
   return active === "active" || active === "activating" || active === "reloading";
 }

@@ -9,10 +9,13 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes } from "../ports/registry.ts";
 import { nextManifests } from "../schedule/manifests.ts";
-import { schedule } from "../schedule/schedule.ts";
+import { type Outcome, Scheduler } from "../schedule/schedule.ts";
 import { encodeManifest, keys } from "../text/values.ts";
-import { clusterState, standings, wantedSources } from "./cluster-state.ts";
+import { standings, wantedSources } from "./cluster-state.ts";
+import { Feed, type Novelty } from "./feed.ts";
 import type { Mirror } from "./mirror.ts";
+import { type DrainEnd, Moves } from "./moves.ts";
+import { tellings } from "./tellings.ts";
 import { tidyUp } from "./housekeeping.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
 import type { Tenure } from "./tenure.ts";
@@ -21,6 +24,8 @@ import type { Troubles } from "./troubles.ts";
 
 /** Beyond a machine's full lease, for a beat that is on its way. */
 const settleMarginMs = 1_000;
+/** Units that begin to wait in one pass and are named in the log, each with its reasons. */
+const maxNamed = 50;
 
 export interface EnginePorts {
   readonly registry: Registry;
@@ -28,6 +33,8 @@ export interface EnginePorts {
   readonly machineLeaseMs: number;
   /** Whether units that people submit are run; else they are as if nobody had. */
   readonly allowSubmit: boolean;
+  /** Units moved for balance in a minute; 0: none. */
+  readonly rebalancePerMinute: number;
   /** Of this machine, for the events. */
   readonly hostname: string;
   readonly clock: Clock;
@@ -44,14 +51,21 @@ export class Engine {
   readonly #sinceMs: number;
   readonly #wanted: WantedReader = createWantedReader();
   #desired: DesiredState | "none" | undefined;
+  readonly #scheduler = new Scheduler();
+  readonly #feed = new Feed(this.#scheduler);
+  readonly #moves: Moves;
   #generation = 0;
-  #waiting = new Set<string>();
+  /** Whether the last pass came to its end: then only what is new since is looked at. */
+  #isWhole = false;
+  #changed: Set<string> | undefined;
+  #unsure: { readonly of: WantedState; readonly units: ReadonlySet<UnitName> } | undefined;
   #witnessed = { sinceMs: Number.NaN, machines: new Set<MachineId>() };
 
   constructor(ports: EnginePorts, tenure: Tenure) {
     this.#ports = ports;
     this.#tenure = tenure;
     this.#sinceMs = ports.clock.monotonicMs();
+    this.#moves = new Moves(this.#scheduler, { perMinute: ports.rebalancePerMinute, nowMs: ports.clock.wallMs() });
   }
 
   /** The adopted commit's units, from now on; "none": it is known that no commit was ever adopted. */
@@ -63,7 +77,10 @@ export class Engine {
   /** Until the tenure ends. */
   async run(): Promise<void> {
     const { mirror, clock, log, troubles } = this.#ports;
-    const stop = mirror.onChange(() => this.#waker.wake());
+    const stop = mirror.onChange((changed) => {
+      for (const key of changed) this.#changed?.add(key);
+      this.#waker.wake();
+    });
     try {
       await tick(
         { name: "engine", waker: this.#waker, clock, log, troubles, pass: (signal) => this.#pass(signal) },
@@ -75,12 +92,12 @@ export class Engine {
   }
 
   async #pass(signal: AbortSignal): Promise<number | undefined> {
-    const { mirror, log } = this.#ports;
+    const { mirror, log, clock } = this.#ports;
     await mirror.ready(signal);
     const commit = this.#desired;
     // On a picture that may be old nothing is decided; the mirror wakes this loop when it is connected again.
     if (commit === undefined || !mirror.connected) return undefined;
-    const picture = this.#reader.read(mirror.entries());
+    const picture = this.#reader.read(mirror.entries(), this.#changes());
     const desired = this.#read(commit, picture);
     const unreadable = picture.problems.find((problem) => problem.message.includes(keys.manifests));
     if (unreadable !== undefined) {
@@ -90,15 +107,22 @@ export class Engine {
       });
     }
     const settleMs = this.#settleMs();
-    const witnessed = this.#witness(picture.machines.keys());
-    const standing = standings(picture, { settling: settleMs > 0, witnessed });
-    const unsure = undecidable(desired.units.values(), desired.unknown);
-    const decisions = schedule(clusterState(picture, { desired, standing })).filter(({ unit }) => !unsure.has(unit));
-    this.#report(decisions);
+    const settling = settleMs > 0;
+    const nowMs = clock.wallMs();
+    const standing = standings(picture, { settling, witnessed: this.#witness(picture.machines.keys()) });
+    const { drains, rebalance, dueMs: moveMs } = this.#moves.budgets(picture, { desired, nowMs, settling });
+    // Whatever the scheduler was told in a pass that did not come to its end, its machines are looked at again
+    const isWhole = this.#isWhole;
+    this.#isWhole = false;
+    const novelty = this.#feed.tell({ picture, desired, standing, drains });
+    const outcome = this.#scheduler.pass(rebalance);
+    this.#report(outcome);
     const { writes, handovers } = nextManifests({
-      decisions,
+      board: this.#scheduler,
+      touched: isWhole ? this.#touched(novelty, outcome) : [...picture.manifests.keys(), ...standing.keys()],
       desired,
-      restarts: new Map([...picture.restarts].map(([unit, { id }]) => [unit, id])),
+      undecidable: this.#undecidable(desired),
+      restarts: picture.restarts,
       manifests: picture.manifests,
       statuses: picture.statuses,
       standing,
@@ -111,9 +135,57 @@ export class Engine {
       const revision = await this.#write(writes, picture.manifestsModified);
       await mirror.reached(revision, signal);
     }
+    this.#isWhole = true;
+    this.#moves.note(picture, { outcome, nowMs });
+    const decide = (units: readonly UnitName[]): readonly Decision[] => this.#scheduler.decisionsOf(units);
+    const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, decide });
+    await this.#tell({ picture, outcome, ended }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
-    const waits = [settleMs, dueMs].filter((ms) => ms > 0 && ms < Infinity);
+    const waits = [settleMs, dueMs, moveMs - nowMs].filter((ms) => ms > 0 && ms < Infinity);
     return waits.length === 0 ? undefined : Math.min(...waits);
+  }
+
+  /** The keys that changed since the last pass; undefined: all may have. */
+  #changes(): ReadonlySet<string> | undefined {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return changed;
+  }
+
+  #touched(novelty: Novelty, outcome: Outcome): ReadonlySet<MachineId> {
+    const touched = new Set<MachineId>([...novelty.machines, ...outcome.touched]);
+    for (const unit of novelty.units) for (const machine of this.#scheduler.placesOf(unit)) touched.add(machine);
+    return touched;
+  }
+
+  /** Of one state it is looked for once: it needs all units. */
+  #undecidable(desired: WantedState): ReadonlySet<UnitName> {
+    if (this.#unsure?.of !== desired) {
+      this.#unsure = { of: desired, units: undecidable(desired.units.values(), desired.unknown) };
+    }
+    return this.#unsure.units;
+  }
+
+  /** Ends drains, and leaves word of what moved without being asked to. */
+  async #tell(
+    given: { readonly picture: RegistryPicture; readonly outcome: Outcome; readonly ended: readonly DrainEnd[] },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { mirror, registry, clock, log, hostname } = this.#ports;
+    const nonce = `${this.#tenure.epoch}-${this.#generation}`;
+    for (const { guards, writes, said } of tellings(given, {
+      entries: mirror.entries(),
+      by: hostname,
+      nowMs: clock.wallMs(),
+      nonce,
+    })) {
+      const fence: Guard = { kind: "created", key: keys.leader, revision: this.#tenure.epoch };
+      const { applied, revision } = await registry.write({ guards: [fence, ...guards], writes }, this.#tenure.signal);
+      // An operator was quicker: their change wakes this loop
+      if (!applied) continue;
+      for (const event of said) log.info(event.kind, { machine: event.machine, message: event.message });
+      await mirror.reached(revision, signal);
+    }
   }
 
   #read(commit: DesiredState | "none", picture: RegistryPicture): WantedState {
@@ -192,21 +264,15 @@ export class Engine {
     return revision;
   }
 
-  /** Says what changes, once; units that wait are named when they begin to and when they no longer do. */
-  #report(decisions: readonly Decision[]): void {
+  /** Units that wait are named when they begin to. */
+  #report({ newlyWaiting }: Outcome): void {
     const { log } = this.#ports;
-    const waiting = new Set<string>();
-    for (const decision of decisions) {
+    for (const decision of this.#scheduler.decisionsOf(newlyWaiting.slice(0, maxNamed))) {
       if (decision.kind !== "wait") continue;
-      waiting.add(decision.unit);
-      if (!this.#waiting.has(decision.unit)) {
-        log.warn("unit.waiting", {
-          unit: decision.unit,
-          because: decision.refusals.map((each) => each.example).join("; "),
-        });
-      }
+      const because = decision.refusals.map((each) => each.example).join("; ");
+      log.warn("unit.waiting", { unit: decision.unit, because });
     }
-    this.#waiting = waiting;
+    if (newlyWaiting.length > maxNamed) log.warn("units.waiting", { units: newlyWaiting.length });
   }
 }
 

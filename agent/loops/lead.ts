@@ -31,6 +31,8 @@ export interface LeadPorts {
       }
     | undefined;
   readonly allowSubmit: boolean;
+  /** Units moved for balance in a minute; 0: none. */
+  readonly rebalancePerMinute: number;
   readonly cron: Cron;
   readonly clock: Clock;
   readonly log: Log;
@@ -56,10 +58,10 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
     if (tenure === undefined) return;
     log.info("leader.elected", { machine: machine.id, epoch: tenure.epoch });
     const release = mirror.acquire();
-    const { machineLeaseMs } = ports;
+    const { machineLeaseMs, rebalancePerMinute } = ports;
     const { hostname } = machine;
     const engine = new Engine(
-      { registry, mirror, machineLeaseMs, allowSubmit, hostname, clock, log, troubles },
+      { registry, mirror, machineLeaseMs, allowSubmit, rebalancePerMinute, hostname, clock, log, troubles },
       tenure,
     );
     if (git === undefined) await runByHand(ports, { engine, tenure });

@@ -52,6 +52,14 @@ export interface RegistryPicture {
   readonly problems: readonly Problem[];
 }
 
+/** A picture whose owner may bring it up to date. */
+interface Mutable extends RegistryPicture {
+  readonly machines: Map<MachineId, Machine>;
+  readonly manifests: Map<MachineId, Manifest>;
+  readonly manifestsModified: Map<MachineId, number>;
+  readonly statuses: Map<MachineId, MachineStatus>;
+}
+
 interface Read {
   readonly modRevision: number;
   readonly value: Checked<unknown>;
@@ -60,8 +68,44 @@ interface Read {
 /** Reads pictures one after another, remembering values between them. */
 export class PictureReader {
   #known = new Map<string, Read>();
+  #last: Mutable | undefined;
 
-  read(entries: ReadonlyMap<string, Entry>): RegistryPicture {
+  /**
+   * `changed`: the keys that may differ since the last call; all may when it is left out. The maps of a picture may be
+   * brought up to date by the next call that names them: whoever does so keeps no picture.
+   */
+  read(entries: ReadonlyMap<string, Entry>, changed?: ReadonlySet<string>): RegistryPicture {
+    if (changed === undefined || this.#last === undefined || !this.#patch(this.#last, { entries, changed })) {
+      this.#last = this.#readAll(entries);
+    }
+    return this.#last;
+  }
+
+  /** Brings what machines say of themselves and are told up to date. False, and nothing done, when anything else has changed. */
+  #patch(
+    picture: Mutable,
+    { entries, changed }: { readonly entries: ReadonlyMap<string, Entry>; readonly changed: ReadonlySet<string> },
+  ): boolean {
+    const patches: (() => void)[] = [];
+    for (const key of changed) {
+      const entry = entries.get(key);
+      const before = this.#known.get(key);
+      const machine = machineOfKey(key);
+      if (entry === undefined || before?.value.ok !== true || machine === undefined) return false;
+      if (before.modRevision === entry.modRevision) continue;
+      const read = parseOfMachine(machine, entry);
+      if (!read.value.ok) return false;
+      patches.push(() => {
+        this.#known.set(key, { modRevision: entry.modRevision, value: read.value });
+        if (read.kind === "manifest") picture.manifestsModified.set(machine, entry.modRevision);
+        read.enter(picture);
+      });
+    }
+    for (const patch of patches) patch();
+    return true;
+  }
+
+  #readAll(entries: ReadonlyMap<string, Entry>): Mutable {
     const known = new Map<string, Read>();
     const problems: Problem[] = [];
     const unreadable = new Set<MachineId>();
@@ -129,10 +173,9 @@ export class PictureReader {
         set(manifests, machine, value(entry, parseManifest));
       }
     }
-    for (const [id, { metadata }] of settings) {
+    for (const [id, each] of settings) {
       const machine = machines.get(id);
-      if (machine !== undefined)
-        machines.set(id, { ...machine, metadata: effectiveMetadata(machine.metadata, metadata) });
+      if (machine !== undefined) machines.set(id, laidOver(machine, each));
     }
     this.#known = known;
     return {
@@ -157,6 +200,32 @@ export class PictureReader {
       problems,
     };
   }
+}
+
+/** The value of a key under machines/, manifests/ or statuses/, and how it enters a picture. */
+function parseOfMachine(
+  machine: MachineId,
+  { key, value }: Entry,
+): { readonly kind: string; readonly value: Checked<unknown>; readonly enter: (picture: Mutable) => void } {
+  if (key === keys.manifest(machine)) {
+    const read = parseManifest(key, value);
+    return { kind: "manifest", value: read, enter: ({ manifests }) => read.ok && manifests.set(machine, read.value) };
+  }
+  if (key === keys.status(machine)) {
+    const read = parseStatus(key, value);
+    return { kind: "status", value: read, enter: ({ statuses }) => read.ok && statuses.set(machine, read.value) };
+  }
+  const read = parseMachine(key, value);
+  return {
+    kind: "machine",
+    value: read,
+    enter: ({ machines, settings }) => read.ok && machines.set(machine, laidOver(read.value, settings.get(machine))),
+  };
+}
+
+function laidOver(machine: Machine, settings: MachineSettings | undefined): Machine {
+  if (settings === undefined) return machine;
+  return { ...machine, metadata: effectiveMetadata(machine.metadata, settings.metadata) };
 }
 
 function set<K, T>(map: Map<K, T>, key: K, value: T | undefined): void {

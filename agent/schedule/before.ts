@@ -1,5 +1,5 @@
-// What was so before a pass: where the manifests have each unit, where it was told to leave, where it was seen running. Given
-// to the steps of this room. Kept by machine, as it is told, and by unit, as it is asked for.
+// What was so before a pass: where the manifests have each unit, where it was told to leave, where it was seen. Given to the
+// steps of this room. Kept by machine, as it is told, and by unit, as it is asked for.
 import { byName, type MachineId, type UnitName } from "../domain/names.ts";
 import type { HostIndex } from "./machines.ts";
 
@@ -9,6 +9,7 @@ export class Before {
   readonly #placed = new PlacesByUnit();
   readonly #leaving = new PlacesByUnit();
   readonly #running = new PlacesByUnit();
+  readonly #listed = new PlacesByUnit();
   readonly #hosts: HostIndex;
 
   constructor(hosts: HostIndex) {
@@ -26,6 +27,10 @@ export class Before {
 
   run(machine: MachineId, units: readonly UnitName[]): ReadonlySet<UnitName> {
     return this.#running.set(machine, units);
+  }
+
+  list(machine: MachineId, units: readonly UnitName[]): void {
+    this.#listed.set(machine, units);
   }
 
   placedOn(machine: MachineId): ReadonlySet<UnitName> {
@@ -53,6 +58,12 @@ export class Before {
   /** Where it was told to leave and may still be; by id. */
   leaving(unit: UnitName): readonly MachineId[] {
     return this.#leaving.of(unit);
+  }
+
+  /** Every machine, gone or not, that is told of it in any way or whose status shows it; by id. */
+  concerned(unit: UnitName): readonly MachineId[] {
+    const all = [...this.#placed.of(unit), ...this.#leaving.of(unit), ...this.#listed.of(unit)];
+    return all.length < 2 ? all : [...new Set(all)].sort(byName);
   }
 }
 

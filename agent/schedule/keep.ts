@@ -54,7 +54,6 @@ function refusalToStay(unit: ActiveUnit, host: Host): RefusalRule | undefined {
 /** Whether all that it misses on this machine is held by machines that have not come back yet. */
 function mayYetCome(unit: ActiveUnit, host: Host): boolean {
   return (
-    unit.absent === undefined &&
-    unit.follows.every((target) => isOn(target, host) || target.host?.present === false)
+    unit.absent === undefined && unit.follows.every((target) => isOn(target, host) || target.host?.present === false)
   );
 }

@@ -1,9 +1,8 @@
-// From decisions to what each machine is told: the manifests to be written, and only those that change. Beside
+// From what is decided to what each machine is told: the manifests to be written, and only those that change. Beside
 // schedule.ts the second file of this room that loops/ may import. Pure; hand-over between live machines is explicit here:
 // a unit is stopped, and seen stopped, on the first machine before the second is told of it.
 import { byName, type CommitId, type MachineId, type UnitName } from "../domain/names.ts";
 import {
-  type Decision,
   type Handover,
   type Manifest,
   type ManifestEntry,
@@ -13,17 +12,22 @@ import {
 import { Problem } from "../domain/problem.ts";
 import type { MachineStatus } from "../domain/status.ts";
 import type { Unit } from "../domain/unit.ts";
+import type { Board } from "./schedule.ts";
 
 export interface ManifestInput {
-  /** Made by `schedule` of these same units, machines and manifests. */
-  readonly decisions: readonly Decision[];
+  /** Where a Scheduler that was told of these same units, machines, manifests and statuses has put everything. */
+  readonly board: Board;
+  /** Machines whose manifests may have to change: those that a pass has touched, and those of which anything else is new. */
+  readonly touched: Iterable<MachineId>;
   readonly desired: {
     /** Of the units whose source is git. */
     readonly commit: CommitId | undefined;
     readonly units: ReadonlyMap<UnitName, Pick<Unit, "source" | "hash" | "target" | "options">>;
   };
+  /** Units of which nothing is decided: what machines are told of them stays as it is. */
+  readonly undecidable: ReadonlySet<UnitName>;
   /** Restarts that were asked for and are still to be told, by unit; one that was told stays in its entry. */
-  readonly restarts: ReadonlyMap<UnitName, string>;
+  readonly restarts: ReadonlyMap<UnitName, { readonly id: string }>;
   /** As they stand now; also those of machines that are gone. */
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   readonly statuses: ReadonlyMap<MachineId, Pick<MachineStatus, "seen"> & { readonly units: readonly Named[] }>;
@@ -46,66 +50,33 @@ export interface NextManifests {
 }
 
 /**
- * The manifests that the decisions ask for. A manifest is written when an entry of it comes, goes or changes its hash or
- * target, or when a present machine has none; a newer commit alone changes nothing. All that is wanted in a written
- * manifest names the newest commit. An entry is released only by a decision that says so, and taken out only when its
+ * The manifests that the board asks for, of the touched machines. A manifest is written when an entry of it comes, goes or
+ * changes its hash or target, or when a present machine has none; a newer commit alone changes nothing. All that is wanted
+ * in a written manifest names the newest commit. An entry is released only on positive evidence, and taken out only when its
  * machine is present and has been seen without the unit under a manifest that releases it. Throws Problem
  * "placement-unwanted" or "manifest-order" when the input contradicts itself; nothing may be written then.
  */
 export function nextManifests(input: ManifestInput): NextManifests {
-  const asked = readDecisions(input.decisions);
-  const ids = [...new Set([...input.manifests.keys(), ...input.standing.keys()])].sort(byName);
-  const drafts = new Map<MachineId, Draft>();
-  for (const id of ids) drafts.set(id, openDraft(input, { id, asked }));
-  const holders = findHolders(input, drafts);
+  const { board, standing, undecidable } = input;
+  const writes: { readonly gone: Manifest[]; readonly others: Manifest[] } = { gone: [], others: [] };
   const handovers: Handover[] = [];
-  for (const [id, draft] of drafts) {
-    for (const name of asked.wanted.get(id) ?? []) {
+  for (const id of [...new Set(input.touched)].sort(byName)) {
+    const draft = openDraft(input, id);
+    const wanted = [...board.wantedOn(id)].filter((name) => !undecidable.has(name));
+    for (const name of wanted) {
       const current = draft.entries.get(name);
-      const wanted = wantedEntry(input, { name, current });
+      const next = wantedEntry(input, { name, current });
       const held = current !== undefined && current.target !== "released";
-      const [from] = held || isGlobal(input, name) ? [] : (holders.get(name) ?? []).filter((other) => other !== id);
+      const [from] = held || isGlobal(input, name) ? [] : holders(input, name).filter((other) => other !== id);
       if (from !== undefined) handovers.push({ unit: name, from, to: id });
-      else if (current === undefined || differs(current, wanted)) draft.change(wanted);
+      else if (current === undefined || differs(current, next)) draft.change(next);
     }
+    if (!draft.changed) continue;
+    const manifest = finish(input, { id, draft, wanted: new Set(wanted) });
+    (standing.has(id) ? writes.others : writes.gone).push(manifest);
   }
   handovers.sort((a, b) => byName(a.unit, b.unit) || byName(a.to, b.to));
-  const changed = [...drafts]
-    .filter(([, draft]) => draft.changed)
-    .map(([id, draft]) => finish(input, { id, draft, asked }));
-  const gone = changed.filter((manifest) => !input.standing.has(manifest.machine));
-  const others = changed.filter((manifest) => input.standing.has(manifest.machine));
-  return { writes: [...gone, ...others], handovers };
-}
-
-interface Asked {
-  /** By machine: units that it is to have. */
-  readonly wanted: ReadonlyMap<MachineId, ReadonlySet<UnitName>>;
-  /** By machine: units that it is to let go of, on positive evidence. */
-  readonly released: ReadonlyMap<MachineId, ReadonlySet<UnitName>>;
-  /** Units without any machine: one that is gone keeps its entry, for its return. */
-  readonly waiting: ReadonlySet<UnitName>;
-}
-
-function readDecisions(decisions: readonly Decision[]): Asked {
-  const wanted = new Map<MachineId, Set<UnitName>>();
-  const released = new Map<MachineId, Set<UnitName>>();
-  const waiting = new Set<UnitName>();
-  for (const decision of decisions) {
-    if (decision.kind === "keep" || decision.kind === "place") enter(wanted, decision.on, decision.unit);
-    if (decision.kind === "drop") enter(released, decision.on, decision.unit);
-    if (decision.kind === "wait") waiting.add(decision.unit);
-    if ((decision.kind === "place" || decision.kind === "wait") && decision.from !== undefined) {
-      enter(released, decision.from, decision.unit);
-    }
-  }
-  return { wanted, released, waiting };
-}
-
-function enter(sets: Map<MachineId, Set<UnitName>>, machine: MachineId, unit: UnitName): void {
-  const set = sets.get(machine);
-  if (set === undefined) sets.set(machine, new Set([unit]));
-  else set.add(unit);
+  return { writes: [...writes.gone, ...writes.others], handovers };
 }
 
 /** One machine's next entries. Lives as long as one call. */
@@ -129,43 +100,42 @@ class Draft {
 }
 
 /** The machine's present entries, without what is seen gone and with what it must let go of marked so. */
-function openDraft(input: ManifestInput, { id, asked }: { id: MachineId; asked: Asked }): Draft {
+function openDraft(input: ManifestInput, id: MachineId): Draft {
+  const { board, undecidable } = input;
   const manifest = input.manifests.get(id);
-  const standing = input.standing.get(id);
-  const draft = new Draft(manifest, manifest === undefined && standing === "present");
+  const draft = new Draft(manifest, manifest === undefined && input.standing.get(id) === "present");
   if (manifest === undefined) return draft;
-  const released = asked.released.get(id);
-  const status = standing === "present" ? input.statuses.get(id) : undefined;
-  const upToDate = status !== undefined && comparePositions(status.seen, manifest) >= 0;
-  const there = upToDate ? new Set(status.units.map((unit) => unit.name)) : undefined;
+  const isGone = goneFrom(input, manifest);
   for (const entry of manifest.units) {
     if (entry.target === "released") {
-      if (there?.has(entry.name) === false) draft.remove(entry.name);
-    } else if (released?.has(entry.name) === true && (standing !== undefined || !asked.waiting.has(entry.name))) {
+      if (isGone(entry.name)) draft.remove(entry.name);
+    } else if (!undecidable.has(entry.name) && board.mustLetGo(id, entry.name)) {
       draft.change({ ...entry, target: "released" });
     }
   }
   return draft;
 }
 
-/** By unit: machines that are not gone and have it, may have it, or are told to let go of it; in id order. */
-function findHolders(
-  input: ManifestInput,
-  drafts: ReadonlyMap<MachineId, Draft>,
-): ReadonlyMap<UnitName, readonly MachineId[]> {
-  const holders = new Map<UnitName, MachineId[]>();
-  const hold = (name: UnitName, id: MachineId): void => {
-    const machines = holders.get(name);
-    if (machines === undefined) holders.set(name, [id]);
-    else if (machines.at(-1) !== id) machines.push(id);
-  };
-  for (const [id, draft] of drafts) {
+/** Whether the machine has been seen without a unit that this manifest of it releases. */
+function goneFrom({ standing, statuses }: ManifestInput, manifest: Manifest): (name: UnitName) => boolean {
+  const status = standing.get(manifest.machine) === "present" ? statuses.get(manifest.machine) : undefined;
+  if (status === undefined || comparePositions(status.seen, manifest) < 0) return () => false;
+  const there = new Set(status.units.map((unit) => unit.name));
+  return (name) => !there.has(name);
+}
+
+/** Machines that are not gone and have the unit, may have it, or are told to let go of it; in id order. */
+function holders(input: ManifestInput, name: UnitName): readonly MachineId[] {
+  return input.board.concerned(name).filter((id) => {
     const standing = input.standing.get(id);
-    if (standing === undefined) continue;
-    for (const name of draft.entries.keys()) hold(name, id);
-    if (standing === "present") for (const { name } of input.statuses.get(id)?.units ?? []) hold(name, id);
-  }
-  return holders;
+    if (standing === undefined) return false;
+    const listed = (): boolean => input.statuses.get(id)?.units.some((unit) => unit.name === name) === true;
+    if (standing === "present" && listed()) return true;
+    const manifest = input.manifests.get(id);
+    const entry = manifest?.units.find((each) => each.name === name);
+    if (manifest === undefined || entry === undefined) return false;
+    return entry.target !== "released" || !goneFrom(input, manifest)(name);
+  });
 }
 
 function isGlobal(input: ManifestInput, name: UnitName): boolean {
@@ -187,7 +157,7 @@ function wantedEntry(
       hint: "Decisions and desired state must be of one commit",
     });
   }
-  const restart = restarts.get(name) ?? current?.restart;
+  const restart = restarts.get(name)?.id ?? current?.restart;
   const told = {
     name,
     hash: unit.hash,
@@ -199,7 +169,10 @@ function wantedEntry(
   return { ...told, source: "git", commit: desired.commit };
 }
 
-function finish(input: ManifestInput, { id, draft, asked }: { id: MachineId; draft: Draft; asked: Asked }): Manifest {
+function finish(
+  input: ManifestInput,
+  { id, draft, wanted }: { readonly id: MachineId; readonly draft: Draft; readonly wanted: ReadonlySet<UnitName> },
+): Manifest {
   const before = input.manifests.get(id);
   const position = { epoch: input.epoch, generation: input.generation };
   if (before !== undefined && comparePositions(position, before) <= 0) {
@@ -207,10 +180,9 @@ function finish(input: ManifestInput, { id, draft, asked }: { id: MachineId; dra
       hint: `It has ${before.epoch}.${before.generation}, the new one would have ${position.epoch}.${position.generation}`,
     });
   }
-  const wanted = asked.wanted.get(id);
   const units = [...draft.entries.values()]
     .map((entry) =>
-      wanted?.has(entry.name) === true && entry.target !== "released"
+      wanted.has(entry.name) && entry.target !== "released"
         ? wantedEntry(input, { name: entry.name, current: entry })
         : entry,
     )

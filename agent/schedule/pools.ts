@@ -45,7 +45,8 @@ export function openPools(
 
   function first(unit: ActiveUnit): Host | undefined {
     const shape = shapes.size > 0 && isRelated(unit) ? shapes.get(shapeKey(unit)) : undefined;
-    if (shape === undefined || shape.units < enough) return search(unit, { lanes: sharedLanes(unit), keepRefused: true });
+    if (shape === undefined || shape.units < enough)
+      return search(unit, { lanes: sharedLanes(unit), keepRefused: true });
     shape.pool ??= fill(unit);
     return search(unit, { lanes: shape.pool, keepRefused: false });
   }

@@ -164,8 +164,7 @@ function bytesInWords(bytes: number): string {
 
 function followInWords(unit: ActiveUnit, host: Host): string {
   if (unit.absent !== undefined) return `needs ${unit.absent}, which is inactive or not in the repository`;
-  const missed =
-    unit.follows.find((target) => !isPlaced(target)) ?? unit.follows.find((target) => !isOn(target, host));
+  const missed = unit.follows.find((target) => !isPlaced(target)) ?? unit.follows.find((target) => !isOn(target, host));
   return `needs ${missed?.name ?? "a unit"} on the same machine`;
 }
 

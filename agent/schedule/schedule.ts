@@ -51,6 +51,8 @@ export interface ClusterChanges {
   readonly placed?: ReadonlyMap<MachineId, readonly UnitName[]>;
   readonly leaving?: ReadonlyMap<MachineId, readonly UnitName[]>;
   readonly running?: ReadonlyMap<MachineId, readonly UnitName[]>;
+  /** All that a machine's status shows, running or not. */
+  readonly listed?: ReadonlyMap<MachineId, readonly UnitName[]>;
 }
 
 /** What a pass came to, as far as it is not what the manifests say already. Names and ids are in order. */
@@ -75,6 +77,8 @@ export interface Board {
   isWantedOn(machine: MachineId, unit: UnitName): boolean;
   /** Whether a machine that has this unit must let go of it: only on positive evidence. */
   mustLetGo(machine: MachineId, unit: UnitName): boolean;
+  /** Every machine whose manifest or status has the unit in any way, gone or not; by id. */
+  concerned(unit: UnitName): readonly MachineId[];
 }
 
 /** Placement with a memory. Belongs to whoever decides again and again; the result is always that of `schedule`. */
@@ -96,7 +100,7 @@ export class Scheduler implements Board {
     this.#last = this.#open(0);
   }
 
-  change({ units, machines, placed, leaving, running }: ClusterChanges): void {
+  change({ units, machines, placed, leaving, running, listed }: ClusterChanges): void {
     const { before } = this.#scene;
     if (machines !== undefined) this.#changeMachines(machines);
     for (const [machine, names] of placed ?? []) this.#moved(machine, before.place(machine, names));
@@ -105,6 +109,7 @@ export class Scheduler implements Board {
       // Tells which machine keeps a unit that several have
       for (const name of before.run(machine, names)) if (before.owners(name).length > 1) this.#judge(name);
     }
+    for (const [machine, names] of listed ?? []) before.list(machine, names);
     if (units !== undefined) this.#changeUnits(units);
   }
 
@@ -163,6 +168,16 @@ export class Scheduler implements Board {
     if (host?.units.has(unit) === true) return false;
     // A machine that is gone keeps what no other has, for its return
     return unit.options.global || unit.host === undefined ? host !== undefined : true;
+  }
+
+  /** The machines that the unit is to be on. */
+  *placesOf(name: UnitName): Iterable<MachineId> {
+    const unit = this.#scene.units.named.get(name);
+    if (unit !== undefined) for (const host of placesOf(unit)) yield host.id;
+  }
+
+  concerned(name: UnitName): readonly MachineId[] {
+    return this.#scene.before.concerned(name);
   }
 
   #open(moves: number): Pass {
@@ -338,7 +353,9 @@ export class Scheduler implements Board {
         const from = homeOf(unit);
         return from === undefined || unit.host?.id === from ? [] : [{ unit: unit.name, by: by.name, from }];
       }),
-      stuck: [...pass.stuck].flatMap((unit) => (unit.host === undefined ? [] : [{ unit: unit.name, on: unit.host.id }])),
+      stuck: [...pass.stuck].flatMap((unit) =>
+        unit.host === undefined ? [] : [{ unit: unit.name, on: unit.host.id }],
+      ),
       moved: [...pass.moved].map(([unit, { from, because }]) => ({ unit: unit.name, from: from.id, because })),
     };
   }

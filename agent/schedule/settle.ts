@@ -265,4 +265,3 @@ export function settle(pass: Pass): void {
     hopeless.clear();
   }
 }
-

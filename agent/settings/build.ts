@@ -71,6 +71,7 @@ export function buildSettings(chosen: Choice, directories: Directories): Setting
     runDirectory: directories.run,
     apiSocket: chosen.optional("Agent.Socket") ?? `${directories.run}/flotilla.sock`,
     allowSubmit: chosen.flag("Agent.AllowSubmit"),
+    rebalancePerMinute: chosen.number("Agent.RebalancePerMinute"),
     logLevel: level === "debug" || level === "warn" || level === "error" ? level : "info",
     logFormat: chosen.text("Agent.LogFormat") === "json" ? "json" : "text",
   };

@@ -131,6 +131,7 @@ const rows: Readonly<Record<SectionName, readonly Row[]>> = {
     ["RunDirectory", "path", absolutePath],
     ["Socket", "path", "an absolute path of at most 107 bytes"],
     ["AllowSubmit", "boolean", yesOrNo],
+    ["RebalancePerMinute", "count", "a whole number from 0 to 600"],
     ["LogLevel", "choice", "debug, info, warn or error"],
     ["LogFormat", "choice", "text or json"],
   ],

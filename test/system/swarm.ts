@@ -167,6 +167,7 @@ export class SimulatedAgent {
         clock,
         log: this.#log(),
         allowSubmit: true,
+        rebalancePerMinute: 0,
         machineLeaseMs,
         engineLeaseMs,
       },

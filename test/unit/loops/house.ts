@@ -70,6 +70,8 @@ export interface HouseOptions {
   readonly git?: boolean | string;
   /** Letters of machines that take what people submit; all unless set. */
   readonly submit?: string;
+  /** Units moved in a minute for balance; none unless set. */
+  readonly rebalancePerMinute?: number;
 }
 
 /** What the registry holds, read and checked. */
@@ -104,6 +106,7 @@ export class House {
           metadata: options.metadata?.[letter] ?? {},
           hasGit: typeof options.git === "string" ? options.git.includes(letter) : options.git !== false,
           allowSubmit: options.submit?.includes(letter) !== false,
+          rebalancePerMinute: options.rebalancePerMinute ?? 0,
         }),
     );
   }
@@ -268,6 +271,7 @@ export class Box {
     readonly systemd?: (systemd: Systemd) => Systemd;
   } = {};
   readonly hasGit: boolean;
+  readonly rebalancePerMinute: number;
   readonly allowSubmit: boolean;
   readonly #house: House;
   #running:
@@ -283,17 +287,20 @@ export class Box {
       metadata,
       hasGit,
       allowSubmit,
+      rebalancePerMinute,
     }: {
       letter: string;
       mayLead: boolean;
       metadata: Readonly<Record<string, string>>;
       hasGit: boolean;
       allowSubmit: boolean;
+      rebalancePerMinute: number;
     },
   ) {
     this.#house = house;
     this.hasGit = hasGit;
     this.allowSubmit = allowSubmit;
+    this.rebalancePerMinute = rebalancePerMinute;
     this.letter = letter;
     this.id = idOf(letter);
     this.systemd = new FakeSystemd({ wallMs: () => house.clock.wallMs() });
@@ -336,6 +343,7 @@ export class Box {
         log: this.log,
         allowSubmit: this.allowSubmit,
         machineLeaseMs,
+        rebalancePerMinute: this.rebalancePerMinute,
         engineLeaseMs,
       },
       over.signal,

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
 import fc from "fast-check";
 import type { CommitId, MachineId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
-import type { Manifest, ManifestEntry, ManifestTarget, Placement, Standing } from "../../../agent/domain/placement.ts";
+import type { Manifest, ManifestEntry, ManifestTarget, Standing } from "../../../agent/domain/placement.ts";
 import { type ManifestInput, nextManifests } from "../../../agent/schedule/manifests.ts";
-import { schedule } from "../../../agent/schedule/schedule.ts";
+import { type ClusterChanges, Scheduler } from "../../../agent/schedule/schedule.ts";
 import { type Asked, id, options } from "./cluster.ts";
 
 const hash = (digit: string): UnitHash => digit.repeat(40) as UnitHash;
@@ -84,45 +84,68 @@ function input({
     machines.map((name): [MachineId, Standing] => [id(name.charAt(0)), name.endsWith("?") ? "presumed" : "present"]),
   );
   const want = desired(units);
+  const shown: ManifestInput["statuses"] = new Map(
+    Object.entries(statuses).map(([letter, text]) => {
+      const [generation, ...names] = text.split(" ");
+      const seen = { epoch: 1, generation: Number(generation) };
+      return [id(letter), { seen, units: names.map((name) => ({ name: name as UnitName })) }];
+    }),
+  );
   return {
-    decisions: decide({ want, known, standing, marked }),
+    board: decide({ want, known, standing, marked, shown }),
+    touched: [...known.keys(), ...standing.keys()],
     desired: want,
-    restarts: new Map(Object.entries(restarts) as [UnitName, string][]),
+    undecidable: new Set(),
+    restarts: new Map(Object.entries(restarts).map(([name, restart]) => [name as UnitName, { id: restart }])),
     manifests: known,
-    statuses: new Map(
-      Object.entries(statuses).map(([letter, text]) => {
-        const [generation, ...names] = text.split(" ");
-        const seen = { epoch: 1, generation: Number(generation) };
-        return [id(letter), { seen, units: names.map((name) => ({ name: name as UnitName })) }];
-      }),
-    ),
+    statuses: shown,
     standing,
     epoch: 1,
     generation: 2,
   };
 }
 
-function decide(given: {
-  want: ManifestInput["desired"];
-  known: ReadonlyMap<MachineId, Manifest>;
-  standing: ReadonlyMap<MachineId, Standing>;
-  marked?: string;
-}): ManifestInput["decisions"] {
-  const placements: Placement[] = [];
-  const leaving: Placement[] = [];
-  for (const [on, { units }] of given.known) {
-    for (const { name, target } of units) (target === "released" ? leaving : placements).push({ unit: name, on });
-  }
-  return schedule({
-    wanted: [...given.want.units].map(([name, unit]) => ({ name, target: unit.target, options: unit.options })),
-    machines: [...given.standing].map(([machine, standing]) => ({
-      id: machine,
-      standing,
-      metadata: given.marked?.includes(machine.charAt(0)) === true ? { x: "1" } : {},
-    })),
-    placements,
-    leaving,
-  });
+function decide(given: Given): Scheduler {
+  const scheduler = new Scheduler();
+  scheduler.change(changesOf(given));
+  scheduler.pass();
+  return scheduler;
+}
+
+interface Given {
+  readonly want: ManifestInput["desired"];
+  readonly known: ReadonlyMap<MachineId, Manifest>;
+  readonly standing: ReadonlyMap<MachineId, Standing>;
+  readonly shown: ManifestInput["statuses"];
+  readonly marked?: string;
+}
+
+/** All of it, as changes from nothing. */
+function changesOf({ want, known, standing, shown, marked = "" }: Given): ClusterChanges {
+  const namesOf = (isLeaving: boolean) =>
+    new Map(
+      [...known].map(([on, { units }]) => [
+        on,
+        units.flatMap(({ name, target }) => ((target === "released") === isLeaving ? [name] : [])),
+      ]),
+    );
+  return {
+    units: {
+      changed: [...want.units].map(([name, unit]) => ({ name, target: unit.target, options: unit.options })),
+      removed: [],
+    },
+    machines: {
+      changed: [...standing].map(([machine, each]) => ({
+        id: machine,
+        standing: each,
+        metadata: marked.includes(machine.charAt(0)) ? { x: "1" } : {},
+      })),
+      removed: [],
+    },
+    placed: namesOf(false),
+    leaving: namesOf(true),
+    listed: new Map([...shown].map(([on, { units }]) => [on, units.map(({ name }) => name)])),
+  };
 }
 
 const pinned: Wanted = { metadata: [{ key: "x", values: ["1"] }] };
@@ -351,8 +374,8 @@ suite("next manifests", () => {
     );
   });
 
-  test("an entry that no decision speaks of is left as it is", () => {
-    const given = { ...input({ machines: ["a"], manifests: { a: ["p"] } }), decisions: [] };
+  test("an entry of a unit of which nothing is decided is left as it is", () => {
+    const given = { ...input({ machines: ["a"], manifests: { a: ["p"] } }), undecidable: new Set(["p" as UnitName]) };
     assert.deepEqual(nextManifests(given).writes, []);
   });
 
@@ -496,21 +519,29 @@ class Cluster {
     return standing;
   }
 
-  #decisions(): ManifestInput["decisions"] {
+  #decide(): Scheduler {
     const marked = [...this.#marked].join("");
-    return decide({ want: this.#want, known: this.#manifests, standing: this.#standing(), marked });
+    const standing = this.#standing();
+    return decide({ want: this.#want, known: this.#manifests, standing, shown: this.#statuses(), marked });
+  }
+
+  #statuses(): ManifestInput["statuses"] {
+    return new Map(
+      [...this.#machines].flatMap(([letter, { status }]) =>
+        status === undefined ? [] : [[id(letter), status] as const],
+      ),
+    );
   }
 
   engine(): number {
-    const statuses = [...this.#machines].flatMap(([letter, { status }]) =>
-      status === undefined ? [] : [[id(letter), status] as const],
-    );
     const { writes, handovers } = nextManifests({
-      decisions: this.#decisions(),
+      board: this.#decide(),
+      touched: [...this.#manifests.keys(), ...this.#standing().keys()],
       desired: this.#want,
+      undecidable: new Set(),
       restarts: new Map(),
       manifests: this.#manifests,
-      statuses: new Map(statuses),
+      statuses: this.#statuses(),
       standing: this.#standing(),
       epoch: this.#epoch,
       generation: this.#generation + 1,
@@ -533,7 +564,7 @@ class Cluster {
       }
       written += this.engine();
     }
-    const decisions = this.#decisions();
+    const decisions = this.#decide().decisions();
     assert.deepEqual(
       decisions.filter(({ kind }) => kind !== "keep" && kind !== "wait"),
       [],

@@ -1,0 +1,87 @@
+// What the engine leaves word of in the registry beside manifests: units that were displaced or moved, drains that have come
+// to their end. Given to engine.ts, which carries it out; decides only.
+import type { MachineId, UnitName } from "../domain/names.ts";
+import { type ClusterEvent, maxEventsTogether } from "../domain/submitted.ts";
+import type { Entry } from "../ports/registry.ts";
+import type { Outcome } from "../schedule/schedule.ts";
+import { encodeEvent, encodeMachineSettings, keys } from "../text/values.ts";
+import type { TidyBatch } from "./housekeeping.ts";
+import { type DrainEnd, named } from "./moves.ts";
+import type { RegistryPicture } from "./picture.ts";
+
+export function tellings(
+  {
+    picture,
+    outcome,
+    ended,
+  }: { readonly picture: RegistryPicture; readonly outcome: Outcome; readonly ended: readonly DrainEnd[] },
+  {
+    entries,
+    by,
+    nowMs,
+    nonce,
+  }: {
+    readonly entries: ReadonlyMap<string, Entry>;
+    readonly by: string;
+    readonly nowMs: number;
+    readonly nonce: string;
+  },
+): readonly TidyBatch[] {
+  const nameOf = (machine: MachineId): string => picture.machines.get(machine)?.hostname ?? machine.slice(0, 8);
+  const events: ClusterEvent[] = [];
+  const say = (event: Omit<ClusterEvent, "atMs" | "by">): void => void events.push({ ...event, atMs: nowMs, by });
+  for (const { unit, by: stronger, from } of outcome.displaced.slice(0, maxEventsTogether)) {
+    const message = `${stronger} displaces ${unit} on ${nameOf(from)}: its priority is higher`;
+    say({ kind: "unit-displaced", unit, machine: from, message });
+  }
+  const more = outcome.displaced.length - maxEventsTogether;
+  if (more > 0)
+    say({ kind: "unit-displaced", message: `${more} more units are displaced by units of a higher priority` });
+  for (const { from, because, units } of gathered(outcome.moved)) {
+    say({ kind: "units-moved", machine: from, message: `${named(units)} leave ${nameOf(from)}: ${because}` });
+  }
+  const batches: TidyBatch[] = [];
+  if (events.length > 0) batches.push({ guards: [], writes: puts(events, nonce), said: events });
+  for (const { machine, drain } of ended) {
+    const key = keys.settingsOf(machine);
+    const entry = entries.get(key);
+    const settings = picture.settings.get(machine);
+    if (entry === undefined || settings === undefined) continue;
+    const message =
+      drain.state === "done"
+        ? `${nameOf(machine)} is drained: no unit is left there but global ones`
+        : `The drain of ${nameOf(machine)} has stopped: ${drain.because ?? "units are left there"}`;
+    const event: ClusterEvent = { kind: "drain-ended", machine, message, atMs: nowMs, by };
+    batches.push({
+      guards: [{ kind: "modified", key, revision: entry.modRevision }],
+      writes: [
+        { kind: "put", key, value: encodeMachineSettings({ ...settings, drain }) },
+        ...puts([event], `${nonce}-${machine.slice(0, 8)}`),
+      ],
+      said: [event],
+    });
+  }
+  return batches;
+}
+
+/** What one machine gives away for one reason is told together. */
+function gathered(
+  moved: Outcome["moved"],
+): readonly { readonly from: MachineId; readonly because: string; readonly units: readonly UnitName[] }[] {
+  const groups = new Map<string, { from: MachineId; because: string; units: UnitName[] }>();
+  for (const { unit, from, because } of moved) {
+    const key = `${from} ${because}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { from, because, units: [unit] });
+    else group.units.push(unit);
+  }
+  return [...groups.values()];
+}
+
+function puts(events: readonly ClusterEvent[], nonce: string): TidyBatch["writes"] {
+  return events.map((event, index) => ({
+    kind: "put",
+    key: keys.event(event.atMs, `${nonce}-${index}`),
+    value: encodeEvent(event),
+  }));
+}
