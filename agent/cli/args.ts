@@ -11,10 +11,12 @@ import { usageProblem } from "./checked.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { complete } from "./complete.ts";
 import { completionCommand } from "./completion.ts";
+import { cordon } from "./cordon.ts";
 import { destroy } from "./destroy.ts";
 import { discoveryJoin } from "./discovery-join.ts";
 import { discoveryNew } from "./discovery-new.ts";
 import { discoveryServe } from "./discovery-serve.ts";
+import { drain } from "./drain.ts";
 import { events } from "./events.ts";
 import { exitCodes, exitMeanings } from "./exit-codes.ts";
 import { fdForward } from "./fd-forward.ts";
@@ -38,6 +40,7 @@ import { stop } from "./stop.ts";
 import { submit } from "./submit.ts";
 import { sync } from "./sync.ts";
 import type { Tools } from "./tools.ts";
+import { uncordon } from "./uncordon.ts";
 import { unload } from "./unload.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
@@ -110,7 +113,9 @@ function commandsWith(agent: Command): readonly Command[] {
   return [
     ...[listMachines, listUnits, listUnitFiles, status, journal, ssh, cat],
     ...[submit, load, start, stop, restart, unload, destroy],
-    ...[hold, resume, listHolds, events, sync, verify, agent],
+    ...[hold, resume, listHolds],
+    ...[cordon, uncordon, drain],
+    ...[events, sync, verify, agent],
     ...[bootstrap, bootstrapStatus],
     ...[discoveryServe, discoveryNew, discoveryJoin],
     ...[playground, completion, version, fdForward, complete],

@@ -5,7 +5,7 @@ import type { UnitName } from "../domain/names.ts";
 import { Problem, type ProblemRecord, describeProblem, toRecord } from "../domain/problem.ts";
 import type { MachineReference, UnitReport } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
-import { machineText, placeText } from "../report/hands.ts";
+import { machineText, placeText, refusalsText } from "../report/hands.ts";
 import { terminalText } from "../report/report.ts";
 import type { Goal } from "../report/verdict.ts";
 import { isAborted } from "./away.ts";
@@ -249,7 +249,7 @@ class Speaker {
       this.#refusals.delete(name);
       return;
     }
-    const text = `Unit ${name} waits, no machine takes it: ${refusalText(last)}`;
+    const text = `Unit ${name} waits, no machine takes it: ${refusalsText(last.refusals)}`;
     if (this.#refusals.get(name) === text) return;
     this.#refusals.set(name, text);
     await this.remark(text);
@@ -279,7 +279,7 @@ class Speaker {
         return { ...base, outcome: "failed", problems: [toRecord(problem)] };
       }
       case "timeout": {
-        const refusals = ending.last.refusals.length === 0 ? "" : `: ${refusalText(ending.last)}`;
+        const refusals = ending.last.refusals.length === 0 ? "" : `: ${refusalsText(ending.last.refusals)}`;
         const problem = new Problem(
           "wait-timeout",
           `Timed out waiting for unit ${name} to report state ${goalWord(goal)}: ${ending.last.why}${refusals}`,
@@ -355,10 +355,4 @@ function logText(lines: LogLines, { name, place }: { readonly name: UnitName; re
   if (lines.problem !== undefined) return `No log lines of ${where}: ${describeProblem(lines.problem)}`;
   if (lines.lines.length === 0) return `The log of ${where} is empty`;
   return [`Last lines of the log of ${where}:`, ...lines.lines.map((line) => `  ${line}`)].join("\n");
-}
-
-function refusalText({ refusals }: Waiting["last"]): string {
-  return refusals
-    .map(({ machines, rule, example }) => `${machines} machine${machines === 1 ? "" : "s"}: ${example} (${rule})`)
-    .join("; ");
 }

@@ -1,5 +1,6 @@
 // What the API answers to changes made by hand, read back; and the listing of holds. Side door of the room: only the
 // commands that make such changes load it.
+import type { Refusal } from "../domain/placement.ts";
 import { valid } from "../domain/problem.ts";
 import type { DrainReport, HoldReport, MachineReference } from "../domain/report.ts";
 import type { ClusterEvent } from "../domain/submitted.ts";
@@ -123,6 +124,13 @@ export function machineText(machine: MachineReference): string {
 /** `59f61aeb.../10.79.0.13`, as fleet had it behind "on". */
 export function placeText(machine: MachineReference): string {
   return visible(machineLegend(machine, false));
+}
+
+/** `2 machines: needs role=web (metadata); 1 machine: conflicts with db.service (conflict)`. */
+export function refusalsText(refusals: readonly Refusal[]): string {
+  return refusals
+    .map(({ machines, rule, example }) => `${machines} machine${machines === 1 ? "" : "s"}: ${example} (${rule})`)
+    .join("; ");
 }
 
 function momentText(ms: number | undefined): string | undefined {

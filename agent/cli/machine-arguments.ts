@@ -1,0 +1,72 @@
+// What machines the words of a command line mean: the beginning of an id, a hostname or an address. Given to the commands that
+// change machines; everything is found out before anything is changed.
+import { parseMachineId } from "../domain/names.ts";
+import { Problem, invalid } from "../domain/problem.ts";
+import type { MachineReference } from "../domain/report.ts";
+import type { ApiClient } from "../ports/api-client.ts";
+import { answers, listings } from "../report/report.ts";
+import { suggest } from "../text/suggest.ts";
+import { orThrow, usageProblem } from "./checked.ts";
+import type { Argument } from "./command.ts";
+import { matchMachines } from "./ssh-target.ts";
+
+export const machineArgument: Argument = {
+  name: "MACHINE",
+  means: "The beginning of an id, a hostname or an address",
+  takes: "any",
+};
+
+/**
+ * Each machine once, in the order of the words. Rejects with "machine-unknown" and "machine-unclear", for all words at once.
+ * Machines that are gone are known by their ids, any by the whole of it.
+ */
+export async function findMachines(
+  client: ApiClient,
+  { words, verb, signal }: { readonly words: readonly string[]; readonly verb: string; readonly signal: AbortSignal },
+): Promise<readonly MachineReference[]> {
+  if (words.length === 0) throw usageProblem(`Cannot tell which machines to ${verb}`, "Name at least one");
+  const rows = orThrow(listings.machines.read(await client.get("/v2/machines", { signal })));
+  const alive = rows.map(({ id, ip, hostname }): MachineReference => ({ id, ip, hostname, alive: true }));
+  const isAllThere = words.every((word) => matchMachines(alive, word).length > 0);
+  const gone = isAllThere ? [] : await findGone(client, signal);
+  const found: MachineReference[] = [];
+  const problems: Problem[] = [];
+  for (const word of words) {
+    const named = matchMachines(alive, word);
+    const [only, ...others] = named.length > 0 ? named : goneBy(gone, word);
+    if (only === undefined) problems.push(unknown(word, alive));
+    else if (others.length > 0) problems.push(unclear(word, [only, ...others]));
+    else if (!found.some(({ id }) => id === only.id)) found.push(only);
+  }
+  if (problems.length > 0) orThrow(invalid(...problems));
+  return found;
+}
+
+/** Machines that do not answer but are remembered, for their units or for what operators say of them. */
+async function findGone(client: ApiClient, signal: AbortSignal): Promise<readonly MachineReference[]> {
+  const { lost, cordoned = [] } = orThrow(answers.cluster(await client.get("/v2/status", { signal }))).machines;
+  const all = [...lost, ...cordoned].map(({ machine }) => machine).filter(({ alive }) => !alive);
+  return [...new Map(all.map((machine) => [machine.id, machine])).values()];
+}
+
+function goneBy(gone: readonly MachineReference[], word: string): readonly MachineReference[] {
+  const named = matchMachines(gone, word);
+  const whole = parseMachineId(word);
+  if (named.length > 0 || !whole.ok) return named;
+  return [{ id: whole.value, ip: "", hostname: "", alive: false }];
+}
+
+function unknown(word: string, alive: readonly MachineReference[]): Problem {
+  const names = alive.flatMap(({ id, ip, hostname }) => [hostname, ip, id.slice(0, 8)]).filter((name) => name !== "");
+  const near = suggest(word, names);
+  return new Problem("machine-unknown", `Cannot find machine "${word.slice(0, 64)}"`, {
+    hint: near === undefined ? "flotilla list-machines shows those that live" : `Did you mean ${near}?`,
+  });
+}
+
+function unclear(word: string, named: readonly MachineReference[]): Problem {
+  const ids = named.map(({ id, hostname }) => (hostname === "" ? id : `${id} (${hostname})`));
+  return new Problem("machine-unclear", `Cannot tell which machine "${word.slice(0, 64)}" is`, {
+    hint: `It is one of ${ids.slice(0, 8).join(", ")}`,
+  });
+}
