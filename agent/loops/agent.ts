@@ -124,7 +124,9 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   ];
   const source = git === undefined || commits === undefined ? undefined : { ...git, commits };
   if (machine.mayLead && (source !== undefined || allowSubmit)) {
-    loops.push(lead({ ...parts, git: source, mirror: cluster, troubles, onSync: (sync) => (leading = sync) }, signal));
+    const registrySinceMs = (): number => own.connectedSinceMs;
+    const onSync = (sync: Sync | undefined): void => void (leading = sync);
+    loops.push(lead({ ...parts, git: source, mirror: cluster, registrySinceMs, troubles, onSync }, signal));
   }
   const done = Promise.all(loops).then(() => undefined);
   const hands = new ClusterHands({ registry, view, seen: (revision) => view.reached(revision), allowSubmit, clock });

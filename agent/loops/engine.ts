@@ -31,6 +31,8 @@ export interface EnginePorts {
   readonly registry: Registry;
   readonly mirror: Mirror;
   readonly machineLeaseMs: number;
+  /** Monotonic ms since when this machine has had the registry without a break, leading or not. */
+  readonly registrySinceMs: () => number;
   /** Whether units that people submit are run; else they are as if nobody had. */
   readonly allowSubmit: boolean;
   /** Units moved for balance in a minute; 0: none. */
@@ -59,7 +61,9 @@ export class Engine {
   #isWhole = false;
   #changed: Set<string> | undefined;
   #unsure: { readonly of: WantedState; readonly units: ReadonlySet<UnitName> } | undefined;
-  #witnessed = { sinceMs: Number.NaN, machines: new Set<MachineId>() };
+  readonly #witnessed = new Set<MachineId>();
+  /** Since when the mirror was connected in the first pass: before that it may only not have been asked. */
+  #firstSinceMs: number | undefined;
 
   constructor(ports: EnginePorts, tenure: Tenure) {
     this.#ports = ports;
@@ -223,16 +227,18 @@ export class Engine {
   }
 
   /**
-   * Machines seen present since this leader took office or the registry came back. When such a one is absent, its lease
-   * has run out under our eyes: it had its full lease, and is gone.
+   * Machines that are gone when they are absent: they were seen present, and had their full lease. Nobody counts as seen for
+   * one full lease after the registry has come back to this machine: what is left of the leases that are found then may be
+   * less than the way back takes.
    */
   #witness(present: Iterable<MachineId>): ReadonlySet<MachineId> {
-    const { connectedSinceMs } = this.#ports.mirror;
-    if (this.#witnessed.sinceMs !== connectedSinceMs) {
-      this.#witnessed = { sinceMs: connectedSinceMs, machines: new Set() };
-    }
-    for (const machine of present) this.#witnessed.machines.add(machine);
-    return this.#witnessed.machines;
+    const { mirror, clock, machineLeaseMs, registrySinceMs } = this.#ports;
+    this.#firstSinceMs ??= mirror.connectedSinceMs;
+    const brokenMs = mirror.connectedSinceMs === this.#firstSinceMs ? -Infinity : mirror.connectedSinceMs;
+    const returnedMs = Math.max(registrySinceMs(), brokenMs);
+    if (clock.monotonicMs() < returnedMs + machineLeaseMs + settleMarginMs) this.#witnessed.clear();
+    else for (const machine of present) this.#witnessed.add(machine);
+    return this.#witnessed;
   }
 
   /** How long absent machines may still be on their way: one full lease from taking office, and from the registry's return. */

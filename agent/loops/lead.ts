@@ -39,6 +39,8 @@ export interface LeadPorts {
   readonly troubles: Troubles;
   readonly engineLeaseMs: number;
   readonly machineLeaseMs: number;
+  /** Monotonic ms since when this machine has had the registry without a break, leading or not. */
+  readonly registrySinceMs: () => number;
   /** Told of this machine's syncing when it begins to lead, and of undefined when it ceases to. */
   readonly onSync: (sync: Sync | undefined) => void;
 }
@@ -58,10 +60,21 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
     if (tenure === undefined) return;
     log.info("leader.elected", { machine: machine.id, epoch: tenure.epoch });
     const release = mirror.acquire();
-    const { machineLeaseMs, rebalancePerMinute } = ports;
+    const { machineLeaseMs, registrySinceMs, rebalancePerMinute } = ports;
     const { hostname } = machine;
     const engine = new Engine(
-      { registry, mirror, machineLeaseMs, allowSubmit, rebalancePerMinute, hostname, clock, log, troubles },
+      {
+        registry,
+        mirror,
+        machineLeaseMs,
+        registrySinceMs,
+        allowSubmit,
+        rebalancePerMinute,
+        hostname,
+        clock,
+        log,
+        troubles,
+      },
       tenure,
     );
     if (git === undefined) await runByHand(ports, { engine, tenure });
