@@ -22,7 +22,7 @@ const mostNamed = 50;
 
 export const drain: Command = {
   name: "drain",
-  summary: "Move all units of a machine elsewhere, and keep new ones off it",
+  summary: "Move all units of a machine elsewhere",
   args: [{ ...machineArgument, takes: "one" }],
   options: [
     { flags: "--deadline DURATION", means: "Stop the drain after so long, e.g. 90s, 10min (default: never)" },
