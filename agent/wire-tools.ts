@@ -39,6 +39,8 @@ export function createTools(own: ProcessParts): Tools {
     machineShell: async (reach) => (await import("./adapters/shell/shell.ts")).createMachineShell(reach, own.env),
     forward: async (socket, signal) => (await import("./adapters/shell/forward.ts")).forwardPipes(socket, signal),
     workingCopy: async () => (await import("./adapters/working-copy.ts")).createWorkingCopy(),
+    planSources: async () =>
+      (await import("./adapters/plan-sources.ts")).createPlanSources({ directory: ".", environment: own.env }),
     localUnits: async () => (await import("./adapters/local-units.ts")).createLocalUnits(),
     discovery: async () => (await import("./wire-discovery.ts")).createDiscoveryTools(tools),
     firstBoot: async () =>

@@ -27,6 +27,7 @@ import { listMachines } from "./list-machines.ts";
 import { listUnitFiles } from "./list-unit-files.ts";
 import { listUnits } from "./list-units.ts";
 import { load } from "./load.ts";
+import { plan } from "./plan.ts";
 import { playground } from "./playground.ts";
 import { writeFailure } from "./print.ts";
 import { reachOptions, readReach, usualSocket } from "./reach.ts";
@@ -35,6 +36,7 @@ import { resume } from "./resume.ts";
 import { type Program, argumentText, flagOf } from "./shape.ts";
 import { ssh } from "./ssh.ts";
 import { start } from "./start.ts";
+import { state } from "./state.ts";
 import { status } from "./status.ts";
 import { stop } from "./stop.ts";
 import { submit } from "./submit.ts";
@@ -65,13 +67,23 @@ export interface Calling {
 
 /** Runs what `argv` (without program and script) asks for. Resolves with the exit code (exit-codes.ts); never rejects. */
 export async function runCommand(argv: readonly string[], tools: Tools): Promise<number> {
+  let usageExit: number = exitCodes.usage;
   try {
     const commands = commandsWith(await agentCommandFor(argv));
+    usageExit = commandOf(argv, commands)?.usageExit ?? usageExit;
     const usual = { name: "flotilla", summary: programSummary, takesExcess: false, helpEnd: generalHelp };
     return await runCalled({ calling: { ...usual, options: reachOptions, commands }, tools }, argv);
   } catch (error) {
-    return writeFailure(tools, error);
+    return writeFailure(tools, error, { usageExit });
   }
+}
+
+/** The command that the line is meant for, whatever else is wrong with the line. */
+function commandOf(argv: readonly string[], commands: readonly Command[]): Command | undefined {
+  const words = helpLast(spellOut(argv));
+  const word = words[commandIn(words)] ?? "";
+  const meant = commands.filter(({ name }) => name.startsWith(word));
+  return commands.find(({ name }) => name === word) ?? (meant.length === 1 ? meant[0] : undefined);
 }
 
 /** The same for a program with commands of its own. Rejects with what ended the command. */
@@ -115,7 +127,7 @@ function commandsWith(agent: Command): readonly Command[] {
     ...[submit, load, start, stop, restart, unload, destroy],
     ...[hold, resume, listHolds],
     ...[cordon, uncordon, drain],
-    ...[events, sync, verify, agent],
+    ...[events, sync, verify, plan, state, agent],
     ...[bootstrap, bootstrapStatus],
     ...[discoveryServe, discoveryNew, discoveryJoin],
     ...[playground, completion, version, fdForward, complete],

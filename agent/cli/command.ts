@@ -49,6 +49,8 @@ export interface Command {
   readonly ownWords?: (options: readonly string[]) => number;
   /** Whether it goes to machines by ssh: its help has the options for it. */
   readonly bySsh?: true;
+  /** Its exit code for a wrong command line, where the usual one says something else of it. */
+  readonly usageExit?: number;
   /** One line, for the list of commands. */
   readonly summary: string;
   readonly args: readonly Argument[];

@@ -24,8 +24,15 @@ export async function writeProblems({ stderr }: Tools, problems: readonly Proble
   await stderr.write(problems.map(problemText).join(""));
 }
 
-/** Whatever ended a command, said on stderr once; resolves with the exit code that goes with it. */
-export async function writeFailure(tools: Tools, error: unknown): Promise<number> {
+/**
+ * Whatever ended a command, said on stderr once; resolves with the exit code that goes with it. `usageExit`: the one for a
+ * wrong command line.
+ */
+export async function writeFailure(
+  tools: Tools,
+  error: unknown,
+  { usageExit = exitCodes.usage }: { readonly usageExit?: number } = {},
+): Promise<number> {
   const problems = problemsOf(error);
   // The reader of stdout has gone (`flotilla ... | head`): nobody to tell, and nothing is wrong
   if (problems.some(({ code }) => code === "output-closed")) return exitCodes.ok;
@@ -38,11 +45,11 @@ export async function writeFailure(tools: Tools, error: unknown): Promise<number
     // stderr itself is gone: the exit code is all that is left to say
     if (!(unsaid instanceof Problem)) throw unsaid;
   }
-  return exitCodeOf(problems);
+  return exitCodeOf(problems, usageExit);
 }
 
-function exitCodeOf(problems: readonly Problem[]): number {
-  if (problems.some(({ code }) => /^(usage|fields?-)/.test(code))) return exitCodes.usage;
+function exitCodeOf(problems: readonly Problem[], usageExit: number): number {
+  if (problems.some(({ code }) => /^(usage|fields?-)/.test(code))) return usageExit;
   if (problems.some(({ code }) => unreachableCodes.has(code))) return exitCodes.unreachable;
   if (problems.some(({ code }) => code.startsWith("ssh-"))) return exitCodes.ssh;
   return exitCodes.failure;

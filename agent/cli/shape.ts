@@ -33,7 +33,7 @@ export function flagOf({ flags, means }: Option): Flag {
 
 /** How a value is named that is a path on this machine. */
 export function isPath(name: string): boolean {
-  return /^(FILE|PATH|DIR|DIRECTORY|FOLDER)$/.test(name);
+  return /^(FILE|PATH|DIR|DIRECTORY|FOLDER)(\|[A-Z]+)?$/.test(name);
 }
 
 /** By the name of an argument or of an option's value; undefined: it is nothing that the cluster knows. */

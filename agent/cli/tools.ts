@@ -7,6 +7,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { FirstBoot } from "../ports/first-boot.ts";
 import type { LocalUnits } from "../ports/local-units.ts";
 import type { MachineShell } from "../ports/machine-shell.ts";
+import type { PlanSources } from "../ports/plan-sources.ts";
 import type { Reach } from "../ports/reach.ts";
 import type { WorkingCopy } from "../ports/working-copy.ts";
 
@@ -102,6 +103,7 @@ export interface Tools {
    */
   forward(socket: string, signal: AbortSignal): Promise<void>;
   workingCopy(): Promise<WorkingCopy>;
+  planSources(): Promise<PlanSources>;
   localUnits(): Promise<LocalUnits>;
   discovery(): Promise<DiscoveryTools>;
   firstBoot(): Promise<FirstBoot>;

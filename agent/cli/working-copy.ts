@@ -1,6 +1,6 @@
 // Units of a working copy looked at as those of a commit are, and by systemd besides. Given to the verify command, which
-// prints; knows no output.
-import { examineTree, selectBlobs } from "../desired/desired.ts";
+// prints, and to plan; knows no output.
+import { type Examination, examineTree, selectBlobs } from "../desired/desired.ts";
 import { isInstance, parseUnitName } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Unit } from "../domain/unit.ts";
@@ -28,10 +28,7 @@ export async function verifyWorkingCopy(
   { path, signal }: { readonly path: string; readonly signal?: AbortSignal },
 ): Promise<Verification> {
   const tree = await copy.tree(path, signal);
-  const { found, units, templates, problems, warnings } = examineTree({
-    entries: tree.entries,
-    blobs: await readBlobs(tree, signal),
-  });
+  const { found, units, templates, problems, warnings } = await examineWorkingTree(tree, signal);
   const nameProblems = problems.length === 0 ? askedProblems(tree) : [];
   const wanted = tree.asked?.path;
   const all = [...templates.values(), ...units.values()];
@@ -46,6 +43,11 @@ export async function verifyWorkingCopy(
     units: wanted === undefined ? found : Math.min(found, 1),
     analyzed: analysis?.available ?? true,
   };
+}
+
+/** Its units as the leader would read them from a commit. Rejects when it is given up. */
+export async function examineWorkingTree(tree: WorkingTree, signal: AbortSignal | undefined): Promise<Examination> {
+  return examineTree({ entries: tree.entries, blobs: await readBlobs(tree, signal) });
 }
 
 /** A file that cannot be read is a problem of that file; the others are looked at all the same. */

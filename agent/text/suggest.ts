@@ -2,7 +2,8 @@
 
 /**
  * The candidate nearest to `word`, if it is near enough to be a slip: the same but for case, or at most one slip in three
- * characters (a missing, extra, wrong or swapped one), three at most. Ties go to the first candidate.
+ * characters (a missing, extra, wrong or swapped one), three at most. Ties go to
+ * one that has the same letters, then to the first candidate.
  */
 export function suggest(word: string, candidates: readonly string[]): string | undefined {
   const wanted = word.toLowerCase();
@@ -11,9 +12,16 @@ export function suggest(word: string, candidates: readonly string[]): string | u
   for (const candidate of candidates) {
     if (candidate === word) continue;
     const slips = countSlips(wanted, candidate.toLowerCase(), bestSlips);
-    if (slips < bestSlips) [best, bestSlips] = [candidate, slips];
+    const isLiker =
+      slips === bestSlips && best !== undefined && isSwapped(wanted, candidate) && !isSwapped(wanted, best);
+    if (slips < bestSlips || isLiker) [best, bestSlips] = [candidate, slips];
   }
   return best;
+}
+
+/** Whether two words differ in the order of their letters alone. */
+function isSwapped(word: string, candidate: string): boolean {
+  return [...word].sort().join("") === [...candidate.toLowerCase()].sort().join("");
 }
 
 /** Optimal string alignment distance; may stop at `limit`, above which nobody asks. */

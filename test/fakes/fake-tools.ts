@@ -54,6 +54,7 @@ export function fakeTools(more: Partial<Tools> & { readonly stdout?: FakeOutput 
     machineShell: () => Promise.reject(new Error("This test has no machines")),
     forward: () => Promise.reject(new Error("This test has no pipes")),
     workingCopy: () => Promise.reject(new Error("This test has no working copy")),
+    planSources: () => Promise.reject(new Error("This test has no commits")),
     localUnits: () => Promise.reject(new Error("This test has no unit files")),
     discovery: () => Promise.reject(new Error("This test has no discovery")),
     firstBoot: () => Promise.reject(new Error("This test has no first boot")),

@@ -22,4 +22,6 @@ for (const [word, expected] of cases) {
 }
 
 test("a word that is itself known is not its own suggestion", () => assert.equal(suggest("abc", ["abc"]), undefined));
+test("of equal ones that with the same letters is meant", () =>
+  assert.equal(suggest("staet", ["start", "state"]), "state"));
 test("ties go to the first", () => assert.equal(suggest("abx", ["aby", "abz"]), "aby"));
