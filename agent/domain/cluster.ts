@@ -29,7 +29,10 @@ export interface ClusterPicture {
   readonly events: readonly ClusterEvent[];
   /** What placement looks at in this picture; undefined while `desired` is. */
   readonly placing: ClusterState | undefined;
-  /** What the engine would decide on this picture, for units without a machine: why. Empty while `desired` is undefined. */
+  /**
+   * What the engine would decide on this picture, if all could leave drained machines at once: why units have no machine, or
+   * stay on one that they are to leave. Empty while `desired` is undefined.
+   */
   readonly decisions: readonly Decision[];
   /** Registry values that cannot be read, and this agent's own present troubles (git, registry, systemd). */
   readonly problems: readonly ProblemRecord[];

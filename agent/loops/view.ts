@@ -1,7 +1,8 @@
 // What the API shows: the registry's mirror, held only while somebody looks, with this machine's own knowledge in its
 // place while the registry is away.
 import type { Machine } from "../domain/machine.ts";
-import type { CommitId } from "../domain/names.ts";
+import type { CommitId, MachineId } from "../domain/names.ts";
+import type { ClusterState } from "../domain/placement.ts";
 import { Problem, asProblem, explainError, toRecord } from "../domain/problem.ts";
 import { createWantedReader } from "../desired/desired.ts";
 import type { DesiredState, WantedState } from "../domain/unit.ts";
@@ -155,7 +156,7 @@ export class View implements ClusterView {
       holds: picture.holds,
       events: picture.events,
       placing,
-      decisions: placing === undefined ? [] : schedule(placing),
+      decisions: placing === undefined ? [] : schedule(withDrains(placing, picture)),
     };
   }
 
@@ -328,6 +329,16 @@ export class View implements ClusterView {
     dispose();
     return found;
   }
+}
+
+/** As if all could leave at once that is to: why a unit cannot is shown also once its drain has been stopped for that. */
+function withDrains(placing: ClusterState, { settings }: RegistryPicture): ClusterState {
+  const isLeft = (id: MachineId): boolean => {
+    const { cordoned, drain } = settings.get(id) ?? {};
+    return cordoned === true && drain !== undefined && drain.state !== "done";
+  };
+  const machines = placing.machines.map((each) => (isLeft(each.id) ? { ...each, drain: placing.wanted.length } : each));
+  return { ...placing, machines };
 }
 
 /** Who leads and has a repository decides nothing before its first good commit: what was submitted waits for it, too. */

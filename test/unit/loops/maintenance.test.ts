@@ -1,12 +1,14 @@
 // What operators say of a machine for its maintenance: cordon, drain and their end, as they stand in the registry, each with its
-// event. What the engine makes of them has tests of its own.
+// event, and what is shown of them. What the engine makes of them has tests of its own.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import type { MachineSettings } from "../../../agent/domain/machine.ts";
+import type { UnitName } from "../../../agent/domain/names.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import type { MaintenanceResult } from "../../../agent/ports/hands.ts";
+import { reportMachine } from "../../../agent/report/report.ts";
 import { encodeMachineSettings, keys, parseMachineSettings } from "../../../agent/text/values.ts";
-import { House, idOf } from "./house.ts";
+import { House, idOf, service } from "./house.ts";
 
 const by = "ann@desk";
 const day = 24 * 3_600_000;
@@ -153,6 +155,21 @@ test("what two say at the same moment stands whole", async () => {
   const drains = all.flatMap(({ drain }) => drain?.id ?? []);
   assert.equal(new Set(drains).size, 1, "they are one drain");
   assert.equal((await kept("b"))?.drain?.id, drains[0]);
+});
+
+test("why units stay on a machine that is drained is shown while it moves, and after it was stopped for that", async () => {
+  const { hands } = house.box("a").agent;
+  const units = { "here.service": service(`MachineID=${idOf("b")}`), "free.service": service() };
+  for (const [name, text] of Object.entries(units))
+    await house.settle(hands.submit({ name: name as UnitName, text, target: "launched", replace: false, by }));
+  await house.until(() => Object.keys(house.up()).length === 2, 5_000);
+  await ask("b", "drain");
+  await house.until(async () => (await kept("b"))?.drain?.state === "stopped", 60_000);
+  const report = reportMachine(await house.settle(house.box("a").agent.view.picture()), idOf("b"));
+  assert.ok(report.ok);
+  assert.deepEqual(report.value.leaving, [
+    { unit: "here.service", refusals: [{ rule: "machine-id", machines: 1, example: `needs machine ${idOf("b")}` }] },
+  ]);
 });
 
 for (const withinMs of [999, 0, -1, NaN, 7 * day + 1]) {
