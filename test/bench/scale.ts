@@ -41,7 +41,8 @@ export async function scale(say: (text: string) => void, { agents, units }: Benc
         await until("every machine has a manifest", async () => (await counts(world)).woken === agents, { timeoutMs });
       }),
     );
-    for (const each of [others, leader]) await each.ask("commit", units);
+    await others.ask("commit", { units, toRead: true });
+    await leader.ask("commit", { units, toRead: false });
     tell(
       await phase(world, { name: phases.place, what: `${grouped(units)} units run` }, async () => {
         const outcome = await leader.ask("sync");

@@ -24,8 +24,8 @@ export interface Usage {
 interface Calls {
   /** Every agent is in the registry. */
   readonly start: (task: SwarmTask) => Promise<undefined>;
-  /** A commit of so many instances, the same in every process that is told the same. */
-  readonly commit: (units: number) => Promise<undefined>;
+  /** A commit of so many instances, the same in every process that is told the same; read at once if `toRead`. */
+  readonly commit: (commit: { readonly units: number; readonly toRead: boolean }) => Promise<undefined>;
   /** Has the first agent, which leads, fetch it. */
   readonly sync: () => Promise<string>;
   readonly counts: () => Promise<SwarmCounts>;
@@ -97,8 +97,9 @@ function serve(): void {
       swarm = await Swarm.start({ ...task, repository });
       return undefined;
     },
-    commit: async (units) => {
+    commit: async ({ units, toRead }) => {
       repository.commit(instances(units));
+      if (toRead) await running().read();
       return undefined;
     },
     sync: async () => (await running().agents[0]!.agent.view.sync()).outcome,
