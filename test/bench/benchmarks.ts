@@ -4,7 +4,9 @@ import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
 import type { UnitName } from "../../agent/domain/names.ts";
 import { Cluster, loop } from "../system/cluster.ts";
 import { boot } from "./boot.ts";
+import { changed } from "./changed.ts";
 import { type Benchmark, type Row, round, seconds, spread, timed } from "./figures.ts";
+import { leaderChange } from "./leader.ts";
 import { timeListings } from "./listing.ts";
 import { placement } from "./placement.ts";
 import { scale } from "./scale.ts";
@@ -29,6 +31,8 @@ export const benchmarks: readonly Benchmark[] = [
   },
   { name: "deploy", about: "one more instance on three machines, from `sync` until it runs", run: deploy },
   { name: "failover", about: "a machine killed: noticed, and the last of its units active elsewhere", run: failover },
+  { name: "leader", about: "another machine leads, after the leader has ended or was killed", run: leaderChange },
+  { name: "changed", about: "100 changed units on a machine that has 1,000", run: changed },
   { name: "boot", about: "three machines from power on, by one user-data, until their units run", run: boot },
   { name: "start", about: "from the command to its end: `--version`, beside a bare Node", run: start },
   { name: "listing", about: "listings of many units, from the command to its end", run: listing },
@@ -254,11 +258,7 @@ async function idle(): Promise<readonly Row[]> {
         cpuPercent: round((cpu / spanMs) * 100),
       });
     }
-    rows.push({
-      what: "requests to etcd a second, all three",
-      residentMB: "",
-      cpuPercent: round(requests / (spanMs / 1000)),
-    });
+    rows.push({ what: "all three", requestsPerSecond: round(requests / (spanMs / 1000)) });
     return rows;
   } finally {
     await cluster.close();

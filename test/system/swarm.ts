@@ -2,11 +2,13 @@
 // way to etcd, with a connection, a lease, keys and watches of each agent's own; systemd, disk and git are in memory.
 import type { Machine } from "../../agent/domain/machine.ts";
 import type { MachineId } from "../../agent/domain/names.ts";
+import { Problem } from "../../agent/domain/problem.ts";
 import { type Agent, startAgent } from "../../agent/loops/agent.ts";
 import { Commits } from "../../agent/loops/commits.ts";
 import type { Git } from "../../agent/ports/git.ts";
 import type { Log } from "../../agent/ports/log.ts";
 import type { Registry, WatchBatch } from "../../agent/ports/registry.ts";
+import type { Systemd } from "../../agent/ports/systemd.ts";
 import { keys, parseStatus } from "../../agent/text/values.ts";
 import type { FakeFiles, FakeRepository } from "../fakes/fake-git.ts";
 import { FakeSystemd } from "../fakes/fake-systemd.ts";
@@ -17,6 +19,8 @@ export const machineLeaseMs = 10_000;
 const engineLeaseMs = 5_000;
 /** As the setting's default. */
 const requestTimeoutMs = 5_000;
+/** Calls to systemd that are let through before the process looks after its connections again. */
+const turnsTogether = 5;
 /** Agents that start side by side: a thousand at once would be a load that no cluster has. */
 const startingTogether = 50;
 
@@ -47,18 +51,18 @@ export interface SwarmCounts {
 
 export class Swarm {
   readonly agents: readonly SimulatedAgent[];
-  readonly #git: Git;
+  readonly #shared: Shared;
 
   /** Starts all of them, some at a time; resolves when each is in the registry. */
   static async start(options: SwarmOptions): Promise<Swarm> {
     const git = options.repository.open();
-    const shared = { git, commits: new Commits(git), endpoints: options.endpoints };
+    const shared = { git, commits: new Commits(git), endpoints: options.endpoints, turns: new Turns() };
     const from = options.from ?? 0;
     const agents = Array.from(
       { length: options.count },
       (_, index) => new SimulatedAgent(shared, { number: from + index, mayLead: index < (options.leaders ?? 0) }),
     );
-    const swarm = new Swarm(agents, git);
+    const swarm = new Swarm(agents, shared);
     try {
       for (let at = 0; at < agents.length; at += startingTogether) {
         const group = agents.slice(at, at + startingTogether);
@@ -72,9 +76,15 @@ export class Swarm {
     }
   }
 
-  private constructor(agents: readonly SimulatedAgent[], git: Git) {
+  private constructor(agents: readonly SimulatedAgent[], shared: Shared) {
     this.agents = agents;
-    this.#git = git;
+    this.#shared = shared;
+  }
+
+  /** Fetches and reads the newest commit, which on machines of their own all would do at once. */
+  async read(): Promise<void> {
+    const { git, commits } = this.#shared;
+    await commits.desired(await git.fetch());
   }
 
   counts(): SwarmCounts {
@@ -99,7 +109,7 @@ export class Swarm {
 
   async close(): Promise<void> {
     await Promise.all(this.agents.map((each) => each.kill()));
-    await this.#git.close();
+    await this.#shared.git.close();
   }
 }
 
@@ -107,6 +117,47 @@ interface Shared {
   readonly git: Git;
   readonly commits: Commits;
   readonly endpoints: readonly string[];
+  readonly turns: Turns;
+}
+
+/**
+ * A thousand machines have a thousand processors; here they share one. What they do at once is done one after another, and
+ * between their turns every connection is heard: else leases would run out that no real machine would lose.
+ */
+class Turns {
+  readonly #waiting: (() => void)[] = [];
+
+  take(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      if (this.#waiting.length === 1) setImmediate(this.#next);
+    });
+  }
+
+  readonly #next = (): void => {
+    for (const resolve of this.#waiting.splice(0, turnsTogether)) resolve();
+    if (this.#waiting.length > 0) setImmediate(this.#next);
+  };
+}
+
+function inTurn(systemd: Systemd, turns: Turns): Systemd {
+  const after = async <T>(call: () => Promise<T>): Promise<T> => {
+    await turns.take();
+    return call();
+  };
+  return {
+    placed: () => after(() => systemd.placed()),
+    foreign: (names) => after(() => systemd.foreign(names)),
+    states: (names) => after(() => systemd.states(names)),
+    write: (units) => after(() => systemd.write(units)),
+    enable: (names) => after(() => systemd.enable(names)),
+    reload: () => after(() => systemd.reload()),
+    run: (job, unit, signal) => after(() => systemd.run(job, unit, signal)),
+    noteLaunched: (unit, note) => after(() => systemd.noteLaunched(unit, note)),
+    remove: (unit) => after(() => systemd.remove(unit)),
+    onChange: (listener) => systemd.onChange(listener),
+    close: () => systemd.close(),
+  };
 }
 
 export class SimulatedAgent {
@@ -155,12 +206,12 @@ export class SimulatedAgent {
 
   start(): void {
     const over = new AbortController();
-    const { git, commits } = this.#shared;
+    const { git, commits, turns } = this.#shared;
     const agent = startAgent(
       {
         machine: this.#machine,
         registry: this.#registry,
-        systemd: this.systemd.open(),
+        systemd: inTurn(this.systemd.open(), turns),
         git: { port: git, commits, schedule: "never", jitterMs: 0, branch: "main" },
         cron: { next: () => Number.MAX_SAFE_INTEGER },
         disk: new MemoryDisk(),
@@ -232,14 +283,15 @@ export class SimulatedAgent {
   }
 
   #log(): Log {
-    const warn = (event: string): void => {
+    const note = (event: string): void => {
       this.warned.set(event, (this.warned.get(event) ?? 0) + 1);
     };
     const log: Log = {
       debug: () => undefined,
       info: () => undefined,
-      warn,
-      error: warn,
+      warn: note,
+      error: (event, error, { loop = "" } = {}) =>
+        note(`${event} ${loop} ${error instanceof Problem ? error.code : String(error)}`),
       with: () => log,
     };
     return log;
