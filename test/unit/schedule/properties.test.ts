@@ -9,8 +9,8 @@ import { schedule } from "../../../agent/schedule/schedule.ts";
 import { conflictTest } from "../../../agent/text/conflict.ts";
 import { type Outcome, applied, describe, id, unit } from "./cluster.ts";
 import { plainDecisions, plainSchedule } from "./plain.ts";
-import { isNamed, satisfies, valueOf } from "./plain-units.ts";
-import { type Extent, clusters, histories, machine, statesOf } from "./random.ts";
+import { isNamed, plainUnits, satisfies, valueOf } from "./plain-units.ts";
+import { type Extent, clusters, histories, machine, newcomer, statesOf } from "./random.ts";
 
 const runs = 400;
 
@@ -95,10 +95,18 @@ function leaving(state: ClusterState, decisions: readonly Outcome[]): readonly s
     .map(describe);
 }
 
+/** A unit makes way for one that replaces it once a pass at most, and a global one that follows it leaves in the next. */
+const passesWithReplaces = 3;
+const replacesNone = (state: ClusterState): boolean => state.wanted.every((each) => each.options.replaces.length === 0);
+
 function properties(decide: Decide, extent: Extent): void {
   test("fixed point: once applied, only keep and wait remain", () => {
     check(clusters({ ...extent, moves: false }), (state) => {
-      assert.deepEqual(moves(decide(applied(state, decide(state)))), []);
+      let after = applied(state, decide(state));
+      for (let passes = replacesNone(state) ? 1 : passesWithReplaces; passes > 1; passes--) {
+        after = applied(after, decide(after));
+      }
+      assert.deepEqual(moves(decide(after)), []);
     });
   });
 
@@ -132,7 +140,8 @@ function properties(decide: Decide, extent: Extent): void {
       for (const [host, units] of unitsAfter(state, decide(state))) {
         for (const a of units) {
           assert.ok(isNamed(a, host) && satisfies(a, host), a.name);
-          assert.ok(a.options.machineOf.every((name) => units.some((b) => b.name === name)));
+          const isLeft = a.options.global && !replacesNone(state);
+          assert.ok(isLeft || a.options.machineOf.every((name) => units.some((b) => b.name === name)));
           for (const b of units) {
             assert.ok(
               !clash(
@@ -186,7 +195,7 @@ function properties(decide: Decide, extent: Extent): void {
 
   test("a machine that joins moves nothing", () => {
     const settled = clusters({ ...extent, moves: false })
-      .filter((state) => state.wanted.every((each) => each.options.replaces.length === 0))
+      .filter(replacesNone)
       .chain((state) => machine("x", { ...extent, presumed: false, moves: false }).map((joins) => ({ state, joins })));
     check(settled, ({ state, joins }) => {
       const then = applied(state, decide(state));
@@ -221,6 +230,24 @@ function properties(decide: Decide, extent: Extent): void {
       });
       const then = applied({ ...state, wanted: bare }, decide({ ...state, wanted: bare }));
       assert.deepEqual(leaving(then, decide({ ...then, wanted: equals })), []);
+    });
+  });
+
+  test("a unit that joins takes the place of less important ones only", () => {
+    const joined = fc.tuple(clusters({ ...extent, moves: false }), newcomer(extent)).map(([state, joins]) => {
+      const wanted = [...state.wanted, joins].map((each): WantedUnit => {
+        return { ...each, options: { ...each.options, replaces: [] } };
+      });
+      const before = { ...state, wanted: wanted.slice(0, -1) };
+      return { ...applied(before, decide(before)), wanted };
+    });
+    check(joined, (state) => {
+      const units = plainUnits(state.wanted);
+      const joins = state.wanted.at(-1)!;
+      for (const { unit: name, kind, on, from = kind === "drop" ? on : undefined } of decide(state)) {
+        if (!state.machines.some((each) => each.id === from)) continue;
+        assert.ok(units.priority(units.find(name)!) < units.priority(joins), name);
+      }
     });
   });
 

@@ -24,13 +24,17 @@ export interface Extent {
   readonly moves?: boolean;
 }
 
-/** `often` of ten times the value, else nothing. */
+/** `often` (a half, or whole) of ten times the value, else nothing. */
 function maybe<T>(often: number, value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
-  return fc.oneof({ weight: 10 - often, arbitrary: fc.constant(undefined) }, { weight: often, arbitrary: value });
+  return fc.oneof(
+    { weight: 20 - 2 * often, arbitrary: fc.constant(undefined) },
+    { weight: 2 * often, arbitrary: value },
+  );
 }
 
 /** Up to `most` of the values in any order, seldom more than one. */
 function some(often: number, values: readonly string[], most = 2): fc.Arbitrary<readonly string[]> {
+  if (values.length === 0) return fc.constant([]);
   const one = fc.constantFrom(...values).map((value) => [value]);
   const several = fc.shuffledSubarray([...values], { minLength: 1, maxLength: Math.min(most, values.length) });
   return maybe(often, fc.oneof({ weight: 2, arbitrary: one }, { weight: 1, arbitrary: several })).map(
@@ -47,14 +51,14 @@ function defined<T extends object>(record: T): { [Key in keyof T]: Exclude<T[Key
 
 const metadata: fc.Arbitrary<Readonly<Record<string, string>>> = fc
   .record({
-    r: maybe(8, fc.constantFrom("1", "2", "3")),
-    z: maybe(6, fc.constantFrom("x", "y")),
+    r: maybe(9, fc.constantFrom("1", "2", "3")),
+    z: maybe(8, fc.constantFrom("x", "y")),
     n: maybe(5, fc.constantFrom("4", "8", "many", "")),
   })
   .map(defined);
 const metadataRules: fc.Arbitrary<readonly MetadataRule[]> = maybe(
-  2,
-  fc.subarray(["1", "2", "3"], { minLength: 1 }).map((values) => [{ key: "r", values }]),
+  1,
+  fc.subarray(["1", "2", "3"], { minLength: 1, maxLength: 2 }).map((values) => [{ key: "r", values }]),
 ).map((rules) => rules ?? []);
 const metadataTest: fc.Arbitrary<MetadataTest> = fc.oneof(
   fc.record({
@@ -79,25 +83,25 @@ const target = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom("loaded" as const, "inactive" as const) },
 );
 
-/** Those named by MachineOf= are among `peers`, the unit itself and unknown ones seldom. */
+/** Those named by MachineOf= are among `peers`, seldom any others. */
 function wish(peers: readonly string[], { wishes = true }: Extent): fc.Arbitrary<Asked> {
   const before = {
     target,
-    machineOf: fc.oneof({ weight: 12, arbitrary: some(4, peers) }, { weight: 1, arbitrary: some(10, names) }),
+    machineOf: fc.oneof({ weight: 40, arbitrary: some(3, peers) }, { weight: 1, arbitrary: some(10, names) }),
     metadata: metadataRules,
-    conflicts: some(3, patterns),
-    replaces: some(2, patterns),
+    conflicts: some(2, patterns),
+    replaces: some(1.5, patterns),
     global: fc.integer({ min: 0, max: 6 }).map((roll) => roll === 0),
-    machineId: maybe(1, fc.constantFrom(id("b").slice(0, 8), id("c"), "b")),
+    machineId: maybe(0.5, fc.constantFrom(id("b").slice(0, 8), id("c"), "b")),
   };
   if (!wishes) return fc.record(before).map(defined);
   return fc
     .record({
       ...before,
-      demands: maybe(1, fc.array(metadataTest, { minLength: 1, maxLength: 2 })),
+      demands: maybe(0.5, fc.array(metadataTest, { minLength: 1, maxLength: 2 })),
       memory: maybe(5, memory),
       milliCpus: maybe(4, fc.constantFrom(250, 500, 1_000)),
-      spread: maybe(4, fc.constantFrom("r", "z")),
+      spread: maybe(3, fc.constantFrom("r", "z")),
       prefer: maybe(3, metadataTests),
       avoid: maybe(2, metadataTests),
       priority: maybe(6, fc.constantFrom(-5, 5, 10)),
@@ -105,20 +109,28 @@ function wish(peers: readonly string[], { wishes = true }: Extent): fc.Arbitrary
     .map(defined);
 }
 
+/** A unit of another name than all in `clusters`. */
+export function newcomer(extent: Extent): fc.Arbitrary<WantedUnit> {
+  return wish(names, extent).map((asked) => unit("u.service", asked));
+}
+
+/** Most follow none or one that stands before them; circles are few. */
 function wantedUnits(extent: Extent): fc.Arbitrary<readonly WantedUnit[]> {
   return fc
-    .subarray(names)
-    .chain((chosen) => fc.tuple(...chosen.map((name) => wish(chosen, extent).map((asked) => unit(name, asked)))));
+    .shuffledSubarray(names)
+    .chain((chosen) =>
+      fc.tuple(...chosen.map((name, n) => wish(chosen.slice(0, n), extent).map((asked) => unit(name, asked)))),
+    );
 }
 
 const capacity: fc.Arbitrary<Pick<CandidateMachine, "memoryBytes" | "milliCpus">> = fc
-  .record({ memoryBytes: maybe(8, fc.constantFrom(0, 3, 6, 10)), milliCpus: maybe(7, fc.constantFrom(0, 500, 1_500)) })
+  .record({ memoryBytes: maybe(8, fc.constantFrom(0, 4, 7, 10)), milliCpus: maybe(7, fc.constantFrom(0, 500, 1_500)) })
   .map(defined);
 function service({ moves = true }: Extent): fc.Arbitrary<Pick<CandidateMachine, "cordoned" | "drain">> {
   const cordoned = fc.constant({ cordoned: true as const });
   const drained = fc.integer({ min: 0, max: 3 }).map((drain) => ({ cordoned: true as const, drain }));
   return fc.oneof(
-    { weight: 6, arbitrary: fc.constant({}) },
+    { weight: 8, arbitrary: fc.constant({}) },
     { weight: 1, arbitrary: cordoned },
     { weight: moves ? 2 : 0, arbitrary: drained },
   );
@@ -147,9 +159,21 @@ const somewhere: fc.Arbitrary<MachineId> = fc.constantFrom(...places);
 function placed(most: number): fc.Arbitrary<readonly Placement[]> {
   return fc.uniqueArray(fc.record({ unit: unitName, on: somewhere }), {
     maxLength: most,
+    size: "max",
     selector: (each) => `${each.unit} ${each.on}`,
   });
 }
+/** Most units somewhere, each on one machine. */
+const placedOnce: fc.Arbitrary<readonly Placement[]> = fc
+  .tuple(
+    ...(names as UnitName[]).map((name) =>
+      maybe(
+        7,
+        somewhere.map((on) => ({ unit: name, on })),
+      ),
+    ),
+  )
+  .map((found) => found.flatMap((each) => each ?? []));
 const budget = fc.integer({ min: 0, max: 3 });
 
 /** Up to 7 machines and 14 units. */
@@ -159,7 +183,7 @@ export function clusters(extent: Extent = {}): fc.Arbitrary<ClusterState> {
     .record({
       wanted: wantedUnits(extent),
       machines: fc.subarray(letters).chain((chosen) => fc.tuple(...chosen.map((letter) => machine(letter, extent)))),
-      placements: placed(18),
+      placements: fc.oneof({ weight: 1, arbitrary: placed(18) }, { weight: 2, arbitrary: placedOnce }),
       leaving: fc.oneof(fc.constant([]), placed(6)),
       running: fc.oneof(fc.constant([]), placed(10)),
       rebalance: wishes && moves ? maybe(4, budget) : fc.constant(undefined),
