@@ -68,14 +68,15 @@ async function readFileBounded(path: string): Promise<Uint8Array> {
     const info = await file.stat();
     if (!info.isFile()) throw new Error("it is not a file any more");
     if (info.size > maxFileBytes) throw new Error(`it has more than ${maxFileBytes} bytes`);
-    const buffer = Buffer.alloc(maxFileBytes + 1);
+    // No more than it has, for there may be tens of thousands; of one that grows meanwhile what it had
+    const buffer = Buffer.alloc(info.size);
     let length = 0;
-    for (;;) {
+    while (length < buffer.length) {
       const { bytesRead } = await file.read(buffer, length, buffer.length - length);
-      if (bytesRead === 0) return buffer.subarray(0, length);
+      if (bytesRead === 0) break;
       length += bytesRead;
-      if (length > maxFileBytes) throw new Error(`it has more than ${maxFileBytes} bytes`);
     }
+    return buffer.subarray(0, length);
   } finally {
     await file.close();
   }
