@@ -121,9 +121,9 @@ async function print(
 ): Promise<void> {
   const { subject, warnings, problems } = reading;
   if (options["json"] === true) return tools.stdout.write(jsonText({ subject, problems, warnings, ...plan }));
-  if (options["markdown"] === true) return tools.stdout.write(planMarkdown(plan, { subject, warnings }));
-  await tools.stderr.write(warningLines(warnings));
   const nowMs = tools.clock.wallMs();
+  if (options["markdown"] === true) return tools.stdout.write(planMarkdown(plan, { subject, warnings, nowMs }));
+  await tools.stderr.write(warningLines(warnings));
   await tools.stdout.write(
     planText(plan, { subject, full: options["full"] === true, colour: hasColour(tools), nowMs }),
   );

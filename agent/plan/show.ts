@@ -33,6 +33,7 @@ export interface PlanTextOptions {
 export interface PlanMarkdownOptions {
   readonly subject: PlanSubject;
   readonly warnings: readonly ProblemRecord[];
+  readonly nowMs: number;
 }
 
 const shortIdChars = 8;
@@ -53,8 +54,6 @@ const tones: Readonly<Record<PlanChange, Tone>> = {
 /** One line where nothing changes; else what is compared with what, the sums, and a row for each unit and what is done. */
 export function planText(plan: ClusterPlan, { subject, full, colour, nowMs }: PlanTextOptions): string {
   if (plan.units.length === 0) return "No change\n";
-  const ageMs = nowMs - plan.atMs;
-  const age = ageMs < freshMs ? "" : `, as it was ${formatSpan(ageMs)} ago`;
   const rows = plan.units.flatMap((unit) =>
     rowsOf(unit, full).map(({ action, where, why }): readonly Cell[] => [
       { text: unit.name },
@@ -65,7 +64,11 @@ export function planText(plan: ClusterPlan, { subject, full, colour, nowMs }: Pl
     ]),
   );
   const table = formatTable({ legend: ["unit", "change", "action", "machine", "why"], rows }, { legend: true, colour });
-  return `${visible(`${subjectText(subject)} against ${againstText(plan)}${age}`)}\n${sumText(plan)}\n\n${table}`;
+  return `${visible(`${subjectText(subject)} against ${againstText(plan)}${ageText(plan, nowMs)}`)}\n${sumText(plan)}\n\n${table}`;
+}
+
+function ageText({ atMs }: ClusterPlan, nowMs: number): string {
+  return nowMs - atMs < freshMs ? "" : `, as it was ${formatSpan(nowMs - atMs)} ago`;
 }
 
 /** Where there is one action and its opposite elsewhere, it is a move. */
@@ -195,17 +198,17 @@ const maxListed = 50;
 const maxSpanChars = 300;
 
 /** A line with the sums, a table, and folded what is read only when somebody wants to know. Fits into a comment. */
-export function planMarkdown(plan: ClusterPlan, { subject, warnings }: PlanMarkdownOptions): string {
-  const heading = `**flotilla plan** of ${subjectSpan(subject)} against ${span(againstText(plan))}: `;
+export function planMarkdown(plan: ClusterPlan, { subject, warnings, nowMs }: PlanMarkdownOptions): string {
+  const heading = `**flotilla plan** of ${subjectSpan(subject)} against ${span(againstText(plan))}${ageText(plan, nowMs)}: `;
   const folded = warnings.length === 0 ? [] : [folding(count(warnings.length, "warning"), problemItems(warnings))];
   if (plan.units.length === 0) return fitted(`${heading}no change\n`, folded);
   const rows = plan.units.flatMap((unit) =>
     rowsOf(unit, false).map(({ action, where, why }) => [
-      span(unit.name),
+      cell(unit.name),
       unit.change,
       action,
-      where === none ? none : span(where),
-      why === none ? none : span(why),
+      where === none ? none : cell(where),
+      why === none ? none : cell(why),
     ]),
   );
   const waiting = plan.units.flatMap(({ name, waits }) => (waits === undefined ? [] : [{ name, waits }]));
@@ -222,7 +225,7 @@ export function planMarkdown(plan: ClusterPlan, { subject, warnings }: PlanMarkd
 /** A commit that would be refused, and why. */
 export function refusalMarkdown(
   problems: readonly ProblemRecord[],
-  { subject, warnings }: PlanMarkdownOptions,
+  { subject, warnings }: Omit<PlanMarkdownOptions, "nowMs">,
 ): string {
   const heading = `**flotilla plan** of ${subjectSpan(subject)}: it would be refused, for ${count(problems.length, "problem")}\n`;
   return fitted(heading, [
@@ -232,7 +235,8 @@ export function refusalMarkdown(
 }
 
 function subjectSpan(subject: PlanSubject): string {
-  return span(subjectText(subject));
+  const isHere = subject.kind === "working-copy" && subject.path === ".";
+  return isHere ? "this working copy" : span(subjectText(subject));
 }
 
 function waitItem({ name, waits }: { readonly name: string; readonly waits: readonly Refusal[] }): string {
@@ -242,7 +246,7 @@ function waitItem({ name, waits }: { readonly name: string; readonly waits: read
 function machineTable(machines: readonly PlannedMachine[]): string {
   const used = planActions.filter((action) => machines.some(({ actions }) => actions[action] !== undefined));
   const rows = machines.map(({ machine, actions }) => [
-    span(machineText(machine, false)),
+    cell(machineText(machine, false)),
     ...used.map((action) => String(actions[action]?.length ?? 0)),
   ]);
   return tableText(["machine", ...used], rows);
@@ -278,9 +282,14 @@ function fitted(heading: string, parts: readonly string[]): string {
   return text;
 }
 
-/** Foreign text as a code span on one line, also in a cell of a table. */
+/** The same in a cell of a table, where a bar ends the cell even in a code span. */
+function cell(text: string): string {
+  return span(text).replaceAll("|", "\\|");
+}
+
+/** Foreign text as a code span on one line. */
 function span(text: string): string {
-  const line = visible(text.length > maxSpanChars ? `${text.slice(0, maxSpanChars)}...` : text).replaceAll("|", "\\|");
+  const line = visible(text.length > maxSpanChars ? `${text.slice(0, maxSpanChars)}...` : text);
   const ticks = Math.max(0, ...Array.from(line.matchAll(/`+/g), ([run]) => run.length)) + 1;
   const pad = line.startsWith("`") || line.endsWith("`") ? " " : "";
   return `${"`".repeat(ticks)}${pad}${line}${pad}${"`".repeat(ticks)}`;
