@@ -316,6 +316,14 @@ const sections: Readonly<Record<string, readonly Row[]>> = {
       ],
     },
     {
+      name: "one that has moved with another is not counted either",
+      units: { f: { machineOf: ["p"] }, p: plain, r: plain, s: plain },
+      machines: ["a", "b"],
+      facts: { a: { cordoned: true, drain: 2 } },
+      at: at("a", "f", "p", "r", "s"),
+      expect: ["place f on b from a", "place p on b from a", "place r on b from a", "keep s on a"],
+    },
+    {
       name: "all that follow or none, and the drain says why",
       units: { f: bytes(6, { machineOf: ["p"] }), p: bytes(6), q: plain },
       machines: ["a", "b", "c", "d?"],

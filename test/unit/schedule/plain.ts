@@ -278,7 +278,8 @@ function drain(pass: Pass): ReadonlyMap<WantedUnit, readonly Refused[]> {
     let budget = from.drain ?? 0;
     for (const unit of board.there(from)) {
       if (budget === 0) break;
-      if (unit.options.global || board.isLed(unit, from)) continue;
+      // one that has moved with another is not there any more
+      if (unit.options.global || !board.isOn(unit, from) || board.isLed(unit, from)) continue;
       const group = board.groupOf(unit, from);
       if (moveGroup(pass, group, { from, isGoodEnough: () => true })) {
         budget -= 1;
