@@ -53,14 +53,22 @@ export class Jobs {
     this.#ports = ports;
   }
 
-  /** Stops waiting for jobs whose unit is now wanted otherwise; systemd lets a new job take the old one's place. */
-  abandonOutdated(wanted: Wanted): void {
+  /**
+   * Stops waiting for jobs whose unit is now wanted otherwise; systemd lets a new job take the old one's place. Gives the units
+   * that were being stopped and shall run: however far the stop has come, they have to be told to start.
+   */
+  abandonOutdated(wanted: Wanted): readonly UnitName[] {
+    const calledBack: UnitName[] = [];
     for (const [name, task] of this.#tasks) {
-      if (wish(wanted.get(name)) === wish(task.entry)) continue;
+      const entry = wanted.get(name);
+      if (wish(entry) === wish(task.entry)) continue;
       task.over.abort();
       this.#tasks.delete(name);
+      const wasStopped = task.job.kind === "stop" || task.job.kind === "remove";
+      if (wasStopped && entry?.target === "launched") calledBack.push(name);
     }
     for (const [name, rest] of this.#rests) if (rest.wish !== wish(wanted.get(name))) this.#rests.delete(name);
+    return calledBack;
   }
 
   /** Units that a pass leaves alone: a job is under way, or they rest. */

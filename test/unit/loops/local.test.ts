@@ -300,6 +300,25 @@ describe("a unit's trouble is its own", () => {
     await house.until(async () => (await box.listed()).every((line) => line.endsWith(" active")), 2_000);
   });
 
+  for (const [what, gone] of [
+    ["released", { target: "released" }],
+    ["to be loaded only", { target: "loaded" }],
+  ] as const)
+    test(`one that is ${what} and called back while it stops is started again`, async () => {
+      await running({ "web.service": service() });
+      // What nobody waits for any more is asked by nobody
+      box.stops.set(name("web.service"), new Promise(() => undefined));
+      await box.tell([1, 2], [told("web.service", gone)]);
+      await house.clock.advance(1_000);
+      box.systemd.setState(name("web.service"), { active: "inactive", sub: "dead" });
+      box.asked();
+      await box.tell([1, 3], [told("web.service")]);
+      await house.until(() => box.up().includes("web.service"), 2_000);
+      await house.clock.advance(10_000);
+      assert.deepEqual(box.asked(), ["start web.service"]);
+      assert.deepEqual(await box.listed(), ["web.service active"]);
+    });
+
   test("one that cannot be written holds nobody; it is tried again", async () => {
     await open({ "big.service": service(), "web.service": service() });
     box.systemd.failWrites(name("big.service"), new Problem("disk-write", "Cannot write: the file system is full"));
