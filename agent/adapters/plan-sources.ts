@@ -45,8 +45,8 @@ async function exists(path: string): Promise<boolean> {
 }
 
 async function findCommit(name: string, asking: Asking): Promise<LocalCommit | undefined> {
-  // It would be taken for an option
-  if (name.startsWith("-") || name.includes("\0")) return undefined;
+  // It would be taken for an option, or for everything but a commit
+  if (/^[-^]|\0/.test(name)) return undefined;
   const found = await runGit(["rev-parse", "--verify", "--quiet", `${name}^{commit}`], asking);
   // 1: there is no such name; said in no words
   if (found.code === 1 || (found.code !== 0 && isNoRepository(found))) return undefined;
