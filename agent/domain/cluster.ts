@@ -27,7 +27,7 @@ export interface ClusterPicture {
   readonly holds: ReadonlyMap<UnitName, Hold>;
   /** Oldest first. */
   readonly events: readonly ClusterEvent[];
-  /** What placement looks at in this picture; undefined while `desired` is. */
+  /** What placement looks at in this picture, drains left out; undefined while `desired` is. */
   readonly placing: ClusterState | undefined;
   /**
    * What the engine would decide on this picture, if all could leave drained machines at once: why units have no machine, or

@@ -129,6 +129,25 @@ const rows: readonly Row[] = [
     is: ["log.service changed: restart a, restart b, start c"],
   },
   {
+    name: "a cordoned machine takes nothing new and keeps what it has",
+    machines: { a: { has: "web.service", cordoned: true }, b: {} },
+    after: { "web.service": { text: "2" }, "x.service": {}, "y.service": {} },
+    is: ["web.service changed: restart a", "x.service added: start b", "y.service added: start b"],
+  },
+  {
+    name: "a unit of a higher priority displaces one of a lower",
+    machines: { a },
+    after: { ...web, "x.service": { priority: 5, conflicts: ["web.service"] } },
+    is: ["web.service refused: stop a, wait (conflict)", "x.service added: start a"],
+  },
+  {
+    name: "what is displaced goes where there is room",
+    machines: { a: { has: "web.service", memoryBytes: 100 }, b: { memoryBytes: 50 } },
+    before: { "web.service": { memory: { bytes: 50 } } },
+    after: { "web.service": { memory: { bytes: 50 } }, "x.service": { priority: 5, memory: { bytes: 90 } } },
+    is: ["web.service moved: stop a, start b", "x.service added: start a"],
+  },
+  {
     name: "a template and its instance",
     machines: { a: { has: "web@1.service" } },
     before: { "web@.service": { template: true }, "web@1.service": {} },
@@ -239,6 +258,15 @@ suite("plan", () => {
         [["web.service", "loaded"]],
       );
     }
+  });
+
+  test("it says who displaces whom", () => {
+    const [displaced] = plan({
+      machines: { a },
+      before: web,
+      after: { ...web, "x.service": { priority: 5, conflicts: ["web.service"] } },
+    }).units;
+    assert.equal(displaced?.displacedBy, "x.service");
   });
 
   test("it says why, and by whom a unit is held", () => {
