@@ -82,7 +82,7 @@ class DrainWatch {
   #drain: DrainReport;
   #now: DrainReport | undefined;
   /** Undefined until the first look that tells. */
-  #there: ReadonlySet<string> | undefined;
+  #there: ReadonlyMap<string, LeavingUnit> | undefined;
   #hasBegun = false;
   /** Those that have left and are not told of yet, with the monotonic ms since when. */
   readonly #departed = new Map<string, number>();
@@ -102,7 +102,10 @@ class DrainWatch {
   }
 
   ending(outcome: DrainEnding["outcome"]): DrainEnding {
-    const left = [...(this.#there ?? [])].map((unit) => ({ unit, refusals: this.#refusals.get(unit) ?? [] }));
+    const left = [...(this.#there?.values() ?? [])].map((each) => ({
+      ...each,
+      refusals: this.#refusals.get(each.unit) ?? [],
+    }));
     const unseen = [...this.#departed.keys()].map((unit) => ({ unit }));
     const now = this.#now === undefined ? {} : { now: this.#now };
     return { outcome, drain: this.#drain, ...now, moved: [...this.#moved, ...unseen], left };
@@ -136,8 +139,8 @@ class DrainWatch {
     if (!this.#hasBegun) await this.#waiting.began(leaving?.length);
     this.#hasBegun = true;
     if (leaving === undefined) return;
-    const there = new Set(leaving.map(({ unit }) => unit));
-    for (const unit of this.#there ?? []) if (!there.has(unit)) this.#departed.set(unit, nowMs);
+    const there = new Map(leaving.map((each) => [each.unit, each]));
+    for (const unit of this.#there?.keys() ?? []) if (!there.has(unit)) this.#departed.set(unit, nowMs);
     for (const { unit, refusals } of leaving) if (refusals.length > 0) this.#refusals.set(unit, refusals);
     this.#there = there;
   }

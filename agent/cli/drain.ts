@@ -160,7 +160,8 @@ function problemOf(
 
 /** A line for each unit that stays, with why. */
 function leftText(left: readonly LeavingUnit[], word: string): string {
-  const lines = left.slice(0, mostNamed).map(({ unit, refusals }) => {
+  const lines = left.slice(0, mostNamed).map(({ unit, stopping, refusals }) => {
+    if (stopping === true) return `Unit ${unit} is on its way: it is still being stopped there`;
     const why = refusalsText(refusals);
     return `Unit ${unit} stays${why === "" ? "" : `: ${why}`}`;
   });

@@ -64,6 +64,8 @@ export interface MachineReport {
 /** A unit on a machine that is drained. */
 export interface LeavingUnit {
   readonly unit: string;
+  /** It is being stopped there, to go elsewhere: no drain's end keeps it from that. */
+  readonly stopping?: true;
   /** Why no other machine takes it; empty: its turn has not come, or it is on its way. */
   readonly refusals: readonly Refusal[];
 }

@@ -67,10 +67,12 @@ const machine = {
   drain: isOptional(isDrain),
 };
 const isMachine = isRecord<MachineReport>(machine);
-const isMachineDetail = isRecord<MachineDetail>({
-  ...machine,
-  leaving: isOptional(isListOf(isRecord<LeavingUnit>({ unit: isText, refusals: isListOf(isRefusal) }))),
+const isLeaving = isRecord<LeavingUnit>({
+  unit: isText,
+  stopping: isOptional(isBoolean),
+  refusals: isListOf(isRefusal),
 });
+const isMachineDetail = isRecord<MachineDetail>({ ...machine, leaving: isOptional(isListOf(isLeaving)) });
 
 const isHold = isRecord<HoldReport>({
   unit: isText,

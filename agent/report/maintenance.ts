@@ -4,7 +4,7 @@ import type { Drain } from "../domain/machine.ts";
 import { type MachineId, byName } from "../domain/names.ts";
 import type { DrainReport, LeavingUnit, MachineReport } from "../domain/report.ts";
 import type { Tone } from "../text/columns.ts";
-import { isOccupied, placesOn } from "./places.ts";
+import { isOccupied, isWanted, placesOn } from "./places.ts";
 
 /** What operators say of a machine beside its metadata. */
 export function describeMaintenance(
@@ -26,7 +26,10 @@ export function leavingUnits(picture: ClusterPicture, machine: MachineId): reado
   );
   return placesOn(machine, picture)
     .filter((place) => isOccupied(place) && desired.units.get(place.unit)?.options.global !== true)
-    .map(({ unit }) => ({ unit, refusals: refusals.get(unit) ?? [] }))
+    .map((place): LeavingUnit => {
+      const stopping = isWanted(place) ? {} : { stopping: true as const };
+      return { unit: place.unit, ...stopping, refusals: refusals.get(place.unit) ?? [] };
+    })
     .sort((a, b) => byName(a.unit, b.unit));
 }
 

@@ -329,6 +329,15 @@ describe("drain", () => {
     );
   });
 
+  test("what is still being stopped when it stops is on its way", async () => {
+    const because = "the deadline has passed";
+    start({ units: { "a.service": n3 }, leaving: ["b.service"], drain: { ...moving, state: "stopped", because } });
+    assert.match(
+      await say("drain n3"),
+      /Unit a\.service stays\n.*Unit b\.service is on its way: it is still being stopped there\n.*the deadline has passed/,
+    );
+  });
+
   test("very many that stay are not all named", async () => {
     const units = Object.fromEntries(Array.from({ length: 60 }, (_, at) => [`u${at + 10}.service`, n3]));
     start({ units, drain: { ...moving, state: "stopped", because: "its time is over" } });

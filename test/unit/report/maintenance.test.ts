@@ -15,7 +15,7 @@ import {
   reportMachine,
   reportMachines,
 } from "../../../agent/report/report.ts";
-import { sampleIds, sampleNowMs, samplePicture } from "../../fakes/fake-cluster.ts";
+import { sampleIds, sampleManifest, sampleNowMs, samplePicture } from "../../fakes/fake-cluster.ts";
 
 const { n1, n2, n3, gone } = sampleIds;
 const moving: Drain = { id: "d1", by: "ann@desk", sinceMs: sampleNowMs - 60_000, state: "moving" };
@@ -70,6 +70,20 @@ test("what is left on a machine that is drained: all units but global ones, each
     { unit: "web@1.service", refusals },
   ]);
   assert.ok(answers.machine(JSON.parse(JSON.stringify(report.value))).ok, "the command understands the agent");
+});
+
+test("what is being stopped there is told apart from what stays", () => {
+  const picture = maintained(settingsOf(n3, stopped));
+  const manifests = new Map([
+    ...picture.manifests,
+    sampleManifest(n3, { "hello.service": "released", "log.service": "launched", "web@1.service": "launched" }),
+  ]);
+  const report = reportMachine({ ...picture, manifests }, n3);
+  assert.ok(report.ok);
+  assert.deepEqual(report.value.leaving, [
+    { unit: "hello.service", stopping: true, refusals: [] },
+    { unit: "web@1.service", refusals },
+  ]);
 });
 
 test("a machine that is only cordoned has nothing that leaves it", () => {
