@@ -10,6 +10,8 @@ export interface BenchOptions {
   /** Machines and units of "scale". */
   readonly agents: number;
   readonly units: number;
+  /** For what is drawn or counted and is no table. */
+  readonly keep: (name: string, rows: readonly Row[]) => void;
 }
 
 export interface Benchmark {

@@ -1,27 +1,53 @@
-// npm run bench [-- NAME...] [--json] [--agents N] [--units N]: the figures of the README, measured on this computer.
-// Ratios and counts where a clock would lie; medians of several runs, with the range.
+// npm run bench [-- NAME...] [--json] [--chart] [--agents N] [--units N]: the figures of the README, measured on this computer.
+// Ratios and counts where a clock would lie; medians of several runs, with the range. At the end the budgets. `--chart` writes
+// docs/scale.svg and docs/scale.md anew.
 import { benchmarks } from "./benchmarks.ts";
-import { computer } from "./figures.ts";
+import { compare } from "./budgets.ts";
+import { draw } from "./chart.ts";
+import { type BenchOptions, type Row, computer } from "./figures.ts";
+import { document } from "./document.ts";
+import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 
 const { values, positionals } = readArgs();
-const { json } = values;
-const options = { agents: Number(values.agents), units: Number(values.units) };
+const { json, chart } = values;
+const results: Record<string, readonly Row[]> = {};
+const options: BenchOptions = {
+  agents: wholeNumber("agents"),
+  units: wholeNumber("units"),
+  keep: (name, rows) => (results[name] = rows),
+};
 const unknown = positionals.filter((name) => !benchmarks.some((each) => each.name === name));
-if (unknown.length > 0)
-  refuse(`Unknown: ${unknown.join(" ")}; there are ${benchmarks.map((each) => each.name).join(", ")}`);
-for (const [name, value] of Object.entries(options))
-  if (!Number.isSafeInteger(value) || value < 20) refuse(`--${name} takes a whole number, at least 20`);
+const known = benchmarks.map(({ name }) => name);
+if (unknown.length > 0) refuse(`Unknown: ${unknown.join(" ")}; there are ${known.join(", ")}`);
+const isAsked = (name: string): boolean => positionals.length === 0 || positionals.includes(name);
+if (chart && !["placement", "scale"].every(isAsked)) refuse("--chart draws placement and scale: name both, or none");
 
-const results: Record<string, unknown> = {};
+const beside = computer();
 for (const { name, about, run } of benchmarks) {
-  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  if (!isAsked(name)) continue;
   if (!json) console.log(`\n${name}: ${about} (${computer()})`);
   const rows = await run((text) => console.error(`  ${text}`), options);
   results[name] = rows;
   if (!json) console.table(rows);
 }
 if (json) console.log(JSON.stringify(results, undefined, 1));
+else {
+  console.log("\nbudgets of the design: the median is held against the bound");
+  console.table(compare(results));
+}
+if (chart) {
+  const drawing = draw(results);
+  if (drawing === undefined) throw new Error("There is nothing to draw");
+  await writeFile(new URL("../../docs/scale.svg", import.meta.url), drawing);
+  await writeFile(new URL("../../docs/scale.md", import.meta.url), await document(results, beside));
+}
+
+function wholeNumber(name: "agents" | "units"): number {
+  const value = Number(values[name]);
+  if (!Number.isSafeInteger(value) || value < 20) refuse(`--${name} takes a whole number, at least 20`);
+  return value;
+}
 
 function readArgs() {
   try {
@@ -29,6 +55,7 @@ function readArgs() {
       allowPositionals: true,
       options: {
         json: { type: "boolean", default: false },
+        chart: { type: "boolean", default: false },
         agents: { type: "string", default: "1000" },
         units: { type: "string", default: "30000" },
       },

@@ -20,7 +20,10 @@ export const phases = { come: "come", place: "place", idle: "idle", die: "die" }
  * of processor and memory, and how many agents were told of a new manifest. `goneSeconds`: until the last lease of the dead had
  * run out.
  */
-export async function scale(say: (text: string) => void, { agents, units }: BenchOptions): Promise<readonly Row[]> {
+export async function scale(
+  say: (text: string) => void,
+  { agents, units, keep }: BenchOptions,
+): Promise<readonly Row[]> {
   const etcd = await startEtcd();
   const leader = new SwarmProcess();
   const others = new SwarmProcess();
@@ -54,13 +57,22 @@ export async function scale(say: (text: string) => void, { agents, units }: Benc
     tell(await phase(world, { name: phases.idle, what: `idle for ${idleMs / 1000} s` }, () => pass(idleMs)));
     const dead = Math.max(1, Math.floor(agents / 10));
     const gone = await watchLeaving(endpoints);
+    const course: Row[] = [];
     const fromMs = performance.now();
-    const died = await phase(world, { name: phases.die, what: `${grouped(dead)} die, all run again` }, async () => {
-      await others.ask("kill", dead);
-      await untilActive(world, units);
-    });
+    const died = await phase(
+      world,
+      { name: phases.die, what: `${grouped(dead)} of ${grouped(agents)} die` },
+      async () => {
+        await others.ask("kill", dead);
+        await untilActive(world, units, (active) => {
+          const seconds = round((performance.now() - fromMs) / 1000);
+          if (course.at(-1)?.["active"] !== active) course.push({ seconds, active });
+        });
+      },
+    );
+    keep("course", course);
     const goneSeconds = round((gone.lastMs() - fromMs) / 1000);
-    tell({ ...died, goneSeconds, afterGoneSeconds: round(Number(died["seconds"]) - goneSeconds) });
+    tell({ ...died, units, goneSeconds, afterGoneSeconds: round(Number(died["seconds"]) - goneSeconds) });
     await gone.close();
     const { warnings } = await counts(world);
     if (Object.keys(warnings).length > 0) say(`agents warned of ${JSON.stringify(warnings)}`);
@@ -90,12 +102,14 @@ async function phase(
   const seconds = (performance.now() - fromMs) / 1000;
   const after = await leader.ask("usage");
   const asked = between(before, await readFigures(etcd.url));
+  const now = await counts({ leader, others });
   return {
     name,
     what,
     seconds: round(seconds),
     ...figuresOf(asked),
-    woken: (await counts({ leader, others })).woken,
+    perMachineSecond: round(allRequests(asked) / seconds / now.agents),
+    woken: now.woken,
     leaderCpuSeconds: round(after.cpuSeconds - usage.cpuSeconds),
     leaderMB: megabytes(after.residentBytes),
     leaderHeapMB: megabytes(after.heapBytes),
@@ -151,9 +165,14 @@ async function watchLeaving(endpoints: readonly string[]): Promise<{ lastMs(): n
   };
 }
 
-/** That many units are active, as the statuses of the machines that live say. */
-function untilActive(world: World, units: number): Promise<void> {
-  return until(`${units} units active`, async () => (await counts(world)).active === units, { timeoutMs });
+/** That many units are active, as the statuses of the machines that live say; `seen` is told how many are, all the while. */
+function untilActive(world: World, units: number, seen: (active: number) => void = () => undefined): Promise<void> {
+  const condition = async (): Promise<boolean> => {
+    const { active } = await counts(world);
+    seen(active);
+    return active === units;
+  };
+  return until(`${units} units active`, condition, { timeoutMs });
 }
 
 /** Nothing but renewals for a machine's lease, in which a new leader takes nobody for gone. */
