@@ -27,8 +27,8 @@ export const events: Command = {
     { flags: "-f, --follow", means: "Go on with what happens from now on, until Ctrl-C" },
     jsonOption,
   ],
-  more: `Commits that were adopted or refused, units that were submitted, replaced, destroyed, restarted, held and resumed, by
-whom. The oldest comes first. The cluster keeps the last ${maxEvents}. With --follow and --json each is one line.`,
+  more: `Commits that were adopted or refused, units that were submitted, replaced, destroyed, restarted, held and resumed,
+machines that were cordoned and drained, by whom. The oldest comes first. The cluster keeps the last ${maxEvents}. With --follow and --json each is one line.`,
   examples: [
     ["events", "What happened lately"],
     ["events --follow", "The same, and what happens from now on"],

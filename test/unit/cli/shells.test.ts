@@ -145,6 +145,13 @@ _flotilla; printf '%s\\n' "\${COMPREPLY[@]}"`;
       ["ssh", ""],
       ["db.service", "59f61aeb"],
     ],
+    [["cordon", "5"], ["59f61aeb"]],
+    [
+      ["cordon", "59f61aeb", ""],
+      ["59f61aeb", "b40f1753"],
+    ],
+    [["drain", "b"], ["b40f1753"]],
+    [["drain", "--d"], ["--deadline"]],
     [["start", "some"], ["some.conf"]],
     [["start", "d"], ["db.service"]],
     [["journal", "--since", ""], []],
