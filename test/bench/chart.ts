@@ -66,7 +66,13 @@ function growth(rows: readonly Row[]): string {
   const y: Axis = { from: 0.001, to: 100, ticks: [0.001, 0.01, 0.1, 1, 10, 100], isLog: true, label: String };
   const panel = new Panel(lefts[0], x, y);
   const points = rows.map((row) => [Number(row["units"]), Number(row["seconds"])] as const);
-  const labels = points.map((point) => panel.text(point, `${point[1]} s`, { dx: 8, dy: 16 }));
+  const labels = points.map((point, index) =>
+    panel.text(
+      point,
+      `${short(point[1])} s`,
+      index === points.length - 1 ? { dx: -9, dy: -6, kind: "end" } : { dx: 8, dy: 16 },
+    ),
+  );
   return [
     panel.frame("Placement from nothing, seconds by units"),
     panel.upright(fleet.mostUnits),
@@ -89,7 +95,7 @@ function failover(died: Row, course: readonly Row[]): string {
   const from = Math.floor(least / step) * step;
   const seconds = Number(died["seconds"]);
   const span = niceStep(seconds / 5);
-  const end = Math.ceil((seconds * 1.05) / span) * span;
+  const end = Math.ceil((seconds * 1.25) / span) * span;
   const x: Axis = { from: 0, to: end, ticks: ticksOf(0, end, span), isLog: false, label: String };
   const y: Axis = { from, to: all, ticks: ticksOf(from, all, step), isLog: false, label: grouped };
   const panel = new Panel(lefts[1], x, y);
@@ -97,8 +103,8 @@ function failover(died: Row, course: readonly Row[]): string {
   return [
     panel.frame(`${String(died["what"])}: units that run, by seconds`),
     panel.upright(gone),
-    panel.text([gone, from], `last lease over: ${gone.toFixed(1)} s`, { dx: -6, dy: -10, kind: "theirs end" }),
-    panel.line([...points, [seconds, all]]),
+    panel.text([gone, from], `leases over: ${gone.toFixed(1)} s`, { dx: 7, dy: -10, kind: "theirs" }),
+    panel.line(steps([...points, [seconds, all]])),
     panel.dot([seconds, all], "dot"),
     panel.text([seconds, all], `${seconds.toFixed(1)} s`, { dx: -8, dy: -6, kind: "end" }),
   ].join("\n");
@@ -161,6 +167,19 @@ class Panel {
     const down = plot.top + (1 - share(this.#y, y)) * plot.height;
     return [tenth(across), tenth(down)];
   }
+}
+
+/** Each value holds until the next. */
+function steps(points: readonly Point[]): readonly Point[] {
+  return points.flatMap((point, index): readonly Point[] => {
+    const before = points[index - 1];
+    return before === undefined ? [point] : [[point[0], before[1]], point];
+  });
+}
+
+/** Two digits are enough to read. */
+function short(value: number): string {
+  return String(Number(value.toPrecision(2)));
 }
 
 /** Where on the axis a value lies: 0 at its beginning, 1 at its end, and never outside. */
