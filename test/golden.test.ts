@@ -7,17 +7,25 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createApi } from "../agent/api/api.ts";
 import { serveApi } from "../agent/adapters/api-server.ts";
-import { createClock } from "../agent/adapters/clock.ts";
 import { runCommand } from "../agent/cli/args.ts";
 import { runFleetctl } from "../agent/cli/fleetctl.ts";
 import { Problem } from "../agent/domain/problem.ts";
 import type { ApiServer } from "../agent/ports/api-server.ts";
 import type { ClusterView } from "../agent/ports/cluster.ts";
 import type { Log } from "../agent/ports/log.ts";
-import { FakeCluster, emptyPicture, heldPicture, sampleCommit, samplePicture } from "./fakes/fake-cluster.ts";
+import { FakeClock } from "./fakes/fake-clock.ts";
+import {
+  FakeCluster,
+  emptyPicture,
+  heldPicture,
+  sampleCommit,
+  sampleNowMs,
+  samplePicture,
+} from "./fakes/fake-cluster.ts";
 import { FakeHands } from "./fakes/fake-hands.ts";
 import { FakeShell } from "./fakes/fake-shell.ts";
 import { FakeOutput, fakeTools } from "./fakes/fake-tools.ts";
+import { fakeUnits } from "./fakes/fake-units.ts";
 
 const folder = join(import.meta.dirname, "golden");
 const rewrite = process.env["UPDATE_GOLDEN"] === "1";
@@ -56,12 +64,35 @@ const clusters: Readonly<Record<string, () => ClusterView>> = {
   },
 };
 
+/** What plan is asked about: `next` has some of the sample's units with other texts, some not, and new ones. */
+const service = (more = ""): string => `[Service]\nExecStart=/bin/sleep infinity\n${more}`;
+const next = {
+  "hello.service": service("[X-Fleet]\nOnChange=reload\n"),
+  "log.service": service("[X-Fleet]\nGlobal=true\n"),
+  "fresh.service": service("[X-Fleet]\nMachineMetadata=role=db\n"),
+  "lost.service": service(),
+  "mars.service": service("[X-Fleet]\nMachineMetadata=planet=mars\n"),
+  "off.service": service("[X-Fleet]\nDesiredState=inactive\n"),
+  "web@.service": service("[X-Fleet]\nConflicts=web@*.service\n"),
+  ...Object.fromEntries(["1", "2", "4", "5"].map((each) => [`web@${each}.service`, "-> web@.service"])),
+};
+const plans = fakeUnits({
+  folders: { next, refused: { "hello.service": service("[X-Fleet]\nGlobl=true\n") } },
+  commits: { "v1.2": next },
+});
+
 const scratch = mkdtempSync(join(tmpdir(), "flotilla-golden-"));
 const servers: ApiServer[] = [];
 
 before(async () => {
   for (const [name, make] of Object.entries(clusters)) {
-    const api = createApi({ view: make(), hands: new FakeHands(), clock: createClock(), log: quiet, version: "1.2.3" });
+    const api = createApi({
+      view: make(),
+      hands: new FakeHands(),
+      clock: new FakeClock({ wallMs: sampleNowMs }),
+      log: quiet,
+      version: "1.2.3",
+    });
     servers.push(await serveApi(api, { socket: join(scratch, name) }));
   }
 });
@@ -104,6 +135,7 @@ async function record(line: string, file: string): Promise<string> {
     env,
     stdout: new FakeOutput({ isTerminal }),
     machineShell: async () => new FakeShell(),
+    ...plans,
   });
   const run = words[program] === "fleetctl" ? runFleetctl : runCommand;
   const code = await run(isTerminal ? argv.slice(0, -1) : argv, tools);

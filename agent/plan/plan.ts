@@ -55,14 +55,18 @@ export function planChange(
 
 interface World {
   readonly nameOf: (id: MachineId) => MachineName;
+  /** Whether the machine was told to have it: where it is yet to come there is nothing to stop. */
+  readonly isThere: (unit: UnitName, on: MachineId) => boolean;
   readonly isRunning: (unit: UnitName, on: MachineId) => boolean;
 }
 
 function worldOf({ machines }: ExportedState): World {
   const names = new Map(machines.map(({ id, hostname }) => [id, { id, hostname }]));
+  const told = new Map(machines.map(({ id, units, leaving }) => [id, new Set([...units, ...leaving])]));
   const running = new Map(machines.map(({ id, running: units }) => [id, new Set(units)]));
   return {
     nameOf: (id) => names.get(id) ?? { id, hostname: "" },
+    isThere: (unit, on) => told.get(on)?.has(unit) === true,
     isRunning: (unit, on) => running.get(on)?.has(unit) === true,
   };
 }
@@ -140,8 +144,8 @@ function planUnit(sides: BothSides, world: World): PlannedUnit | undefined {
     ...(options.global ? { global: true as const } : {}),
     source,
     ...(change === "changed" ? { differs } : {}),
-    ...(before.unit === undefined ? {} : { before: told(before.unit, before.outcome, world) }),
-    ...(after.unit === undefined ? {} : { after: told(after.unit, after.outcome, world) }),
+    ...(before.unit === undefined ? {} : { before: described(before.unit, before.outcome, world) }),
+    ...(after.unit === undefined ? {} : { after: described(after.unit, after.outcome, world) }),
     actions: actionsOf(sides, world),
     ...(isElsewhere && because !== undefined ? { because } : {}),
     ...(displacedBy === undefined ? {} : { displacedBy }),
@@ -150,7 +154,11 @@ function planUnit(sides: BothSides, world: World): PlannedUnit | undefined {
   };
 }
 
-function told({ effective }: SideUnit, { machines }: Outcome, { nameOf }: World): NonNullable<PlannedUnit["before"]> {
+function described(
+  { effective }: SideUnit,
+  { machines }: Outcome,
+  { nameOf }: World,
+): NonNullable<PlannedUnit["before"]> {
   return { target: effective, machines: machines.map(nameOf) };
 }
 
@@ -177,13 +185,16 @@ function isInPlace({ before, after }: BothSides): boolean {
   return was.length === is.length && was.every((id, at) => id === is[at]);
 }
 
-function actionsOf({ before, after }: BothSides, { nameOf, isRunning }: World): PlannedUnit["actions"] {
+function actionsOf({ before, after }: BothSides, world: World): PlannedUnit["actions"] {
+  const isSame = before.unit?.hash === after.unit?.hash && before.unit?.effective === after.unit?.effective;
   const [was, is] = [new Set(before.outcome.machines), new Set(after.outcome.machines)];
   return [...new Set([...was, ...is])].sort(byName).flatMap((on) => {
-    const had = was.has(on) ? before.unit : undefined;
+    if (isSame && was.has(on) && is.has(on)) return [];
+    const had =
+      was.has(on) && before.unit !== undefined && world.isThere(before.unit.name, on) ? before.unit : undefined;
     const has = is.has(on) ? after.unit : undefined;
-    const action = actionFor(had, has, (name) => isRunning(name, on));
-    return action === undefined ? [] : [{ action, machine: nameOf(on) }];
+    const action = actionFor(had, has, (name) => world.isRunning(name, on));
+    return action === undefined ? [] : [{ action, machine: world.nameOf(on) }];
   });
 }
 

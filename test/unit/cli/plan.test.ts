@@ -1,62 +1,15 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { runCommand } from "../../../agent/cli/args.ts";
-import type { CommitId } from "../../../agent/domain/names.ts";
 import type { ExportedState } from "../../../agent/domain/plan.ts";
-import { Problem } from "../../../agent/domain/problem.ts";
 import type { ApiClient } from "../../../agent/ports/api-client.ts";
-import type { PlanSources } from "../../../agent/ports/plan-sources.ts";
-import type { WorkingCopy } from "../../../agent/ports/working-copy.ts";
 import { unitHash } from "../../../agent/text/hash.ts";
 import { FakeOutput, fakeTools } from "../../fakes/fake-tools.ts";
+import { type UnitFiles, fakeUnits } from "../../fakes/fake-units.ts";
 import { sampleNowMs } from "../../fakes/fake-cluster.ts";
 import { stateOf } from "../plan/clusters.ts";
 
-type Files = Readonly<Record<string, string>>;
-
 const service = (more = ""): string => `[Service]\nExecStart=/bin/true\n${more}`;
-const entriesOf = (files: Files) =>
-  Object.keys(files)
-    .sort()
-    .map((path) => ({ path, kind: "file" as const, oid: path }));
-const bytes = (text = ""): Uint8Array => new TextEncoder().encode(text);
-
-/** Folders and commits that lie nowhere, by name. */
-function sources(at: {
-  readonly folders?: Readonly<Record<string, Files>>;
-  readonly commits?: Readonly<Record<string, Files>>;
-}) {
-  const { folders = {}, commits = {} } = at;
-  const workingCopy: WorkingCopy = {
-    tree: async (path) => {
-      const files = folders[path];
-      if (files === undefined) throw new Problem("working-copy-read", `Cannot read "${path}"`);
-      const kind = path.endsWith(".service") ? "file" : "folder";
-      return { kind, entries: entriesOf(files), asked: undefined, read: async (oid) => bytes(files[oid]) };
-    },
-    analyze: () => Promise.reject(new Error("systemd is asked by verify alone")),
-  };
-  const planSources: PlanSources = {
-    exists: async (path) => folders[path] !== undefined,
-    commit: async (name) => {
-      const files = commits[name];
-      return files === undefined
-        ? undefined
-        : {
-            commit: "a1b2c3d4".repeat(5) as CommitId,
-            subject: "Change | everything",
-            entries: entriesOf(files),
-            read: async (oids) => new Map(oids.map((oid) => [oid, bytes(files[oid])])),
-          };
-    },
-    state: async (path) => {
-      if (path !== "state.json") throw new Problem("state-read", `Cannot read "${path}"`);
-      return JSON.stringify(cluster());
-    },
-  };
-  return { workingCopy: async () => workingCopy, planSources: async () => planSources };
-}
-
 const web = { "web.service": service() };
 
 /** One machine that runs web.service as it is in `web`. */
@@ -69,6 +22,7 @@ function cluster(): ExportedState {
   };
 }
 
+const states = { states: { "state.json": JSON.stringify(cluster()) } };
 const nobody = { apiClient: () => Promise.reject(new Error("No agent may be asked")) };
 const agent = {
   apiClient: async () => ({ get: async () => cluster() }) as Partial<ApiClient> as ApiClient,
@@ -77,8 +31,8 @@ const agent = {
 interface Case {
   readonly name: string;
   readonly words: string;
-  readonly folders?: Readonly<Record<string, Files>>;
-  readonly commits?: Readonly<Record<string, Files>>;
+  readonly folders?: Readonly<Record<string, UnitFiles>>;
+  readonly commits?: Readonly<Record<string, UnitFiles>>;
   readonly code: number;
   readonly stdout?: RegExp;
   readonly stderr?: RegExp;
@@ -212,7 +166,10 @@ const cases: readonly Case[] = [
 suite("plan", () => {
   for (const { name, words, folders = {}, commits = {}, code, stdout = /^$/, stderr = /^$/, withAgent } of cases)
     test(name, async () => {
-      const tools = fakeTools({ ...sources({ folders, commits }), ...(withAgent === true ? agent : nobody) });
+      const tools = fakeTools({
+        ...fakeUnits({ ...states, folders, commits }),
+        ...(withAgent === true ? agent : nobody),
+      });
       const got = await runCommand(words.split(" "), tools);
       assert.match(tools.stderr.text, stderr);
       assert.match(tools.stdout.text, stdout);
@@ -220,7 +177,7 @@ suite("plan", () => {
     });
 
   test("JSON has the plan whole, and where it is from", async () => {
-    const tools = fakeTools({ ...sources({ folders: { ".": { "x.service": service() } } }), ...nobody });
+    const tools = fakeTools({ ...fakeUnits({ ...states, folders: { ".": { "x.service": service() } } }), ...nobody });
     assert.equal(await runCommand(["plan", "--json", "--state", "state.json"], tools), 2);
     const { subject, problems, against, summary, units } = JSON.parse(tools.stdout.text) as Readonly<
       Record<string, unknown>
@@ -235,7 +192,7 @@ suite("plan", () => {
 
   test("a terminal has colours", async () => {
     const stdout = new FakeOutput({ isTerminal: true });
-    const tools = fakeTools({ ...sources({ folders: { ".": {} } }), ...nobody, stdout });
+    const tools = fakeTools({ ...fakeUnits({ ...states, folders: { ".": {} } }), ...nobody, stdout });
     assert.equal(await runCommand(["plan", "--state", "state.json"], tools), 2);
     assert.match(stdout.text, /\u001b\[31mremoved\u001b\[0m/);
   });

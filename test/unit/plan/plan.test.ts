@@ -122,6 +122,18 @@ const rows: readonly Row[] = [
     is: ["x.service added: nothing"],
   },
   {
+    name: "nothing stops where nothing has come yet",
+    machines: { a: { has: "web.service", standing: "gone" }, b: {}, c: { metadata: { region: "eu" } } },
+    after: { "web.service": { text: "2", metadata: [{ key: "region", values: ["eu"] }] } },
+    is: ["web.service changed: start c"],
+  },
+  {
+    name: "and what is yet to come has the new text at once",
+    machines: { a: { has: "web.service", standing: "gone" }, b: {} },
+    after: { "web.service": { text: "2" } },
+    is: ["web.service changed: start b"],
+  },
+  {
     name: "a unit on every machine",
     machines: { a: { has: "log.service" }, b: { has: "log.service" }, c: {} },
     before: { "log.service": { global: true } },
