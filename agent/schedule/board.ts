@@ -64,9 +64,8 @@ export function lacks(
   { options }: Pick<ActiveUnit, "options">,
   host: Pick<Host, "memoryBytes" | "milliCpus" | "reservedBytes" | "reservedMilliCpus" | "bytesOf">,
 ): Extract<RefusalRule, "memory" | "cpu"> | undefined {
-  if (options.memory !== undefined && host.reservedBytes + host.bytesOf(options.memory) > host.memoryBytes) {
-    return "memory";
-  }
+  const bytes = host.bytesOf(options.memory);
+  if (bytes > 0 && host.reservedBytes + bytes > host.memoryBytes) return "memory";
   const { milliCpus = 0 } = options;
   return milliCpus > 0 && host.reservedMilliCpus + milliCpus > host.milliCpus ? "cpu" : undefined;
 }

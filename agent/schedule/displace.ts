@@ -26,7 +26,7 @@ export function displacement(
   const gone = new Set<ActiveUnit>();
   /** The unit and those that go with it; undefined when one of them may not go. */
   const withFollowers = (other: ActiveUnit): readonly ActiveUnit[] | undefined => {
-    const group = [...groupOn(other, host)];
+    const group = groupOn(other, host);
     const mayGo = group.every(
       (each) => !each.options.global && each.priority < unit.priority && leaders?.has(each) !== true,
     );
@@ -38,26 +38,25 @@ export function displacement(
     if (group === undefined) return undefined;
     for (const each of group) gone.add(each);
   }
-  const picks: { readonly unit: ActiveUnit; readonly added: readonly ActiveUnit[] }[] = [];
+  const forRoom: ActiveUnit[] = [];
   if (shortage() !== undefined) {
-    const byWeight = [...host.units].sort((a, b) => a.priority - b.priority || byName(b.name, a.name));
-    for (const other of byWeight) {
+    const lowestFirst = [...host.units].sort((a, b) => a.priority - b.priority || byName(b.name, a.name));
+    for (const other of lowestFirst) {
       const lacking = shortage();
       if (lacking === undefined || other.priority >= unit.priority) break;
       if (gone.has(other) || !reserves(other, lacking)) continue;
-      const group = withFollowers(other);
-      if (group === undefined) continue;
-      const added = group.filter((each) => !gone.has(each));
-      for (const each of added) gone.add(each);
-      picks.push({ unit: other, added });
+      for (const each of withFollowers(other) ?? []) {
+        if (gone.has(each)) continue;
+        gone.add(each);
+        forRoom.push(each);
+      }
     }
     if (shortage() !== undefined) return undefined;
   }
-  picks.sort((a, b) => b.unit.priority - a.unit.priority || byName(a.unit.name, b.unit.name));
-  for (const { added } of picks) {
-    for (const each of added) gone.delete(each);
-    const missesOne = added.some((each) => each.follows.some((target) => gone.has(target)));
-    if (missesOne || shortage() !== undefined) for (const each of added) gone.add(each);
+  for (const each of forRoom.sort((a, b) => b.priority - a.priority || byName(a.name, b.name))) {
+    if ([...allFollowed(each)].some((leader) => gone.has(leader))) continue;
+    gone.delete(each);
+    if (shortage() !== undefined) gone.add(each);
   }
   let highest = -Infinity;
   for (const each of gone) highest = Math.max(highest, each.priority);

@@ -1,12 +1,14 @@
 // The last steps of a pass that change anything: units leave machines that are drained, and a few move to make loads more even.
 // Given to schedule.ts. A unit moves with all that follow it there, or stays: nothing is left without a place.
+import type { Refusal } from "../domain/placement.ts";
 import { anyRefusal, isOn, put, take } from "./board.ts";
 import { byTurn } from "./follow.ts";
 import type { Host } from "./machines.ts";
 import { shortId } from "./machines.ts";
 import type { Pass } from "./pass.ts";
 import { compareHosts, score, spreadCount } from "./rank.ts";
-import { type ActiveUnit, groupOn } from "./units.ts";
+import { RefusalCount, type Refused } from "./refusals.ts";
+import { type ActiveUnit, allFollowed, groupOn } from "./units.ts";
 
 /** In id order of machines, and in the order of decision. A machine without budget waits until its last units have arrived. */
 export function drain(pass: Pass): void {
@@ -57,12 +59,29 @@ function moveOne(pass: Pass): boolean {
 
 /** It goes when that one goes. */
 function followsThere(unit: ActiveUnit, host: Host): boolean {
-  return unit.follows.some((target) => target.host === host && target !== unit);
+  return [...allFollowed(unit)].some((target) => target.host === host && target !== unit);
 }
 
 /** The unit first, then those that follow it there, in the order of decision. */
 function groupOf(unit: ActiveUnit, host: Host): readonly ActiveUnit[] {
-  return [...groupOn(unit, host)].filter((each) => !each.options.global).sort(byTurn);
+  return groupOn(unit, host)
+    .filter((each) => !each.options.global)
+    .sort(byTurn);
+}
+
+/** Why no other machine takes a unit that is to leave its own, with all that follow it there. */
+export function whyStuck({ hosts }: Pick<Pass, "hosts">, unit: ActiveUnit): readonly Refusal[] {
+  const from = unit.host;
+  if (from === undefined) return [];
+  if (hosts.hosts.length === 1) return [{ rule: "no-machine", machines: 0, example: "no other machine is present" }];
+  const group = groupOf(unit, from);
+  const count = new RefusalCount();
+  for (const each of group) take(each, from);
+  for (const host of hosts.hosts) {
+    if (host !== from) takesAll(group, { host, onRefusal: (refused) => count.add(refused) });
+  }
+  for (const each of group) put(each, from);
+  return count.refusals();
 }
 
 /**
@@ -86,7 +105,7 @@ function newHome(
   for (const host of candidates) {
     if (best !== undefined && compareHosts(unit, best, host) < 0) continue;
     if (isBetter !== undefined && group.some((each) => isWorse(each, { from, to: host }))) continue;
-    if (takesAll(group, host)) best = host;
+    if (takesAll(group, { host })) best = host;
   }
   for (const each of group) put(each, from);
   return best;
@@ -96,11 +115,19 @@ function isWorse(unit: ActiveUnit, { from, to }: { readonly from: Host; readonly
   return score(unit.options, to) < score(unit.options, from) || spreadCount(unit, to) > spreadCount(unit, from);
 }
 
-/** Nobody of them is anywhere. */
-function takesAll(group: readonly ActiveUnit[], host: Host): boolean {
+/** Asked in turn, each with those before it there; the first that is refused is told of. Nobody of them is anywhere. */
+function takesAll(
+  group: readonly ActiveUnit[],
+  { host, onRefusal }: { readonly host: Host; readonly onRefusal?: (refused: Refused) => void },
+): boolean {
   const taken: ActiveUnit[] = [];
   for (const unit of group) {
-    if (anyRefusal(unit, host) !== undefined || unit.replaces.some((other) => isOn(other, host))) break;
+    const isReplacing = unit.replaces.some((other) => isOn(other, host));
+    const rule = anyRefusal(unit, host) ?? (isReplacing ? "replaced" : undefined);
+    if (rule !== undefined) {
+      onRefusal?.({ unit, host, rule });
+      break;
+    }
     put(unit, host);
     taken.push(unit);
   }

@@ -67,24 +67,15 @@ function circleRefusal(index: HostIndex, circle: readonly ActiveUnit[]): readonl
   return [{ rule: "machine-of-cycle", machines: index.present.length, example: circleInWords(circle) }];
 }
 
-/** Of all machines but `except`. */
-export function countRefusals(index: HostIndex, unit: ActiveUnit, except?: Host): readonly Refusal[] {
-  const isAsked = (host: Host): boolean => host !== except;
-  const present = index.present.filter(isAsked);
-  const presumed = index.hosts.filter((host) => !host.present && isAsked(host));
-  if (present.length + presumed.length === 0) {
-    const example = except === undefined ? "no machine is present" : "no other machine is present";
-    return [{ rule: "no-machine", machines: 0, example }];
-  }
-  const found = new Map<RefusalRule, { machines: number; host: Host }>();
+function countRefusals(index: HostIndex, unit: ActiveUnit): readonly Refusal[] {
+  const { hosts, present } = index;
+  if (hosts.length === 0) return [nobody];
+  const count = new RefusalCount();
   const refuse = (rule: RefusalRule, host: Host | undefined, machines = 1): void => {
-    if (host === undefined || machines === 0) return;
-    const before = found.get(rule);
-    if (before === undefined) found.set(rule, { machines, host });
-    else before.machines += machines;
+    if (host !== undefined && machines > 0) count.add({ unit, host, rule }, machines);
   };
   const rightId = present.filter((host) => standingRefusal(unit.options, host) !== "machine-id");
-  const fitting = index.classOf(unit.options, unit.wishes).members.filter(isAsked);
+  const fitting = index.classOf(unit.options, unit.wishes).members;
   refuse("machine-id", firstMissing(present, rightId), present.length - rightId.length);
   refuse("metadata", firstMissing(rightId, fitting), rightId.length - fitting.length);
   for (const host of fitting) {
@@ -92,12 +83,30 @@ export function countRefusals(index: HostIndex, unit: ActiveUnit, except?: Host)
     if (rule !== undefined) refuse(rule, host);
     else if (unit.replaces.some((other) => isOn(other, host))) refuse("replaced", host);
   }
+  const presumed = hosts.filter((host) => !host.present);
   refuse("no-machine", presumed[0], presumed.length);
-  return refusalRules.flatMap((rule) => {
-    const entry = found.get(rule);
-    if (entry === undefined) return [];
-    return [{ rule, machines: entry.machines, example: inWords({ unit, host: entry.host, rule }) }];
-  });
+  return count.refusals();
+}
+
+const nobody: Refusal = { rule: "no-machine", machines: 0, example: "no machine is present" };
+
+/** Machines by the rule that they refuse by; the first of each gives the example, as the board stands when it is added. */
+export class RefusalCount {
+  readonly #found = new Map<RefusalRule, { machines: number; readonly example: string }>();
+
+  add(refused: Refused, machines = 1): void {
+    const before = this.#found.get(refused.rule);
+    if (before === undefined) this.#found.set(refused.rule, { machines, example: inWords(refused) });
+    else before.machines += machines;
+  }
+
+  /** In the order of the rules. */
+  refusals(): readonly Refusal[] {
+    return refusalRules.flatMap((rule) => {
+      const entry = this.#found.get(rule);
+      return entry === undefined ? [] : [{ rule, ...entry }];
+    });
+  }
 }
 
 /** Both in id order; `some` is part of `all`. */

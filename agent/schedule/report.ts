@@ -1,11 +1,12 @@
 // What came of a pass: the board compared with what was so before, as decisions with their reasons. Given to schedule.ts.
 // Decides nothing any more.
 import { byName, type MachineId, type UnitName } from "../domain/names.ts";
-import type { Decision, Refusal } from "../domain/placement.ts";
+import type { Decision } from "../domain/placement.ts";
 import { isOn, isPlaced, refusal } from "./board.ts";
 import { type Host, shortId, standingRefusal } from "./machines.ts";
+import { whyStuck } from "./leave.ts";
 import type { Pass } from "./pass.ts";
-import { countRefusals, inWords, refusalCounter } from "./refusals.ts";
+import { inWords, refusalCounter } from "./refusals.ts";
 import type { ActiveUnit } from "./units.ts";
 
 /** Of these units, wanted or not, in the order given. */
@@ -42,7 +43,12 @@ export function report(
         "no machine takes it",
       );
     } else if (owners.includes(on)) {
-      decisions.push({ kind: "keep", unit: unit.name, on, ...whyStuck(unit) });
+      decisions.push({
+        kind: "keep",
+        unit: unit.name,
+        on,
+        ...(stuck.has(unit) ? { refusals: whyStuck(pass, unit) } : {}),
+      });
       dropOthers(
         unit.name,
         owners.filter((id) => id !== on),
@@ -65,10 +71,6 @@ export function report(
   function displaced(unit: ActiveUnit): { readonly displacedBy?: UnitName } {
     const by = displacedBy.get(unit);
     return by === undefined ? {} : { displacedBy: by.name };
-  }
-
-  function whyStuck(unit: ActiveUnit): { readonly refusals?: readonly Refusal[] } {
-    return stuck.has(unit) ? { refusals: countRefusals(hosts, unit, unit.host) } : {};
   }
 
   function dropOthers(unit: UnitName, owners: readonly MachineId[], because: string): void {

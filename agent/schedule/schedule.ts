@@ -117,17 +117,18 @@ export class Scheduler implements Board {
   pass(moves = 0): Outcome {
     const pass = this.#open(moves);
     this.#last = pass;
-    const { before, waiting, freed, examined } = pass;
+    const { before, freed, examined } = pass;
     for (const unit of this.#unsettled) {
       const owners = before.owners(unit.name);
+      if (differs(unit, owners)) this.#judge(unit.name); // it may stay there after all
       for (const host of [...placesOf(unit)]) {
         if (owners.includes(host.id)) continue;
         take(unit, host);
         freed.add(host);
+        if (unit.followers.length > 0) this.#dirty.add(host.id); // what is kept is kept beside what is kept
       }
       examined.add(unit);
-      if (unit.options.global) unit.filed = undefined;
-      else if (unit.host === undefined) waiting.add(unit);
+      this.#askAnew(unit);
     }
     this.#unsettled.clear();
     keepWhatMayStay(pass, this.#whole());
@@ -209,7 +210,7 @@ export class Scheduler implements Board {
       this.#dirty.add(machine.id);
     }
     // Global units look at every machine anew: which of them fit is another question now
-    if (changed.length > 0) for (const unit of this.#scene.units.globals) unit.filed = undefined;
+    if (changed.length > 0) for (const unit of this.#scene.units.globals) this.#askAnew(unit);
   }
 
   /** Takes everything off the machine. What was placed there is judged anew, and so is what follows it elsewhere. */
@@ -218,14 +219,9 @@ export class Scheduler implements Board {
     const host = hosts.byId.get(id);
     for (const unit of [...(host?.units ?? [])]) {
       if (host !== undefined) take(unit, host);
-      this.#homeless(unit);
+      this.#unsettled.add(unit);
     }
     for (const name of before.placedOn(id)) this.#judge(name);
-  }
-
-  /** It has lost the place it had: the next pass looks at it, wherever it is placed. */
-  #homeless(unit: ActiveUnit): void {
-    this.#unsettled.add(unit);
   }
 
   #moved(machine: MachineId, names: ReadonlySet<UnitName>): void {
@@ -237,20 +233,29 @@ export class Scheduler implements Board {
         else this.#strays.delete(name);
       } else if (differs(unit, before.owners(name))) {
         this.#judge(name);
-        this.#homeless(unit);
+        this.#unsettled.add(unit);
       }
-      // Otherwise the manifest says now what was decided: it has nothing new to judge
+      // Otherwise the manifest says now what was decided: there is nothing new to judge but for those that follow it
+      for (const follower of unit?.followers ?? []) {
+        this.#judge(follower.name);
+        this.#askAnew(follower);
+      }
     }
     if (names.size > 0 && !this.#scene.hosts.byId.has(machine)) for (const name of names) this.#judge(name);
   }
 
   /** Units that may go back, or no longer may, to where they were told to leave. */
   #retry(names: ReadonlySet<UnitName>): void {
-    const { units, waiting } = this.#scene;
     for (const name of names) {
-      const unit = units.named.get(name);
-      if (unit !== undefined && waiting.has(unit)) waiting.add(unit);
+      const unit = this.#scene.units.named.get(name);
+      if (unit !== undefined) this.#askAnew(unit);
     }
+  }
+
+  /** Whatever the machines have answered it before is forgotten. */
+  #askAnew(unit: ActiveUnit): void {
+    if (unit.options.global) unit.hasAsked = false;
+    else if (unit.host === undefined) this.#scene.waiting.add(unit);
   }
 
   /** All that is placed where this unit is placed is judged anew. */
@@ -295,14 +300,10 @@ export class Scheduler implements Board {
     for (const unit of touched) {
       this.#judge(unit.name);
       for (const host of placesOf(unit)) this.#dirty.add(host.id);
-      if (unit.options.global) unit.filed = undefined;
-      else if (unit.host === undefined) waiting.add(unit);
+      this.#askAnew(unit);
       this.#unsettled.add(unit);
     }
-    for (const unit of repatterned) {
-      if (waiting.has(unit)) waiting.add(unit);
-      if (unit.options.global) unit.filed = undefined;
-    }
+    for (const unit of repatterned) this.#askAnew(unit);
   }
 
   /**

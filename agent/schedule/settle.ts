@@ -73,9 +73,15 @@ export function settle(pass: Pass): void {
     if (unit.host !== undefined || unit.cycle !== undefined || unit.absent !== undefined) return false;
     const host = choose(unit) ?? displaceFor(unit);
     if (host === undefined) return false;
-    put(unit, host);
+    arrive(unit, host);
     waiting.remove(unit);
     return true;
+  }
+
+  /** Where it comes, global units that follow it find what they missed. */
+  function arrive(unit: ActiveUnit, host: Host): void {
+    put(unit, host);
+    if (unit.followers.length > 0) freed.add(host);
   }
 
   /** The machine it had, if it may go back; the one of a unit that it follows; else the first in its order that takes it. */
@@ -108,17 +114,16 @@ export function settle(pass: Pass): void {
 
   function placeGlobal(unit: ActiveUnit): boolean {
     if (unit.cycle !== undefined) return false;
-    const isNew = unit.filed === undefined; // nobody but this line files a global unit
     const { members } = hosts.classOf(unit.options, unit.wishes);
     let changed = false;
     // Whoever refused it before does so until something is freed there
-    for (const host of isNew || freed.size > fewFreed ? members : freed) {
+    for (const host of !unit.hasAsked || freed.size > fewFreed ? members : freed) {
       if (isOn(unit, host) || anyRefusal(unit, host) !== undefined) continue;
       if (unit.replaces.some((other) => isOn(other, host))) continue; // a global unit moves nobody
-      put(unit, host);
+      arrive(unit, host);
       changed = true;
     }
-    unit.filed = "global";
+    unit.hasAsked = true;
     if (changed) examined.add(unit);
     return changed;
   }
@@ -128,6 +133,7 @@ export function settle(pass: Pass): void {
     if (units.prioritized === 0) return undefined;
     const shape = shapeOf(unit);
     if (hopeless.has(shape)) return undefined;
+    const last = [...before.owners(unit.name), ...before.leaving(unit.name)];
     let best: Displacement | undefined;
     for (const host of hosts.classOf(unit.options, unit.wishes).members) {
       const found = displacement(unit, { host, units });
@@ -137,6 +143,7 @@ export function settle(pass: Pass): void {
           ? -1
           : found.highest - best.highest ||
             found.units.size - best.units.size ||
+            placeIn(last, found.host) - placeIn(last, best.host) ||
             compareHosts(unit, found.host, best.host);
       if (order < 0) best = found;
     }
@@ -154,12 +161,18 @@ export function settle(pass: Pass): void {
     return best.host;
   }
 
+  /** Those that it was on, or is leaving, come first. */
+  function placeIn(last: readonly Host["id"][], host: Host): number {
+    const place = last.indexOf(host.id);
+    return place < 0 ? last.length : place;
+  }
+
   /** Units that were together before the one came to replace the other. */
   function partFromReplaced(unit: ActiveUnit): boolean {
     const { host } = unit;
     if (host?.present !== true) return false;
     let changed = false;
-    for (const other of unit.replaces) {
+    for (const other of [...unit.replaces].sort(byTurn)) {
       if (isOn(other, host)) changed = moveAway([other], { from: host, for: unit }) || changed;
     }
     return changed;
@@ -167,7 +180,7 @@ export function settle(pass: Pass): void {
 
   function makeRoom(unit: ActiveUnit, host: Host): boolean {
     if (unit.replaces.length === 0) return true;
-    const there = unit.replaces.filter((other) => isOn(other, host));
+    const there = unit.replaces.filter((other) => isOn(other, host)).sort(byTurn);
     return there.length === 0 || moveAway(there, { from: host, for: unit });
   }
 
@@ -187,7 +200,7 @@ export function settle(pass: Pass): void {
         return false;
       }
       take(unit, from);
-      put(unit, to);
+      arrive(unit, to);
       moves.push({ unit, to });
     }
     for (const { unit } of moves) {

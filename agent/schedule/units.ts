@@ -31,8 +31,9 @@ export interface ActiveUnit extends Follower<ActiveUnit> {
   hosts: Set<Host> | undefined;
   /** With whom it is spread: the instances of its template with the same Spread=. Undefined: with nobody. */
   readonly spread: SpreadGroup | undefined;
-  /** While it waits, how schedule.ts has filed it. */
+  /** While it waits, under what waiting.ts has filed it; of a global unit: whether it has asked every machine that fits. */
   filed: string | undefined;
+  hasAsked: boolean;
 }
 
 /** One pattern text of Conflicts=, whoever declares it. */
@@ -95,6 +96,10 @@ export class UnitIndex {
     for (const unit of gone) touched.delete(unit);
     for (const unit of setTurns(touched)) touched.add(unit);
     if (this.replacing.size > 0 || gone.some(({ replaces }) => replaces.length > 0)) this.#linkReplaces(touched);
+    for (const unit of gone) {
+      touched.delete(unit);
+      repatterned.delete(unit);
+    }
     return { touched, repatterned };
   }
 
@@ -116,6 +121,7 @@ export class UnitIndex {
       hosts: options.global ? new Set() : undefined,
       spread: this.#groupOf(wanted),
       filed: undefined,
+      hasAsked: false,
       priority: 0,
       root: name,
       turn: 0,
@@ -327,11 +333,11 @@ export function allFollowed(unit: ActiveUnit): ReadonlySet<ActiveUnit> {
   return found;
 }
 
-/** The unit and all that follow it there, near or far; the unit first. */
-export function groupOn(unit: ActiveUnit, host: Host): ReadonlySet<ActiveUnit> {
+/** The unit, and all there that follow it, near or far; in no order. */
+export function groupOn(unit: ActiveUnit, host: Host): readonly ActiveUnit[] {
   const group = new Set<ActiveUnit>([unit]);
-  for (const each of group) for (const next of each.followers) if (host.units.has(next)) group.add(next);
-  return group;
+  for (const each of group) for (const next of each.followers) group.add(next);
+  return [...group].filter((each) => each === unit || host.units.has(each));
 }
 
 function areSame(a: readonly ActiveUnit[], b: readonly ActiveUnit[]): boolean {

@@ -124,10 +124,11 @@ function holds(asked: MetadataTest, machine: CandidateMachine): boolean {
   }
 }
 
-/** Whether both are instances of one template: the same name up to the first "@", and the same type. */
+/** Whether both are instances of one template (the same name up to the first "@", the same type) and spread alike. */
 export function areSiblings(unit: WantedUnit, other: WantedUnit): boolean {
   const template = templateOf(unit.name);
-  return template !== undefined && template === templateOf(other.name);
+  const isAlike = template !== undefined && template === templateOf(other.name);
+  return isAlike && !other.options.global && other.options.spread === unit.options.spread;
 }
 
 function templateOf(name: string): string | undefined {

@@ -29,10 +29,9 @@ export function plainDecisions(state: ClusterState): readonly Outcome[] {
   const pass: Pass = { state, units, board: plainBoard(units, state.machines) };
   stay(pass);
   placeWaiting(pass);
-  const waiting = whyTheyWait(pass);
   const stuck = drain(pass);
   rebalance(pass);
-  return differences(pass, waiting, stuck);
+  return differences(pass, whyTheyWait(pass), whyTheyAreStuck(pass, stuck));
 }
 
 /** The machines that a unit is placed on, by evidence: seen running, present, presumed, gone; then by id. */
@@ -160,7 +159,7 @@ function displace(pass: Pass, unit: WantedUnit, asked: readonly CandidateMachine
   const takesAway: readonly RefusalRule[] = ["conflict", "memory", "cpu"];
   const choices = asked.flatMap((machine) => {
     if (!board.refusals(unit, machine).every((rule) => takesAway.includes(rule))) return [];
-    if (!board.imagine(() => makeWay(pass, unit, machine))) return [];
+    if (board.replacedBy(unit, machine).length > 0) return [];
     const going = whoGoes(pass, unit, machine);
     if (going === undefined) return [];
     return [{ machine, going, highest: Math.max(...going.map(units.priority)) }];
@@ -169,7 +168,6 @@ function displace(pass: Pass, unit: WantedUnit, asked: readonly CandidateMachine
   return choices.some(({ machine, going }) =>
     board.attempt(() => {
       for (const other of going) board.take(other, machine);
-      if (!makeWay(pass, unit, machine)) return false;
       board.put(unit, machine);
       return true;
     }),
@@ -215,19 +213,23 @@ function whoGoes({ units, board }: Pass, unit: WantedUnit, machine: CandidateMac
   return [...going];
 }
 
-/** For each unit that is on no machine after step 2: how many machines refuse it by which rule. */
+/** For each unit that is on no machine in the end: how many machines refuse it by which rule. */
 function whyTheyWait({ units, board }: Pass): ReadonlyMap<WantedUnit, readonly Refused[]> {
   const why = (unit: WantedUnit): readonly Refused[] => {
     if (units.follows(unit, unit)) return [{ rule: "machine-of-cycle", machines: board.present.length }];
     // what refuses by no other rule holds one that it replaces and that no other machine can take
-    return counted(board.machines.map((machine) => board.refusals(unit, machine)[0] ?? "replaced"));
+    const isReplacing = (machine: CandidateMachine): boolean => board.replacedBy(unit, machine).length > 0;
+    return counted(
+      board.machines.length === 0,
+      board.machines.flatMap((machine) => board.refusals(unit, machine)[0] ?? (isReplacing(machine) ? "replaced" : [])),
+    );
   };
   const waiting = units.ordered.filter((unit) => board.placesOf(unit).length === 0);
   return new Map(waiting.map((unit) => [unit, why(unit)]));
 }
 
-function counted(found: readonly RefusalRule[]): readonly Refused[] {
-  if (found.length === 0) return [{ rule: "no-machine", machines: 0 }];
+function counted(isAlone: boolean, found: readonly RefusalRule[]): readonly Refused[] {
+  if (isAlone) return [{ rule: "no-machine", machines: 0 }];
   return refusalRules.flatMap((rule) => {
     const machines = found.filter((each) => each === rule).length;
     return machines === 0 ? [] : [{ rule, machines }];
@@ -270,10 +272,10 @@ function moveGroup(
   });
 }
 
-/** Step 3: units leave drained machines. Returns those that no machine takes, and why. */
-function drain(pass: Pass): ReadonlyMap<WantedUnit, readonly Refused[]> {
+/** Step 3: units leave drained machines. Returns those that no machine takes. */
+function drain(pass: Pass): ReadonlySet<WantedUnit> {
   const { board } = pass;
-  const stuck = new Map<WantedUnit, readonly Refused[]>();
+  const stuck = new Set<WantedUnit>();
   for (const from of board.present) {
     let budget = from.drain ?? 0;
     for (const unit of board.there(from)) {
@@ -285,11 +287,28 @@ function drain(pass: Pass): ReadonlyMap<WantedUnit, readonly Refused[]> {
         budget -= 1;
         continue;
       }
-      const others = board.machines.filter((machine) => machine !== from);
-      stuck.set(unit, counted(others.flatMap((machine) => groupRefusal(pass, group, machine) ?? [])));
+      stuck.add(unit);
     }
   }
   return stuck;
+}
+
+/** How many other machines refuse one of the group of each by which rule, in the end. */
+function whyTheyAreStuck(pass: Pass, stuck: ReadonlySet<WantedUnit>): ReadonlyMap<WantedUnit, readonly Refused[]> {
+  const { board } = pass;
+  const why = (unit: WantedUnit): readonly Refused[] => {
+    const from = board.placesOf(unit)[0]!;
+    const group = board.groupOf(unit, from);
+    const others = board.machines.filter((machine) => machine !== from);
+    return board.imagine(() => {
+      for (const each of group) board.take(each, from);
+      return counted(
+        others.length === 0,
+        others.flatMap((machine) => groupRefusal(pass, group, machine) ?? []),
+      );
+    });
+  };
+  return new Map([...stuck].map((unit) => [unit, why(unit)]));
 }
 
 /** Step 4: loads become more even, by as many moves as are allowed. */

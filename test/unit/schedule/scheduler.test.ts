@@ -1,0 +1,153 @@
+// Placement with a memory: told of changes alone, it always stands where a look at everything from nothing would stand, and
+// names every machine that has to be told something.
+import assert from "node:assert/strict";
+import { describe as suite, test } from "node:test";
+import fc from "fast-check";
+import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
+import type { ClusterState, Placement } from "../../../agent/domain/placement.ts";
+import { type ClusterChanges, type Outcome, Scheduler, schedule } from "../../../agent/schedule/schedule.ts";
+import { describe, id, unit } from "./cluster.ts";
+import { type Extent, histories, statesOf } from "./random.ts";
+
+const nothing: ClusterState = { wanted: [], machines: [], placements: [] };
+
+type Lists = ReadonlyMap<MachineId, readonly UnitName[]>;
+
+/** What a machine has in one list and has not in the other, by machine: the whole of each that differs. */
+function changedLists(before: readonly Placement[] = [], now: readonly Placement[] = []): Lists {
+  const group = (list: readonly Placement[]): Map<MachineId, UnitName[]> => {
+    const lists = new Map<MachineId, UnitName[]>();
+    for (const { unit: name, on } of list) lists.set(on, [...(lists.get(on) ?? []), name]);
+    return lists;
+  };
+  const [a, b] = [group(before), group(now)];
+  const isSame = (on: MachineId): boolean => JSON.stringify(a.get(on)) === JSON.stringify(b.get(on));
+  return new Map(
+    [...new Set([...a.keys(), ...b.keys()])].filter((on) => !isSame(on)).map((on) => [on, b.get(on) ?? []]),
+  );
+}
+
+function changedItems<T, K>(
+  before: readonly T[],
+  now: readonly T[],
+  keyOf: (item: T) => K,
+): { changed: T[]; removed: K[] } {
+  const known = new Map(before.map((item) => [keyOf(item), JSON.stringify(item)]));
+  const left = new Set(now.map(keyOf));
+  return {
+    changed: now.filter((item) => known.get(keyOf(item)) !== JSON.stringify(item)),
+    removed: [...known.keys()].filter((key) => !left.has(key)),
+  };
+}
+
+/** One part of what is different after another, so that no order in which it is told can matter. */
+function differences(before: ClusterState, now: ClusterState): readonly ClusterChanges[] {
+  return [
+    { units: changedItems(before.wanted, now.wanted, ({ name }) => name) },
+    { machines: changedItems(before.machines, now.machines, (machine) => machine.id) },
+    { placed: changedLists(before.placements, now.placements) },
+    { leaving: changedLists(before.leaving, now.leaving) },
+    { running: changedLists(before.running, now.running) },
+  ];
+}
+
+/** Machines whose manifests do not say what is decided. */
+function untold(state: ClusterState, scheduler: Scheduler): readonly MachineId[] {
+  const machines = new Set([...state.machines.map((machine) => machine.id), ...state.placements.map(({ on }) => on)]);
+  return [...machines].filter((machine) => {
+    const placed = state.placements.flatMap((each) => (each.on === machine ? [each.unit] : []));
+    const wanted = [...scheduler.wantedOn(machine)];
+    return wanted.some((name) => !placed.includes(name)) || placed.some((name) => scheduler.mustLetGo(machine, name));
+  });
+}
+
+function follow(extent: Extent, { orders, numRuns }: { orders: boolean; numRuns: number }): void {
+  const order = orders ? fc.shuffledSubarray([0, 1, 2, 3, 4], { minLength: 5 }) : fc.constant([0, 1, 2, 3, 4]);
+  fc.assert(
+    fc.property(histories(extent), order, (history, turns) => {
+      const scheduler = new Scheduler();
+      let before = nothing;
+      for (const state of statesOf(history)) {
+        const parts = differences(before, state);
+        for (const turn of turns) scheduler.change(parts[turn] ?? {});
+        const outcome: Outcome = scheduler.pass(state.rebalance);
+        const decisions = schedule(state);
+        assert.deepEqual(scheduler.decisions().map(describe), decisions.map(describe));
+        assert.deepEqual(scheduler.decisions(), decisions);
+        for (const machine of untold(state, scheduler)) assert.ok(outcome.touched.includes(machine), machine);
+        assert.equal(
+          outcome.waiting,
+          new Set(decisions.flatMap((each) => (each.kind === "wait" ? [each.unit] : []))).size,
+        );
+        before = state;
+      }
+    }),
+    { numRuns },
+  );
+}
+
+suite("told of changes alone, it decides as from nothing", () => {
+  test("over histories of plain clusters", () =>
+    follow({ wishes: false, moves: false }, { orders: false, numRuns: 300 }));
+  test("over histories with reserves, spreading, preferences and priorities", () =>
+    follow({ moves: false }, { orders: false, numRuns: 300 }));
+  test("over histories with drains and rebalancing, told in any order", () =>
+    follow({}, { orders: true, numRuns: 300 }));
+});
+
+suite("a pass looks at what has changed", () => {
+  const machines = Array.from({ length: 50 }, (_, n) => id(String.fromCharCode(0x400 + n)));
+
+  /** A hundred units on fifty machines, at rest. */
+  function atRest(): Scheduler {
+    const scheduler = new Scheduler();
+    scheduler.change({
+      machines: { changed: machines.map((each) => ({ id: each, metadata: {}, standing: "present" })), removed: [] },
+      units: { changed: Array.from({ length: 100 }, (_, n) => unit(`u${n}.service`)), removed: [] },
+    });
+    settle(scheduler, scheduler.pass());
+    return scheduler;
+  }
+
+  function settle(scheduler: Scheduler, { touched }: Outcome): void {
+    scheduler.change({ placed: new Map(touched.map((machine) => [machine, [...scheduler.wantedOn(machine)]])) });
+  }
+
+  test("nothing changed: nobody is touched", () => {
+    assert.deepEqual(atRest().pass().touched, []);
+  });
+
+  test("one unit more: one machine is touched, and none once it is told", () => {
+    const scheduler = atRest();
+    scheduler.change({ units: { changed: [unit("new.service")], removed: [] } });
+    const outcome = scheduler.pass();
+    assert.deepEqual(outcome.touched, [...scheduler.placesOf("new.service" as UnitName)]);
+    settle(scheduler, outcome);
+    assert.deepEqual(scheduler.pass().touched, []);
+  });
+
+  test("what could not be told is touched again", () => {
+    const scheduler = atRest();
+    scheduler.change({ units: { changed: [], removed: ["u7.service" as UnitName] } });
+    const { touched } = scheduler.pass();
+    assert.equal(touched.length, 1);
+    assert.deepEqual(scheduler.pass().touched, touched);
+  });
+
+  test("a machine less: only those that take its units over are touched, and itself", () => {
+    const scheduler = atRest();
+    const [gone] = machines;
+    assert.ok(gone !== undefined);
+    const had = [...scheduler.wantedOn(gone)];
+    scheduler.change({ machines: { changed: [], removed: [gone] } });
+    assert.deepEqual(scheduler.pass().touched, [gone, ...had.flatMap((name) => [...scheduler.placesOf(name)])].sort());
+  });
+
+  test("units that no machine takes are named once", () => {
+    const scheduler = atRest();
+    const nowhere = unit("nowhere.service", { metadata: [{ key: "x", values: ["1"] }] });
+    scheduler.change({ units: { changed: [nowhere], removed: [] } });
+    assert.deepEqual(scheduler.pass().newlyWaiting, ["nowhere.service"]);
+    assert.deepEqual([scheduler.pass().newlyWaiting, scheduler.pass().waiting], [[], 1]);
+  });
+});
