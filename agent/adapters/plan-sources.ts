@@ -2,7 +2,7 @@
 // else a clone may be; and a state in a file. For `flotilla plan`. Children only read, and never speak to a remote.
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
-import { lstat, open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { byName, parseCommitId } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
 import type { TreeEntry } from "../ports/git.ts";
@@ -23,7 +23,7 @@ export interface PlanSourcesOptions {
 
 export function createPlanSources(options: PlanSourcesOptions): PlanSources {
   return {
-    exists,
+    isFolder,
     commit: async (name, signal) => findCommit(name, { ...options, signal }),
     state: readState,
   };
@@ -33,13 +33,12 @@ interface Asking extends PlanSourcesOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-async function exists(path: string): Promise<boolean> {
+async function isFolder(path: string): Promise<boolean> {
   try {
-    await lstat(path);
-    return true;
+    return (await stat(path)).isDirectory();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return false;
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP"].includes(code)) return false;
     throw new Problem("working-copy-read", `Cannot read "${path}"`, { cause: error });
   }
 }

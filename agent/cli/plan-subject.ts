@@ -47,7 +47,7 @@ export async function planSubject(tools: Tools, given: Given): Promise<number> {
 async function readSubject(tools: Tools, word: string): Promise<Reading> {
   if (isPathWord(word)) return readFolder(tools, word);
   const sources = await tools.planSources();
-  if (await sources.exists(word)) return readFolder(tools, word);
+  if (await sources.isFolder(word)) return readFolder(tools, word);
   return readNamed(sources, word, tools.signal);
 }
 

@@ -26,8 +26,8 @@ export const maxStateBytes = 256 * 1024 * 1024;
  * commit has no such folder), "git-tree-size", "state-read" (no such file, no permission, too large), "aborted" (the signal).
  */
 export interface PlanSources {
-  /** Whether anything lies at the path. */
-  exists(path: string): Promise<boolean>;
+  /** Whether the path is a folder's, or a link's to one. */
+  isFolder(path: string): Promise<boolean>;
   /** What an id, branch or tag means; undefined: nothing, or there is no repository here. */
   commit(name: string, signal?: AbortSignal): Promise<LocalCommit | undefined>;
   /** The text of a file that holds a state. */

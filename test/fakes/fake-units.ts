@@ -25,13 +25,13 @@ export function fakeUnits({
       tree: async (path): Promise<WorkingTree> => {
         const files = folders[path];
         if (files === undefined) throw new Problem("working-copy-read", `Cannot read "${path}"`);
-        const kind = path.endsWith(".service") ? "file" : "folder";
+        const kind = isFile(path) ? "file" : "folder";
         return { kind, entries: entriesOf(files), asked: undefined, read: async (oid) => blobOf(files, oid) };
       },
       analyze: () => Promise.reject(new Error("These units are for nobody's systemd")),
     }),
     planSources: async () => ({
-      exists: async (path) => folders[path] !== undefined,
+      isFolder: async (path) => folders[path] !== undefined && !isFile(path),
       commit: async (name) => {
         const files = commits[name];
         if (files === undefined) return undefined;
@@ -49,6 +49,10 @@ export function fakeUnits({
       },
     }),
   };
+}
+
+function isFile(path: string): boolean {
+  return path.endsWith(".service");
 }
 
 const linkMark = "-> ";

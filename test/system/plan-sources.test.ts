@@ -139,16 +139,29 @@ suite("commits of the repository here", () => {
   });
 });
 
+test("a folder is one, and so is a link to it; a file is none", async (t) => {
+  const root = await repository(t, {
+    "main/a.service": service,
+    there: "-> main",
+    nowhere: "-> none",
+    round: "-> round",
+  });
+  const found = await Promise.all(
+    ["main", "there", "main/a.service", "main/a.service/x", "nowhere", "round", "none"].map((path) =>
+      open(root).isFolder(join(root, path)),
+    ),
+  );
+  assert.deepEqual(found, [true, true, false, false, false, false, false]);
+});
+
 suite("a state in a file", () => {
   test("is read, and told by name where it cannot be", async (t) => {
     const root = await scratch(t);
     const path = join(root, "state.json");
     const sources = open(root);
     assert.equal(await codeOf(sources.state(path)), "state-read");
-    assert.equal(await sources.exists(path), false);
     await writeFile(path, "{}\n");
     assert.equal(await sources.state(path), "{}\n");
-    assert.equal(await sources.exists(path), true);
     assert.equal(await codeOf(sources.state(root)), "state-read");
   });
 });

@@ -146,6 +146,14 @@ const cases: readonly Case[] = [
     stderr: /^flotilla: Cannot read "\.\/main"/,
   },
   {
+    name: "a file of a commit's name is in nobody's way",
+    words: "plan web.service --state state.json",
+    folders: { "web.service": web },
+    commits: { "web.service": web },
+    code: 0,
+    stdout: /^No change\n$/,
+  },
+  {
     name: "one file is no commit",
     words: "plan ./web.service",
     folders: { "./web.service": web },

@@ -33,6 +33,9 @@ describe("view", () => {
       assert.equal(picture.leader?.machine, idOf("b"));
       assert.deepEqual(picture.revision, revision);
       assert.equal(picture.desired?.units.size, 3);
+      assert.deepEqual(picture.placing?.machines.map(({ id }) => id).sort(), ["a", "b", "c"].map(idOf));
+      assert.equal(picture.placing.wanted.length, 3);
+      assert.equal(picture.placing.placements.length, 4);
       assert.deepEqual(
         picture.decisions.filter(({ kind }) => kind === "wait").map(({ unit }) => unit),
         ["no.service"],
