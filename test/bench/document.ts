@@ -50,6 +50,7 @@ ${lying(scale, [
   ["etcd's processor, seconds", plain("etcdCpuSeconds")],
   ["leader's processor, seconds", plain("leaderCpuSeconds")],
   ["leader's memory, MB", plain("leaderMB")],
+  ["all other agents' processor, seconds", plain("othersCpuSeconds")],
 ])}
 
 ## Budgets

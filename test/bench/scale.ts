@@ -95,12 +95,12 @@ async function phase(
   work: () => Promise<void>,
 ): Promise<Row> {
   const before = await readFigures(etcd.url);
-  const usage = await leader.ask("usage");
+  const [usage, othersUsage] = await Promise.all([leader.ask("usage"), others.ask("usage")]);
   if (name !== phases.come) for (const each of [leader, others]) await each.ask("forget");
   const fromMs = performance.now();
   await work();
   const seconds = (performance.now() - fromMs) / 1000;
-  const after = await leader.ask("usage");
+  const [after, othersAfter] = await Promise.all([leader.ask("usage"), others.ask("usage")]);
   const asked = between(before, await readFigures(etcd.url));
   const now = await counts({ leader, others });
   return {
@@ -111,6 +111,7 @@ async function phase(
     perMachineSecond: round(allRequests(asked) / seconds / now.agents),
     woken: now.woken,
     leaderCpuSeconds: round(after.cpuSeconds - usage.cpuSeconds),
+    othersCpuSeconds: round(othersAfter.cpuSeconds - othersUsage.cpuSeconds),
     leaderMB: megabytes(after.residentBytes),
     leaderHeapMB: megabytes(after.heapBytes),
   };
