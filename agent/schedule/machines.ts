@@ -3,6 +3,7 @@
 import { byName, type MachineId } from "../domain/names.ts";
 import type { CandidateMachine, RefusalRule } from "../domain/placement.ts";
 import type { MetadataTest, PlacementOptions } from "../domain/unit.ts";
+import { parseDecimal } from "../text/decimal.ts";
 import type { ActiveUnit, Pattern } from "./units.ts";
 
 /** A machine as it is now: one that changes becomes another Host. What is on it is kept by board.ts alone. */
@@ -97,7 +98,7 @@ export function valueOf(metadata: Readonly<Record<string, string>>, key: string)
 
 /** NaN, which no comparison holds for, where it is none. */
 function numberOf(value: string | undefined): number {
-  return value !== undefined && /^[+-]?\d+(\.\d+)?$/.test(value) ? Number(value) : NaN;
+  return (value === undefined ? undefined : parseDecimal(value)) ?? NaN;
 }
 
 const shortIdLength = 8;

@@ -34,13 +34,13 @@ export function inWords({ unit, host, rule }: Refused): string {
     case "machine-of-cycle":
       return circleInWords(unit.cycle ?? []);
     case "conflict":
-      return `conflicts with ${conflicting(unit, host)?.name ?? "a unit there"}`;
+      return `conflicts with ${conflicting(unit, host)[0]?.name ?? "a unit there"}`;
     case "replaced":
       return replaceInWords(unit, host);
     case "memory":
-      return memoryInWords(unit, host);
+      return `${memoryInWords(unit, host)} on ${shortId(host.id)}`;
     case "cpu":
-      return cpuInWords(unit, host);
+      return `${cpuInWords(unit, host)} on ${shortId(host.id)}`;
     case "no-machine":
       return `machine ${shortId(host.id)} has not come back yet`;
   }
@@ -147,20 +147,25 @@ export function testInWords(test: MetadataTest): string {
   }
 }
 
-function memoryInWords({ options }: ActiveUnit, host: Host): string {
+export function memoryInWords({ options }: ActiveUnit, host: Host): string {
   const free = Math.max(0, host.memoryBytes - host.reservedBytes);
-  return `needs ${bytesInWords(host.bytesOf(options.memory))} of memory, ${bytesInWords(free)} are free on ${shortId(host.id)}`;
+  return `needs ${bytesInWords(host.bytesOf(options.memory))} of memory, ${bytesInWords(free)} are free`;
 }
 
-function cpuInWords({ options }: ActiveUnit, host: Host): string {
+export function cpuInWords({ options }: ActiveUnit, host: Host): string {
   const free = Math.max(0, host.milliCpus - host.reservedMilliCpus);
-  const inCpus = (milli: number): string => String(Math.round(milli / 10) / 100);
-  return `needs ${inCpus(options.milliCpus ?? 0)} processors, ${inCpus(free)} are free on ${shortId(host.id)}`;
+  return `needs ${cpusInWords(options.milliCpus ?? 0)} processors, ${cpusInWords(free)} are free`;
+}
+
+/** Thousandths of a processor, as `CPUReserve=` has whole ones. */
+export function cpusInWords(milli: number, round = Math.round): string {
+  return String(round(milli / 10) / 100);
 }
 
 const sizes = ["K", "M", "G", "T"] as const;
 
-function bytesInWords(bytes: number): string {
+/** To a tenth: `1.5G`. */
+export function bytesInWords(bytes: number, round = Math.round): string {
   let size = "";
   let value = bytes;
   for (const next of sizes) {
@@ -168,7 +173,7 @@ function bytesInWords(bytes: number): string {
     value /= 1024;
     size = next;
   }
-  return `${Math.round(value * 10) / 10}${size}`;
+  return `${round(value * 10) / 10}${size}`;
 }
 
 function followInWords(unit: ActiveUnit, host: Host): string {
@@ -191,9 +196,10 @@ function circleInWords(circle: readonly ActiveUnit[]): string {
   return [...walked, walked[0] ?? start].map(({ name }) => name).join(" follows ");
 }
 
-function conflicting(unit: ActiveUnit, host: Host): ActiveUnit | undefined {
+/** All there that conflict with it, in name order. */
+export function conflicting(unit: ActiveUnit, host: Host): readonly ActiveUnit[] {
   const found = [...host.units].filter((other) => other !== unit && excludeEachOther(unit, other));
-  return found.sort((a, b) => byName(a.name, b.name))[0];
+  return found.sort((a, b) => byName(a.name, b.name));
 }
 
 /** Whether a pattern of either matches the other's name. */

@@ -29,6 +29,11 @@ import { Waiting, differs } from "./waiting.ts";
  *   drained, or to make loads more even.
  */
 export function schedule(state: ClusterState): readonly Decision[] {
+  return decided(state).decisions();
+}
+
+/** What has decided on this state, for explain.ts. */
+export function decided(state: ClusterState): Scheduler {
   const scheduler = new Scheduler();
   scheduler.change({
     units: { changed: state.wanted, removed: [] },
@@ -38,7 +43,7 @@ export function schedule(state: ClusterState): readonly Decision[] {
     running: byMachine(state.running ?? []),
   });
   scheduler.pass(state.rebalance);
-  return scheduler.decisions();
+  return scheduler;
 }
 
 /** What is different from before; what is not named is as it was. */
@@ -179,6 +184,11 @@ export class Scheduler implements Board {
 
   concerned(name: UnitName): readonly MachineId[] {
     return this.#scene.before.concerned(name);
+  }
+
+  /** The last pass and all that it looked at, for explain.ts: whoever takes a unit off there puts it back. */
+  get last(): Pass {
+    return this.#last;
   }
 
   #open(moves: number): Pass {

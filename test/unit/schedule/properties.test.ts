@@ -15,7 +15,7 @@ import { type Extent, clusters, histories, machine, newcomer, statesOf } from ".
 const runs = 400;
 
 /** What the engine is asked. */
-const engineExtent: Extent = { wishes: false, moves: false };
+const engineExtent: Extent = {};
 
 type Decide = (state: ClusterState) => readonly Outcome[];
 
@@ -122,14 +122,17 @@ function properties(decide: Decide, extent: Extent): void {
 
   test("a unit that waits says why, for every machine; one that is stuck, for every other one", () => {
     check(clusters(extent), (state) => {
+      // What moves in the end may leave room where there was none when the unit was asked about
+      const isMoving = (state.rebalance ?? 0) > 0 || state.machines.some(({ drain = 0 }) => drain > 0);
       for (const { kind, refusals } of decide(state)) {
         if (refusals === undefined) continue;
-        assert.ok(refusals.length > 0);
+        assert.ok(refusals.length > 0 || isMoving);
         assert.ok(refusals.every((refusal) => !("example" in refusal) || refusal.example !== ""));
         const total = refusals.reduce((sum, refusal) => sum + refusal.machines, 0);
         const cycle = refusals.some((refusal) => refusal.rule === "machine-of-cycle");
         const asked = state.machines.filter((each) => !cycle || each.standing === "present");
-        assert.equal(total, kind === "keep" ? asked.length - 1 : asked.length);
+        const all = kind === "keep" ? asked.length - 1 : asked.length;
+        assert.ok(isMoving ? total <= all : total === all, `${total} of ${all}`);
       }
     });
   });
