@@ -1,5 +1,4 @@
 // flotilla state: everything of the cluster that a plan needs, for a file.
-import { checkExportedState } from "../text/exported-state.ts";
 import { orThrow } from "./checked.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -14,7 +13,11 @@ export const state: Command = {
 units, nothing that opens anything: a build may have it where it may not have access to the cluster.`,
   examples: [["state >state.json", "For a build that plans pull requests: see plan"]],
   run: async (tools, { reach }) => {
-    const client = await tools.apiClient(reach);
+    // The compiler of schemas is loaded for nobody else
+    const [client, { checkExportedState }] = await Promise.all([
+      tools.apiClient(reach),
+      import("../text/exported-state.ts"),
+    ]);
     const answer = await client.get("/v2/state", { signal: tools.signal });
     await tools.stdout.write(jsonText(orThrow(checkExportedState(answer, "the agent's answer"))));
     return exitCodes.ok;

@@ -21,7 +21,7 @@ export function suggest(word: string, candidates: readonly string[]): string | u
 
 /** Whether two words differ in the order of their letters alone. */
 function isSwapped(word: string, candidate: string): boolean {
-  return [...word].sort().join("") === [...candidate.toLowerCase()].sort().join("");
+  return Array.from(word).sort().join("") === Array.from(candidate.toLowerCase()).sort().join("");
 }
 
 /** Optimal string alignment distance; may stop at `limit`, above which nobody asks. */
