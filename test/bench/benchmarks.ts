@@ -4,6 +4,7 @@ import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
 import type { UnitName } from "../../agent/domain/names.ts";
 import { Cluster, loop } from "../system/cluster.ts";
 import { boot } from "./boot.ts";
+import { change } from "./change.ts";
 import { changed } from "./changed.ts";
 import { type Benchmark, type Row, round, seconds, spread, timed } from "./figures.ts";
 import { leaderChange } from "./leader.ts";
@@ -19,6 +20,7 @@ const quiet = { debug: noop, info: noop, warn: noop, error: noop, with: () => qu
 
 export const benchmarks: readonly Benchmark[] = [
   { name: "placement", about: "the placement function alone, from nothing and with nothing to do", run: placement },
+  { name: "change", about: "one change among 150,000 units on 5,000 machines, for the whole engine", run: change },
   {
     name: "scale",
     about: "many agents on one etcd: all units run, nothing happens, one machine in ten dies",

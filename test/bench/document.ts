@@ -27,6 +27,7 @@ ${table(placement, [
     "seconds",
     (row) => `${cell(row, "seconds")} (${cell(row, "least")} to ${cell(row, "most")}, ${cell(row, "runs")} runs)`,
   ],
+  ["of the processor", plain("cpuSeconds")],
   ["again, seconds", plain("againSeconds")],
   ["heap, bytes", plain("bytes")],
   ["memory, MB", plain("residentMB")],
