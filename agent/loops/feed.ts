@@ -67,17 +67,19 @@ export class Feed {
   ): void {
     const changed: CandidateMachine[] = [];
     for (const [id, each] of standing) {
-      const now: ToldMachine = {
-        machine: picture.machines.get(id),
-        settings: picture.settings.get(id),
-        standing: each,
-        drain: drains.get(id) ?? 0,
-      };
+      const machine = picture.machines.get(id);
+      const settings = picture.settings.get(id);
+      const drain = drains.get(id) ?? 0;
       const before = this.#machines.get(id);
-      if (!all && before !== undefined && isSame(before, now)) continue;
-      this.#machines.set(id, now);
+      const isSame =
+        before?.machine === machine &&
+        before?.settings === settings &&
+        before?.standing === each &&
+        before.drain === drain;
+      if (isSame && !all) continue;
+      this.#machines.set(id, { machine, settings, standing: each, drain });
       novel.add(id);
-      changed.push(candidate(picture, { id, standing: each, closed: this.#closed, drain: now.drain }));
+      changed.push(candidate(picture, { id, standing: each, closed: this.#closed, drain }));
     }
     const removed: MachineId[] = [];
     for (const id of this.#machines.keys()) {
@@ -152,23 +154,21 @@ export class Feed {
     this.#desired = desired;
     const changed: WantedUnit[] = [];
     const removed: UnitName[] = [];
+    let left = before?.units.size ?? 0;
     for (const [name, unit] of desired.units) {
       const was = before?.units.get(name);
+      if (was !== undefined) left--;
       if (!all && was !== undefined && isSameUnit(was, unit)) continue;
       changed.push(wantedUnit(unit, this.#closed));
       novelty.units.add(name);
     }
-    for (const name of before?.units.keys() ?? []) if (!desired.units.has(name)) removed.push(name);
+    if (left > 0) for (const name of before?.units.keys() ?? []) if (!desired.units.has(name)) removed.push(name);
     if (changed.length + removed.length > 0) this.#scheduler.change({ units: { changed, removed } });
     // What was not known before may be told again, wherever it is
     if (desired.unknown.size + (before?.unknown.size ?? 0) > 0) {
       for (const id of this.#manifests.keys()) novelty.machines.add(id);
     }
   }
-}
-
-function isSame(a: ToldMachine, b: ToldMachine): boolean {
-  return a.machine === b.machine && a.settings === b.settings && a.standing === b.standing && a.drain === b.drain;
 }
 
 /** The hash stands for text and options. */

@@ -70,8 +70,9 @@ export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]
       drop(keys.hold(unit), { kind: "unit-resumed", unit, message });
     }
   } else batches.push(...liftMany(over, given));
-  const old = oldEvents(entries);
-  if (old.length > 0) {
+  // Of those that can be read; the others go with them
+  if (picture.events.length > maxEvents + eventSlack) {
+    const old = oldEvents(entries);
     batches.push({ guards: [], writes: old.map((key) => ({ kind: "delete", key })), said: [] });
   }
   return { batches, dueMs };
@@ -99,5 +100,5 @@ function liftMany(over: readonly Hold[], { entries, by, nowMs, nonce }: Tidying)
 /** Keys of the oldest events, as many as one transaction takes away. */
 function oldEvents(entries: ReadonlyMap<string, Entry>): readonly string[] {
   const all = [...entries.keys()].filter((key) => key.startsWith(keys.events));
-  return all.length <= maxEvents + eventSlack ? [] : all.sort().slice(0, eventSlack);
+  return all.sort().slice(0, eventSlack);
 }
