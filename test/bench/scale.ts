@@ -48,8 +48,7 @@ export async function scale(
     await leader.ask("commit", { units, toRead: false });
     tell(
       await phase(world, { name: phases.place, what: `${grouped(units)} units run` }, async () => {
-        const outcome = await leader.ask("sync");
-        if (outcome !== "adopted") throw new Error(`The commit was ${outcome}`);
+        await leader.ask("sync");
         await untilActive(world, units);
       }),
     );

@@ -26,8 +26,8 @@ interface Calls {
   readonly start: (task: SwarmTask) => Promise<undefined>;
   /** A commit of so many instances, the same in every process that is told the same; read at once if `toRead`. */
   readonly commit: (commit: { readonly units: number; readonly toRead: boolean }) => Promise<undefined>;
-  /** Has the first agent, which leads, fetch it. */
-  readonly sync: () => Promise<string>;
+  /** Has it fetched and adopted through the first agent. */
+  readonly sync: () => Promise<undefined>;
   readonly counts: () => Promise<SwarmCounts>;
   readonly usage: () => Promise<Usage>;
   readonly forget: () => Promise<undefined>;
@@ -102,7 +102,11 @@ function serve(): void {
       if (toRead) await running().read();
       return undefined;
     },
-    sync: async () => (await running().agents[0]!.agent.view.sync()).outcome,
+    sync: async () => {
+      const { outcome, problems } = await running().agents[0]!.agent.view.sync();
+      if (outcome !== "adopted") throw new Error(`The commit was ${outcome}: ${JSON.stringify(problems[0])}`);
+      return undefined;
+    },
     counts: async () => running().counts(),
     usage: async () => {
       const { user, system } = process.cpuUsage();
