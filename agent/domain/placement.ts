@@ -70,6 +70,12 @@ export interface WantedUnit {
   readonly options: PlacementOptions;
 }
 
+/**
+ * The metadata key by which placement is told which machines take submitted units, and that it asks for those: as the setting
+ * is called, for refusals (`needs AllowSubmit=yes`). On no machine where all take them.
+ */
+export const opennessKey = "AllowSubmit";
+
 /** Everything that a decision may depend on. No order in it has a meaning; names and ids are unique. */
 export interface ClusterState {
   /** All units of the adopted commit, inactive ones too: a placed unit that is not among them is dropped. */
@@ -79,6 +85,8 @@ export interface ClusterState {
   readonly placements: readonly Placement[];
   /** Told to leave and not yet seen gone: counts for nothing, but the unit goes back there if it may. */
   readonly leaving?: readonly Placement[];
+  /** Of `leaving`: moved off to make loads more even, and not to go back there. */
+  readonly parting?: readonly Placement[];
   /** Seen running: breaks the tie when a unit is placed on several machines. */
   readonly running?: readonly Placement[];
   /** So many units may be moved in this pass only to make loads more even; none unless set. */

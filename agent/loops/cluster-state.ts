@@ -1,7 +1,14 @@
 // From the registry's picture to what placement looks at. Shared by the engine, which decides, and the view, which shows
 // what would be decided.
 import { type MachineId, byName } from "../domain/names.ts";
-import type { CandidateMachine, ClusterState, Placement, Standing, WantedUnit } from "../domain/placement.ts";
+import {
+  type CandidateMachine,
+  type ClusterState,
+  type Placement,
+  type Standing,
+  type WantedUnit,
+  opennessKey,
+} from "../domain/placement.ts";
 import type { WantedSources } from "../desired/desired.ts";
 import type { DesiredState, Unit, WantedState } from "../domain/unit.ts";
 import type { RegistryPicture } from "./picture.ts";
@@ -98,9 +105,6 @@ export function wantedUnit(unit: Unit, closed: boolean): WantedUnit {
   const open = [...metadata, { key: opennessKey, values: ["yes"] }].sort((a, b) => byName(a.key, b.key));
   return { name, target, options: { ...options, metadata: open } };
 }
-
-/** As the setting is called, for refusals: `needs AllowSubmit=yes`. */
-const opennessKey = "AllowSubmit";
 
 export function isUp(active: string): boolean {
   return active === "active" || active === "activating" || active === "reloading";

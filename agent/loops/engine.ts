@@ -118,7 +118,7 @@ export class Engine {
     // Whatever the scheduler was told in a pass that did not come to its end, its machines are looked at again
     const isWhole = this.#isWhole;
     this.#isWhole = false;
-    const novelty = this.#feed.tell({ picture, desired, standing, drains });
+    const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
     const outcome = this.#scheduler.pass(rebalance);
     this.#report(outcome);
     const { writes, handovers } = nextManifests({

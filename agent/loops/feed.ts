@@ -15,6 +15,8 @@ export interface Seen {
   readonly standing: ReadonlyMap<MachineId, Standing>;
   /** How many units may leave each machine that is being drained. */
   readonly drains: ReadonlyMap<MachineId, number>;
+  /** Units moved off machines for balance that have not arrived elsewhere, by machine. */
+  readonly parting: ReadonlyMap<MachineId, readonly UnitName[]>;
 }
 
 /** What anything is new of. Of units: what machines are told of them, though their places may be the same. */
@@ -36,6 +38,7 @@ export class Feed {
   readonly #manifests = new Map<MachineId, Manifest>();
   readonly #statuses = new Map<MachineId, MachineStatus>();
   readonly #restarts = new Map<UnitName, string>();
+  #parting: ReadonlySet<MachineId> = new Set();
   #desired: WantedState | undefined;
   #closed = false;
 
@@ -50,6 +53,7 @@ export class Feed {
     const novelty = { machines: new Set<MachineId>(), units: new Set<UnitName>() };
     this.#tellMachines(seen, { all: closed !== wasClosed, novel: novelty.machines });
     this.#tellManifests(seen, novelty.machines);
+    this.#tellParting(seen);
     this.#tellStatuses(seen, novelty.machines);
     this.#tellUnits(seen, { all: closed !== wasClosed, novelty });
     for (const [unit, { id }] of seen.picture.restarts) {
@@ -91,7 +95,7 @@ export class Feed {
     if (changed.length + removed.length > 0) this.#scheduler.change({ machines: { changed, removed } });
   }
 
-  #tellManifests({ picture }: Seen, novel: Set<MachineId>): void {
+  #tellManifests({ picture, standing }: Seen, novel: Set<MachineId>): void {
     const placed = new Map<MachineId, UnitName[]>();
     const leaving = new Map<MachineId, UnitName[]>();
     for (const [id, manifest] of picture.manifests) {
@@ -109,7 +113,17 @@ export class Feed {
       placed.set(id, []);
       leaving.set(id, []);
     }
+    // Also one that was written and taken away before anything was told of it
+    for (const id of standing.keys()) if (!picture.manifests.has(id)) novel.add(id);
     if (placed.size > 0) this.#scheduler.change({ placed, leaving });
+  }
+
+  #tellParting({ parting }: Seen): void {
+    const changed = new Map<MachineId, readonly UnitName[]>();
+    for (const [id, units] of parting) changed.set(id, units);
+    for (const id of this.#parting) if (!parting.has(id)) changed.set(id, []);
+    this.#parting = new Set(parting.keys());
+    if (changed.size > 0) this.#scheduler.change({ parting: changed });
   }
 
   #tellStatuses({ picture }: Seen, novel: Set<MachineId>): void {

@@ -76,12 +76,24 @@ export class Moves {
     return { drains, rebalance: isQuiet && nextMs <= nowMs ? 1 : 0, dueMs };
   }
 
+  /** Units that were moved for balance and are on their way, by the machine that they leave. */
+  parting(picture: RegistryPicture): ReadonlyMap<MachineId, readonly UnitName[]> {
+    const found = new Map<MachineId, UnitName[]>();
+    for (const [unit, { from }] of this.#onWay) {
+      if (isDrained(picture, from)) continue; // what it is cordoned for holds it off
+      const units = found.get(from);
+      if (units === undefined) found.set(from, [unit]);
+      else units.push(unit);
+    }
+    return found;
+  }
+
   /** What a pass has set on its way. */
   note(picture: RegistryPicture, { outcome, nowMs }: { readonly outcome: Outcome; readonly nowMs: number }): void {
     for (const { unit, from } of outcome.moved) {
       const status = statusOf(picture, from, unit);
       this.#onWay.set(unit, { from, wasUp: status?.active === "active" });
-      if (picture.settings.get(from)?.drain?.state !== "moving") this.#balancedMs = nowMs;
+      if (!isDrained(picture, from)) this.#balancedMs = nowMs;
     }
   }
 
@@ -150,8 +162,7 @@ export class Moves {
     if (wanted.target === "loaded") return true;
     if (status.started !== true || status.active === "activating") return false;
     // A failed one is kept in mind until its drain has ended
-    const isDrained = picture.settings.get(from)?.drain?.state === "moving";
-    return status.active !== "failed" || !isDrained || this.#onWay.get(unit)?.wasUp === false;
+    return status.active !== "failed" || !isDrained(picture, from) || this.#onWay.get(unit)?.wasUp === false;
   }
 
   /** The machine that is told to have the unit. */
@@ -184,6 +195,10 @@ function* moving({ settings }: RegistryPicture): Iterable<{ readonly id: Machine
   for (const [id, { cordoned, drain }] of settings) {
     if (cordoned === true && drain?.state === "moving") yield { id, drain };
   }
+}
+
+function isDrained({ settings }: RegistryPicture, machine: MachineId): boolean {
+  return settings.get(machine)?.drain?.state === "moving";
 }
 
 /** What is on the machine and has to leave it when it is drained; in name order. */

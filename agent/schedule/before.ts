@@ -8,6 +8,7 @@ const nobody: readonly never[] = [];
 export class Before {
   readonly #placed = new PlacesByUnit();
   readonly #leaving = new PlacesByUnit();
+  readonly #parting = new PlacesByUnit();
   readonly #running = new PlacesByUnit();
   readonly #listed = new PlacesByUnit();
   readonly #hosts: HostIndex;
@@ -23,6 +24,10 @@ export class Before {
 
   leave(machine: MachineId, units: readonly UnitName[]): ReadonlySet<UnitName> {
     return this.#leaving.set(machine, units);
+  }
+
+  part(machine: MachineId, units: readonly UnitName[]): ReadonlySet<UnitName> {
+    return this.#parting.set(machine, units);
   }
 
   run(machine: MachineId, units: readonly UnitName[]): ReadonlySet<UnitName> {
@@ -55,9 +60,11 @@ export class Before {
     return [...ids].sort((a, b) => weight(a) - weight(b) || byName(a, b));
   }
 
-  /** Where it was told to leave and may still be; by id. */
+  /** Where it was told to leave, may still be, and may go back to; by id. */
   leaving(unit: UnitName): readonly MachineId[] {
-    return this.#leaving.of(unit);
+    const parting = this.#parting.of(unit);
+    const leaving = this.#leaving.of(unit);
+    return parting.length === 0 ? leaving : leaving.filter((id) => !parting.includes(id));
   }
 
   /** Every machine, gone or not, that is told of it in any way or whose status shows it; by id. */

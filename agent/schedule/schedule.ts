@@ -40,6 +40,7 @@ export function decided(state: ClusterState): Scheduler {
     machines: { changed: state.machines, removed: [] },
     placed: byMachine(state.placements),
     leaving: byMachine(state.leaving ?? []),
+    parting: byMachine(state.parting ?? []),
     running: byMachine(state.running ?? []),
   });
   scheduler.pass(state.rebalance);
@@ -52,9 +53,10 @@ export interface ClusterChanges {
   readonly units?: { readonly changed: readonly WantedUnit[]; readonly removed: readonly UnitName[] };
   /** A machine that is neither present nor presumed any more is removed. */
   readonly machines?: { readonly changed: readonly CandidateMachine[]; readonly removed: readonly MachineId[] };
-  /** The whole of what each of these machines has, as ClusterState's `placements`, `leaving` and `running`. */
+  /** The whole of what each of these machines has, as ClusterState's `placements`, `leaving`, `parting` and `running`. */
   readonly placed?: ReadonlyMap<MachineId, readonly UnitName[]>;
   readonly leaving?: ReadonlyMap<MachineId, readonly UnitName[]>;
+  readonly parting?: ReadonlyMap<MachineId, readonly UnitName[]>;
   readonly running?: ReadonlyMap<MachineId, readonly UnitName[]>;
   /** All that a machine's status shows, running or not. */
   readonly listed?: ReadonlyMap<MachineId, readonly UnitName[]>;
@@ -105,11 +107,12 @@ export class Scheduler implements Board {
     this.#last = this.#open(0);
   }
 
-  change({ units, machines, placed, leaving, running, listed }: ClusterChanges): void {
+  change({ units, machines, placed, leaving, parting, running, listed }: ClusterChanges): void {
     const { before } = this.#scene;
     if (machines !== undefined) this.#changeMachines(machines);
     for (const [machine, names] of placed ?? []) this.#moved(machine, before.place(machine, names));
     for (const [machine, names] of leaving ?? []) this.#retry(before.leave(machine, names));
+    for (const [machine, names] of parting ?? []) this.#retry(before.part(machine, names));
     for (const [machine, names] of running ?? []) {
       // Tells which machine keeps a unit that several have
       for (const name of before.run(machine, names)) if (before.owners(name).length > 1) this.#judge(name);

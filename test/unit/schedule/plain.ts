@@ -77,7 +77,11 @@ function placeWaiting(pass: Pass): void {
 
   /** Whether a unit has found a machine. */
   const place = (unit: WantedUnit): boolean => {
-    const leaving = (state.leaving ?? []).flatMap((each) => (each.unit === unit.name ? [each.on] : [])).sort();
+    const isParting = (on: MachineId): boolean =>
+      (state.parting ?? []).some((each) => each.unit === unit.name && each.on === on);
+    const leaving = (state.leaving ?? [])
+      .flatMap((each) => (each.unit === unit.name && !isParting(each.on) ? [each.on] : []))
+      .sort();
     const backTo = [...ownersOf(pass, unit.name), ...leaving].flatMap((on) => board.machine(on) ?? []);
     const asked = [...backTo, ...board.ranked(unit)];
     const taker = asked.find((machine) => board.refusals(unit, machine).length === 0 && makeWay(pass, unit, machine));

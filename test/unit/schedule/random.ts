@@ -185,6 +185,7 @@ export function clusters(extent: Extent = {}): fc.Arbitrary<ClusterState> {
       machines: fc.subarray(letters).chain((chosen) => fc.tuple(...chosen.map((letter) => machine(letter, extent)))),
       placements: fc.oneof({ weight: 1, arbitrary: placed(18) }, { weight: 2, arbitrary: placedOnce }),
       leaving: fc.oneof(fc.constant([]), placed(6)),
+      parting: fc.oneof(fc.constant([]), placed(2)),
       running: fc.oneof(fc.constant([]), placed(10)),
       rebalance: wishes && moves ? maybe(4, budget) : fc.constant(undefined),
     })

@@ -47,6 +47,7 @@ function differences(before: ClusterState, now: ClusterState): readonly ClusterC
     { machines: changedItems(before.machines, now.machines, (machine) => machine.id) },
     { placed: changedLists(before.placements, now.placements) },
     { leaving: changedLists(before.leaving, now.leaving) },
+    { parting: changedLists(before.parting, now.parting) },
     { running: changedLists(before.running, now.running) },
   ];
 }
@@ -62,7 +63,7 @@ function untold(state: ClusterState, scheduler: Scheduler): readonly MachineId[]
 }
 
 function follow(extent: Extent, { orders, numRuns }: { orders: boolean; numRuns: number }): void {
-  const order = orders ? fc.shuffledSubarray([0, 1, 2, 3, 4], { minLength: 5 }) : fc.constant([0, 1, 2, 3, 4]);
+  const order = orders ? fc.shuffledSubarray([0, 1, 2, 3, 4, 5], { minLength: 6 }) : fc.constant([0, 1, 2, 3, 4, 5]);
   fc.assert(
     fc.property(histories(extent), order, (history, turns) => {
       const scheduler = new Scheduler();
