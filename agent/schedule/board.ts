@@ -45,7 +45,10 @@ export function misses(unit: ActiveUnit, host: Host): boolean {
 }
 
 /** Why a present machine whose metadata fit takes nothing of the kind, whatever else runs there. */
-export function closedTo(unit: ActiveUnit, host: Host): Extract<RefusalRule, "cordoned" | "spread"> | undefined {
+export function closedTo(
+  unit: Pick<ActiveUnit, "options">,
+  host: Pick<Host, "cordoned" | "metadata">,
+): Extract<RefusalRule, "cordoned" | "spread"> | undefined {
   if (host.cordoned) return "cordoned";
   const key = unit.options.spread;
   return key !== undefined && valueOf(host.metadata, key) === undefined ? "spread" : undefined;
