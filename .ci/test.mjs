@@ -1,6 +1,7 @@
 // npm test: brings what is missing, then runs everything; `npm test -- unit` or `-- system` runs one half.
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
 process.chdir(new URL("..", import.meta.url).pathname);
@@ -15,7 +16,8 @@ const all = testFiles("test").sort();
 const system = all.filter((file) => file.startsWith(join("test", "system")));
 const unit = all.filter((file) => !system.includes(file));
 let failed = false;
-if (half !== "system") failed = !test(unit, []) || failed;
+// As many files side by side as there are processors: Node would leave one of them idle.
+if (half !== "system") failed = !test(unit, [`--test-concurrency=${availableParallelism()}`]) || failed;
 if (half !== "unit") {
   run(process.execPath, [".ci/system-packages.mjs"]);
   // One after another: each brings up servers and machines of its own, and some of them measure.
