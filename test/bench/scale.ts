@@ -26,7 +26,8 @@ export async function scale(
 ): Promise<readonly Row[]> {
   const etcd = await startEtcd();
   const leader = new SwarmProcess();
-  const others = new SwarmProcess();
+  // A thousand agents make garbage together, which each of them alone would hardly have to collect
+  const others = new SwarmProcess(["--max-semi-space-size=128"]);
   try {
     const world: World = { etcd, leader, others };
     const { endpoints } = etcd;

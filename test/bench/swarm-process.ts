@@ -49,8 +49,9 @@ export class SwarmProcess {
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   #asked = 0;
 
-  constructor() {
-    const execArgv = ["--import", "tsx", "--max-old-space-size=8000"];
+  /** `nodeOptions`: beside those that all have. */
+  constructor(nodeOptions: readonly string[] = []) {
+    const execArgv = ["--import", "tsx", "--max-old-space-size=8000", ...nodeOptions];
     this.#child = fork(fileURLToPath(import.meta.url), ["swarm"], { execArgv });
     this.#child.on("message", (message) => this.#answered(message as Answered));
     this.#child.once("exit", (code, signal) => {

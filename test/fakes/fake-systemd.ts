@@ -25,7 +25,7 @@ export interface FakeSystemdOptions {
 
 interface Lying {
   readonly text: string;
-  readonly dropIns: Unit["dropIns"];
+  readonly hash: UnitHash;
   readonly launched: UnitHash | undefined;
   readonly restarted?: string | undefined;
 }
@@ -143,9 +143,9 @@ export class FakeSystemd {
       placed: async () =>
         [...this.#lying]
           .sort(([a], [b]) => byName(a, b))
-          .map(([name, { text, dropIns, launched, restarted }]) => ({
+          .map(([name, { hash, launched, restarted }]) => ({
             name,
-            hash: unitHash(text, dropIns),
+            hash,
             launched,
             ...(restarted === undefined ? {} : { restarted }),
           })),
@@ -201,7 +201,8 @@ export class FakeSystemd {
     if (problem !== undefined) return [[unit.name, problem]];
     this.asked.push(`write ${unit.name}`);
     const { launched, restarted } = this.#lying.get(unit.name) ?? {};
-    this.#lying.set(unit.name, { text: unit.text, dropIns: unit.dropIns, launched, restarted });
+    const { text, dropIns } = unit;
+    this.#lying.set(unit.name, { text, hash: unitHash(text, dropIns), launched, restarted });
     return [];
   }
 
