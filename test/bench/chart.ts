@@ -103,7 +103,7 @@ function failover(died: Row, course: readonly Row[]): string {
   return [
     panel.frame(`${String(died["what"])}: units that run, by seconds`),
     panel.upright(gone),
-    panel.text([gone, from], `leases over: ${gone.toFixed(1)} s`, { dx: 7, dy: -10, kind: "theirs" }),
+    panel.text([gone, all], `leases over: ${gone.toFixed(1)} s`, { dx: -7, dy: 18, kind: "theirs end" }),
     panel.line(steps([...points, [seconds, all]])),
     panel.dot([seconds, all], "dot"),
     panel.text([seconds, all], `${seconds.toFixed(1)} s`, { dx: -8, dy: -6, kind: "end" }),
