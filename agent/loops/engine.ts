@@ -136,7 +136,7 @@ export class Engine {
     for (const { unit, from, to } of handovers) log.debug("unit.handover", { unit, from, to });
     if (writes.length > 0) {
       this.#generation += 1;
-      const revision = await this.#write(writes, picture.manifestsModified);
+      const revision = await this.#write(writes, picture.modified);
       await mirror.reached(revision, signal);
     }
     this.#isWhole = true;
@@ -178,7 +178,6 @@ export class Engine {
     const { mirror, registry, clock, log, hostname } = this.#ports;
     const nonce = `${this.#tenure.epoch}-${this.#generation}`;
     for (const { guards, writes, said } of tellings(given, {
-      entries: mirror.entries(),
       by: hostname,
       nowMs: clock.wallMs(),
       nonce,
@@ -213,7 +212,7 @@ export class Engine {
     const { mirror, registry, clock, log, hostname } = this.#ports;
     const git = this.#desired === "none" ? undefined : this.#desired;
     const isGits = (name: UnitName): boolean => git?.units.has(name) === true || git?.templates.has(name) === true;
-    const tidying = { entries: mirror.entries(), picture, isGits, commit: git?.commit, by: hostname };
+    const tidying = { picture, isGits, commit: git?.commit, by: hostname };
     const { batches, dueMs } = tidyUp({ ...tidying, nowMs: clock.wallMs(), nonce: `${this.#tenure.epoch}` });
     for (const { guards, writes, said } of batches) {
       const fence: Guard = { kind: "created", key: keys.leader, revision: this.#tenure.epoch };
@@ -256,7 +255,7 @@ export class Engine {
       const writes: Write[] = [];
       for (const { manifest, value } of batch) {
         const key = keys.manifest(manifest.machine);
-        guards.push({ kind: "modified", key, revision: modified.get(manifest.machine) ?? 0 });
+        guards.push({ kind: "modified", key, revision: modified.get(key) ?? 0 });
         writes.push({ kind: "put", key, value });
       }
       const written = await this.#ports.registry.write({ guards, writes }, this.#tenure.signal);

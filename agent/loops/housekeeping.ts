@@ -2,12 +2,11 @@
 // over, events beyond those that are kept. Given to engine.ts, which carries it out; decides only.
 import type { CommitId, UnitName } from "../domain/names.ts";
 import { type ClusterEvent, type Hold, maxEvents, maxEventsTogether } from "../domain/submitted.ts";
-import type { Entry, Guard, Write } from "../ports/registry.ts";
+import type { Guard, Write } from "../ports/registry.ts";
 import { encodeEvent, keys } from "../text/values.ts";
 import type { RegistryPicture } from "./picture.ts";
 
 export interface Tidying {
-  readonly entries: ReadonlyMap<string, Entry>;
   readonly picture: RegistryPicture;
   /** Whether the adopted commit has a unit or template of this name. */
   readonly isGits: (name: UnitName) => boolean;
@@ -32,15 +31,15 @@ const eventSlack = 50;
 const holdsAtOnce = 40;
 
 export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]; readonly dueMs: number } {
-  const { entries, picture, isGits, commit, by, nowMs, nonce } = given;
+  const { picture, isGits, commit, by, nowMs, nonce } = given;
   const batches: TidyBatch[] = [];
   const drop = (key: string, event: Omit<ClusterEvent, "atMs" | "by">): void => {
-    const entry = entries.get(key);
-    if (entry === undefined) return;
+    const revision = picture.modified.get(key);
+    if (revision === undefined) return;
     const whole: ClusterEvent = { ...event, atMs: nowMs, by };
     const told = keys.event(nowMs, `${nonce}-${batches.length}`);
     batches.push({
-      guards: [{ kind: "modified", key, revision: entry.modRevision }],
+      guards: [{ kind: "modified", key, revision }],
       writes: [
         { kind: "delete", key },
         { kind: "put", key: told, value: encodeEvent(whole) },
@@ -72,21 +71,25 @@ export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]
   } else batches.push(...liftMany(over, given));
   // Of those that can be read; the others go with them
   if (picture.events.length > maxEvents + eventSlack) {
-    const old = oldEvents(entries);
+    const old = oldEvents(picture);
     batches.push({ guards: [], writes: old.map((key) => ({ kind: "delete", key })), said: [] });
   }
   return { batches, dueMs };
 }
 
 /** So that ten thousand holds that end at once do not keep the engine from everything else. */
-function liftMany(over: readonly Hold[], { entries, by, nowMs, nonce }: Tidying): readonly TidyBatch[] {
+function liftMany(over: readonly Hold[], { picture, by, nowMs, nonce }: Tidying): readonly TidyBatch[] {
   const batches: TidyBatch[] = [];
   for (let from = 0; from < over.length; from += holdsAtOnce) {
-    const due = over.slice(from, from + holdsAtOnce).flatMap(({ unit }) => entries.get(keys.hold(unit)) ?? []);
+    const due = over.slice(from, from + holdsAtOnce).flatMap(({ unit }) => {
+      const key = keys.hold(unit);
+      const revision = picture.modified.get(key);
+      return revision === undefined ? [] : [{ key, revision }];
+    });
     const message = `Holds on ${due.length} units have run out`;
     const event: ClusterEvent = { kind: "unit-resumed", atMs: nowMs, by, message };
     batches.push({
-      guards: due.map(({ key, modRevision }) => ({ kind: "modified", key, revision: modRevision })),
+      guards: due.map((each) => ({ kind: "modified", ...each })),
       writes: [
         ...due.map(({ key }): Write => ({ kind: "delete", key })),
         { kind: "put", key: keys.event(nowMs, `${nonce}-many-${from}`), value: encodeEvent(event) },
@@ -98,7 +101,7 @@ function liftMany(over: readonly Hold[], { entries, by, nowMs, nonce }: Tidying)
 }
 
 /** Keys of the oldest events, as many as one transaction takes away. */
-function oldEvents(entries: ReadonlyMap<string, Entry>): readonly string[] {
-  const all = [...entries.keys()].filter((key) => key.startsWith(keys.events));
+function oldEvents({ modified }: RegistryPicture): readonly string[] {
+  const all = [...modified.keys()].filter((key) => key.startsWith(keys.events));
   return all.sort().slice(0, eventSlack);
 }

@@ -35,8 +35,6 @@ export interface RegistryPicture {
   /** What operators say of machines; also of those that are not there. */
   readonly settings: ReadonlyMap<MachineId, MachineSettings>;
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
-  /** Mod revision of each manifest's key. */
-  readonly manifestsModified: ReadonlyMap<MachineId, number>;
   readonly statuses: ReadonlyMap<MachineId, MachineStatus>;
   readonly submitted: ReadonlyMap<UnitName, SubmittedUnit>;
   readonly holds: ReadonlyMap<UnitName, Hold>;
@@ -50,14 +48,16 @@ export interface RegistryPicture {
   /** Living machines whose metadata is not known, because what was changed of it cannot be read. */
   readonly unsettled: ReadonlySet<MachineId>;
   readonly problems: readonly Problem[];
+  /** Of every key the mod revision of the value that this picture shows: whoever acts on it guards with that one. */
+  readonly modified: ReadonlyMap<string, number>;
 }
 
 /** A picture whose owner may bring it up to date. */
 interface Mutable extends RegistryPicture {
   readonly machines: Map<MachineId, Machine>;
   readonly manifests: Map<MachineId, Manifest>;
-  readonly manifestsModified: Map<MachineId, number>;
   readonly statuses: Map<MachineId, MachineStatus>;
+  readonly modified: Map<string, number>;
 }
 
 interface Read {
@@ -97,7 +97,7 @@ export class PictureReader {
       if (!read.value.ok) return false;
       patches.push(() => {
         this.#known.set(key, { modRevision: entry.modRevision, value: read.value });
-        if (read.kind === "manifest") picture.manifestsModified.set(machine, entry.modRevision);
+        picture.modified.set(key, entry.modRevision);
         read.enter(picture);
       });
     }
@@ -113,7 +113,6 @@ export class PictureReader {
     const settings = new Map<MachineId, MachineSettings>();
     const unsettled = new Set<MachineId>();
     const manifests = new Map<MachineId, Manifest>();
-    const manifestsModified = new Map<MachineId, number>();
     const statuses = new Map<MachineId, MachineStatus>();
     const submitted = new Map<UnitName, SubmittedUnit>();
     const holds = new Map<UnitName, Hold>();
@@ -168,10 +167,7 @@ export class PictureReader {
       if (machine === undefined) continue;
       if (key === keys.machine(machine)) set(machines, machine, value(entry, parseMachine));
       else if (key === keys.status(machine)) set(statuses, machine, value(entry, parseStatus));
-      else if (key === keys.manifest(machine)) {
-        manifestsModified.set(machine, entry.modRevision);
-        set(manifests, machine, value(entry, parseManifest));
-      }
+      else if (key === keys.manifest(machine)) set(manifests, machine, value(entry, parseManifest));
     }
     for (const [id, each] of settings) {
       const machine = machines.get(id);
@@ -188,7 +184,6 @@ export class PictureReader {
       machines,
       settings,
       manifests,
-      manifestsModified,
       statuses,
       submitted,
       holds,
@@ -198,6 +193,7 @@ export class PictureReader {
       unreadable,
       unsettled,
       problems,
+      modified: new Map([...entries.values()].map(({ key, modRevision }) => [key, modRevision])),
     };
   }
 }
@@ -206,18 +202,17 @@ export class PictureReader {
 function parseOfMachine(
   machine: MachineId,
   { key, value }: Entry,
-): { readonly kind: string; readonly value: Checked<unknown>; readonly enter: (picture: Mutable) => void } {
+): { readonly value: Checked<unknown>; readonly enter: (picture: Mutable) => void } {
   if (key === keys.manifest(machine)) {
     const read = parseManifest(key, value);
-    return { kind: "manifest", value: read, enter: ({ manifests }) => read.ok && manifests.set(machine, read.value) };
+    return { value: read, enter: ({ manifests }) => read.ok && manifests.set(machine, read.value) };
   }
   if (key === keys.status(machine)) {
     const read = parseStatus(key, value);
-    return { kind: "status", value: read, enter: ({ statuses }) => read.ok && statuses.set(machine, read.value) };
+    return { value: read, enter: ({ statuses }) => read.ok && statuses.set(machine, read.value) };
   }
   const read = parseMachine(key, value);
   return {
-    kind: "machine",
     value: read,
     enter: ({ machines, settings }) => read.ok && machines.set(machine, laidOver(read.value, settings.get(machine))),
   };

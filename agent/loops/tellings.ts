@@ -2,7 +2,6 @@
 // to their end. Given to engine.ts, which carries it out; decides only.
 import type { MachineId, UnitName } from "../domain/names.ts";
 import { type ClusterEvent, maxEventsTogether } from "../domain/submitted.ts";
-import type { Entry } from "../ports/registry.ts";
 import type { Outcome } from "../schedule/schedule.ts";
 import { encodeEvent, encodeMachineSettings, keys } from "../text/values.ts";
 import type { TidyBatch } from "./housekeeping.ts";
@@ -15,17 +14,7 @@ export function tellings(
     outcome,
     ended,
   }: { readonly picture: RegistryPicture; readonly outcome: Outcome; readonly ended: readonly DrainEnd[] },
-  {
-    entries,
-    by,
-    nowMs,
-    nonce,
-  }: {
-    readonly entries: ReadonlyMap<string, Entry>;
-    readonly by: string;
-    readonly nowMs: number;
-    readonly nonce: string;
-  },
+  { by, nowMs, nonce }: { readonly by: string; readonly nowMs: number; readonly nonce: string },
 ): readonly TidyBatch[] {
   const nameOf = (machine: MachineId): string => picture.machines.get(machine)?.hostname ?? machine.slice(0, 8);
   const events: ClusterEvent[] = [];
@@ -44,16 +33,16 @@ export function tellings(
   if (events.length > 0) batches.push({ guards: [], writes: puts(events, nonce), said: events });
   for (const { machine, drain } of ended) {
     const key = keys.settingsOf(machine);
-    const entry = entries.get(key);
+    const revision = picture.modified.get(key);
     const settings = picture.settings.get(machine);
-    if (entry === undefined || settings === undefined) continue;
+    if (revision === undefined || settings === undefined) continue;
     const message =
       drain.state === "done"
         ? `${nameOf(machine)} is drained: no unit is left there but global ones`
         : `The drain of ${nameOf(machine)} has stopped: ${drain.because ?? "units are left there"}`;
     const event: ClusterEvent = { kind: "drain-ended", machine, message, atMs: nowMs, by };
     batches.push({
-      guards: [{ kind: "modified", key, revision: entry.modRevision }],
+      guards: [{ kind: "modified", key, revision }],
       writes: [
         { kind: "put", key, value: encodeMachineSettings({ ...settings, drain }) },
         ...puts([event], `${nonce}-${machine.slice(0, 8)}`),

@@ -315,6 +315,37 @@ describe("what cannot be trusted", () => {
   }
 });
 
+test("what an operator says while a pass is under way is not undone by what the pass had read before", async () => {
+  house = await House.open({ machines: "a" });
+  const { opened, open: release } = gate();
+  let isHeld = false;
+  house.box("a").through = {
+    registry: (registry) => ({
+      ...lagging(registry, () => undefined),
+      write: async (transaction, signal) => {
+        if (isHeld && transaction.writes.some(({ key }) => key.startsWith(keys.manifests))) await opened;
+        return registry.write(transaction, signal);
+      },
+    }),
+  };
+  await house.ready();
+  await house.deploy({ "web.service": service() });
+  const hold = { patterns: ["web.service"], target: "loaded" as const, by: "ann@desk" };
+  await house.settle(house.box("a").agent.hands.hold({ ...hold, forMs: 3_000 }));
+  await house.clock.advance(1_000);
+  isHeld = true;
+  await house.deploy({ "web.service": service(), "more.service": service() }); // the pass for it hangs at its first write
+  await house.clock.advance(500);
+  await house.settle(house.box("a").agent.hands.hold(hold)); // from now on it has no end
+  await house.clock.advance(2_500);
+  isHeld = false;
+  release();
+  await house.until(() => house.up()["more.service"] === "a", 5_000);
+  await house.clock.advance(2_000);
+  assert.equal((await house.operator.read(keys.holds)).entries.length, 1);
+  assert.equal(house.up()["web.service"], undefined);
+});
+
 /** The same registry, whose watches of everything deliver nothing while `held` gives a promise. */
 function lagging(registry: Registry, held: () => Promise<void> | undefined): Registry {
   return {
