@@ -16,6 +16,7 @@ import type { Log } from "../agent/ports/log.ts";
 import { FakeClock } from "./fakes/fake-clock.ts";
 import {
   FakeCluster,
+  crowdedPicture,
   emptyPicture,
   heldPicture,
   sampleCommit,
@@ -42,6 +43,8 @@ const clusters: Readonly<Record<string, () => ClusterView>> = {
   sample: () => new FakeCluster(samplePicture()),
   // The same with two units held and one submitted by hand
   held: () => new FakeCluster(heldPicture()),
+  // A unit that no machine takes, reserves, a cordon
+  crowded: () => new FakeCluster(crowdedPicture()),
   empty: () => new FakeCluster(emptyPicture()),
   // An agent that has not yet got the adopted commit
   behind: () => new FakeCluster({ ...samplePicture(), desired: undefined, decisions: [] }),

@@ -41,6 +41,9 @@ const pureRooms: readonly string[] = [
 /** Doors beside the front doors, each with its reason. */
 const sideDoors: Readonly<Record<string, string>> = {
   "schedule/manifests.ts": "what is written to machines follows from decisions, but is asked for at another moment",
+  "schedule/explain.ts":
+    "why a unit is where it is is asked by people, for one unit or machine, and never by the engine",
+  "report/explanation.ts": "an explanation is asked for and told by one command, and no listing needs it",
   "discovery/service.ts": "the service that machines ask; joining, behind the front door, is their half",
   "text/discovery-store.ts": "the tokens of a discovery service are kept on disk by the API that serves them",
   "text/boot-result.ts": "the result of a boot is written by the run and read by whoever asks how it stands",

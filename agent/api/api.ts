@@ -10,6 +10,7 @@ import type { Log } from "../ports/log.ts";
 import { readJsonBody, refuseBody } from "./body.ts";
 import { EventStreams } from "./changes.ts";
 import { events } from "./events.ts";
+import { machineExplanation, unitExplanation } from "./explanations.ts";
 import { fleetApi } from "./fleet.ts";
 import { holds, liftHolds, placeHolds } from "./holds.ts";
 import { changeMachine, cordonMachine, drainMachine, machine, machines, uncordonMachine } from "./machines.ts";
@@ -25,8 +26,8 @@ import { units } from "./units.ts";
 
 const root = "/v2";
 const resources: readonly Resource[] = [
-  ...[machines, machine, changeMachine, cordonMachine, uncordonMachine, drainMachine],
-  units,
+  ...[machines, machine, machineExplanation, changeMachine, cordonMachine, uncordonMachine, drainMachine],
+  ...[units, unitExplanation],
   ...[unitFiles, unitFile, submitUnit, destroyUnit, targetUnit, restartUnit],
   ...[clusterStatus, unitStatus, exportedState, sync],
   ...[holds, placeHolds, liftHolds],

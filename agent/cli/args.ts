@@ -19,6 +19,7 @@ import { discoveryServe } from "./discovery-serve.ts";
 import { drain } from "./drain.ts";
 import { events } from "./events.ts";
 import { exitCodes, exitMeanings } from "./exit-codes.ts";
+import { explain } from "./explain.ts";
 import { fdForward } from "./fd-forward.ts";
 import { hold } from "./hold.ts";
 import { journal } from "./journal.ts";
@@ -123,7 +124,7 @@ export async function describeProgram(version: string): Promise<Program> {
 function commandsWith(agent: Command): readonly Command[] {
   const completion = completionCommand(describeProgram);
   return [
-    ...[listMachines, listUnits, listUnitFiles, status, journal, ssh, cat],
+    ...[listMachines, listUnits, listUnitFiles, status, explain, journal, ssh, cat],
     ...[submit, load, start, stop, restart, unload, destroy],
     ...[hold, resume, listHolds],
     ...[cordon, uncordon, drain],

@@ -74,7 +74,7 @@ export interface UnitExplanation extends Omit<UnitPlacement, "places"> {
   readonly because: string;
   readonly hold?: HoldReport;
   readonly places: readonly PlaceExplanation[];
-  /** The last that was told of it being displaced or moved. */
+  /** The last time that it was displaced. */
   readonly event?: { readonly atMs: number; readonly message: string };
 }
 

@@ -38,7 +38,7 @@ const isProblem = isRecord<ProblemRecord>({
   key: isOptional(isText),
 });
 
-const isReference = isRecord<MachineReference>({ id: isText, ip: isText, hostname: isText, alive: isBoolean });
+export const isReference = isRecord<MachineReference>({ id: isText, ip: isText, hostname: isText, alive: isBoolean });
 
 export const isDrain = isRecord<DrainReport>({
   id: isText,
@@ -50,7 +50,7 @@ export const isDrain = isRecord<DrainReport>({
   left: isOptional(isNumber),
 });
 
-const isRefusal = isRecord<Refusal>({ rule: isText, machines: isNumber, example: isText });
+export const isRefusal = isRecord<Refusal>({ rule: isText, machines: isNumber, example: isText });
 
 const machine = {
   id: isText,
@@ -74,7 +74,7 @@ const isLeaving = isRecord<LeavingUnit>({
 });
 const isMachineDetail = isRecord<MachineDetail>({ ...machine, leaving: isOptional(isListOf(isLeaving)) });
 
-const isHold = isRecord<HoldReport>({
+export const isHold = isRecord<HoldReport>({
   unit: isText,
   target: isText,
   declared: isOptional(isText),

@@ -17,7 +17,7 @@ import { type TextOptions, hashText, isBadResult, machineLegend, toneOf } from "
 type LineOptions = TextOptions & { readonly colour: boolean };
 
 /** One labelled value; more than one line of it stands below the first. */
-interface Entry {
+export interface Entry {
   readonly label: string;
   readonly lines: readonly string[];
 }
@@ -59,7 +59,7 @@ function handText({ by = "somebody", atMs }: NonNullable<UnitDetail["file"]>, { 
 }
 
 /** Who holds it at what, why and for how long; and what the repository says. */
-function holdText({ target, declared, by, why, atMs, untilMs }: HoldReport, { nowMs }: LineOptions): string {
+export function holdText({ target, declared, by, why, atMs, untilMs }: HoldReport, { nowMs }: LineOptions): string {
   const until = untilMs === undefined ? "until it is lifted" : `until ${formatMoment(untilMs)}`;
   const said = declared === undefined ? "the repository no longer has it" : `the repository says ${declared}`;
   return `${target} by ${by}, ${formatSpan(nowMs - atMs)} ago, ${until}${why === undefined ? "" : `: ${why}`} (${said})`;
@@ -203,7 +203,7 @@ function aboutUnits({ units }: ClusterReport, options: LineOptions): readonly En
   ];
 }
 
-function machineText(machine: MachineReference, full: boolean): string {
+export function machineText(machine: MachineReference, full: boolean): string {
   const legend = machineLegend(machine, full);
   return machine.hostname === "" ? legend : `${legend} (${machine.hostname})`;
 }
@@ -224,7 +224,7 @@ function some<T>(all: readonly T[], lines: (each: T) => readonly string[]): read
   return all.length <= maxNamed ? shown : [...shown, `and ${all.length - maxNamed} more`];
 }
 
-function count(many: number, noun: string): string {
+export function count(many: number, noun: string): string {
   return `${many} ${noun}${many === 1 ? "" : "s"}`;
 }
 
@@ -233,16 +233,16 @@ function tone(colour: boolean, mood: Tone | undefined): Tone | undefined {
 }
 
 /** Foreign text: made harmless. */
-function entry(label: string, text: string): Entry {
+export function entry(label: string, text: string): Entry {
   return { label, lines: [visible(text)] };
 }
 
 /** Lines that are harmless already. */
-function raw(label: string, lines: readonly string[]): Entry {
+export function raw(label: string, lines: readonly string[]): Entry {
   return { label, lines };
 }
 
-function print(entries: readonly Entry[]): readonly string[] {
+export function print(entries: readonly Entry[]): readonly string[] {
   return entries.flatMap(({ label, lines }) =>
     lines.map(
       (line, index) => `${index === 0 ? `${label}:`.padStart(labelWidth + 1) : " ".repeat(labelWidth + 1)} ${line}`,

@@ -55,12 +55,12 @@ export function reportMachines(picture: ClusterPicture): readonly MachineReport[
 /** One living machine. Refused with "machine-unknown", or "registry-unreachable" while nobody can say whether it lives. */
 export function reportMachine(picture: ClusterPicture, id: MachineId): Checked<MachineDetail> {
   const machine = picture.machines.get(id);
-  if (machine === undefined) return invalid(notThere(picture, id));
+  if (machine === undefined) return invalid(machineNotThere(picture, id));
   const leaving = leavingUnits(picture, id);
   return valid({ ...describeMachine(machine, picture), ...(leaving === undefined ? {} : { leaving }) });
 }
 
-function notThere({ stale }: ClusterPicture, id: MachineId): Problem {
+export function machineNotThere({ stale }: ClusterPicture, id: MachineId): Problem {
   return stale === true
     ? new Problem("registry-unreachable", `Cannot tell whether machine "${id}" is there while the registry is away`, {
         hint: "flotilla status says what keeps this machine from it",

@@ -5,6 +5,7 @@ import { refusalRules } from "../domain/placement.ts";
 import { byName } from "../domain/names.ts";
 import type { MetadataTest, PlacementOptions } from "../domain/unit.ts";
 import { arrivalRefusal, isOn, isPlaced } from "./board.ts";
+import { bytesInWords, cpusInWords } from "../text/amounts.ts";
 import { type Host, type HostIndex, holds, shortId, standingRefusal } from "./machines.ts";
 import { type ActiveUnit } from "./units.ts";
 import { shapeOf } from "./waiting.ts";
@@ -155,25 +156,6 @@ export function memoryInWords({ options }: ActiveUnit, host: Host): string {
 export function cpuInWords({ options }: ActiveUnit, host: Host): string {
   const free = Math.max(0, host.milliCpus - host.reservedMilliCpus);
   return `needs ${cpusInWords(options.milliCpus ?? 0)} processors, ${cpusInWords(free)} are free`;
-}
-
-/** Thousandths of a processor, as `CPUReserve=` has whole ones. */
-export function cpusInWords(milli: number, round = Math.round): string {
-  return String(round(milli / 10) / 100);
-}
-
-const sizes = ["K", "M", "G", "T"] as const;
-
-/** To a tenth: `1.5G`. */
-export function bytesInWords(bytes: number, round = Math.round): string {
-  let size = "";
-  let value = bytes;
-  for (const next of sizes) {
-    if (value < 1024) break;
-    value /= 1024;
-    size = next;
-  }
-  return `${round(value * 10) / 10}${size}`;
 }
 
 function followInWords(unit: ActiveUnit, host: Host): string {

@@ -10,9 +10,10 @@ import {
   opennessKey,
 } from "../domain/placement.ts";
 import { type MetadataRule, type MetadataTest, priorityBounds } from "../domain/unit.ts";
+import { bytesInWords, cpusInWords } from "../text/amounts.ts";
 import { someOf, unmet } from "./broken.ts";
 import type { Host } from "./machines.ts";
-import { bytesInWords, conflicting, cpusInWords } from "./refusals.ts";
+import { conflicting } from "./refusals.ts";
 import type { Scheduler } from "./schedule.ts";
 import type { ActiveUnit } from "./units.ts";
 

@@ -87,14 +87,23 @@ export function emptyPicture(): ClusterPicture {
 }
 
 /** What placement looks at in a picture whose machines are all known. */
-function placingOf({ machines, manifests, statuses, desired }: Omit<ClusterPicture, "placing">): ClusterState {
+function placingOf({
+  machines,
+  settings,
+  manifests,
+  statuses,
+  desired,
+}: Omit<ClusterPicture, "placing">): ClusterState {
   const listed = [...manifests].flatMap(([on, { units }]) =>
     units.map(({ name, target }) => ({ unit: name, on, target })),
   );
   const isUp = (active: string): boolean => active === "active" || active === "activating";
   return {
     wanted: [...(desired?.units.values() ?? [])].map(({ name, target, options }) => ({ name, target, options })),
-    machines: [...machines.values()].map(({ id, metadata }) => ({ id, metadata, standing: "present" })),
+    machines: [...machines.values()].map(({ id, metadata, memoryBytes, cpus }) => ({
+      ...{ id, metadata, standing: "present", memoryBytes, milliCpus: cpus * 1_000 },
+      ...(settings.get(id)?.cordoned === true ? { cordoned: true } : {}),
+    })),
     placements: listed.filter(({ target }) => target !== "released"),
     leaving: listed.filter(({ target }) => target === "released"),
     running: [...statuses].flatMap(([on, { units }]) =>
@@ -380,4 +389,36 @@ export function heldPicture(): ClusterPicture {
     },
   };
   return { ...overruled, placing: placingOf(overruled) };
+}
+
+/** The sample with a unit that no machine takes, reserves, and a machine that is cordoned. */
+export function crowdedPicture(): ClusterPicture {
+  const picture = samplePicture();
+  const { desired } = picture;
+  if (desired === undefined) throw new Error("The sample has units");
+  const { n1 } = sampleIds;
+  const gigabyte = 1024 ** 3;
+  const role = (value: string) => ({ metadata: [{ key: "role", values: [value] }] });
+  const units = [...desired.units.values()].map((unit) =>
+    unit.name === "web@1.service"
+      ? { ...unit, options: { ...unit.options, memory: { bytes: 2 * gigabyte }, milliCpus: 500 } }
+      : unit,
+  );
+  const crowded: Omit<ClusterPicture, "placing"> = {
+    ...picture,
+    settings: new Map([[n1, { machine: n1, metadata: {}, cordoned: true, by: "ann@lap", atMs: sampleNowMs }]]),
+    desired: {
+      ...desired,
+      units: byName(
+        ...units,
+        sampleUnit("batch.service", { options: { ...role("web"), memory: { bytes: 3 * gigabyte } } }),
+        sampleUnit("cache.service", {
+          options: { priority: 5, prefer: [{ key: "disk", test: "equals", value: "ssd" }] },
+        }),
+        sampleUnit("probe.service", { options: { ...role("db"), global: true } }),
+      ),
+    },
+    decisions: [],
+  };
+  return { ...crowded, placing: placingOf(crowded) };
 }

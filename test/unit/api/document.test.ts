@@ -6,6 +6,12 @@ import { createClock } from "../../../agent/adapters/clock.ts";
 import { maxEventStreams } from "../../../agent/api/changes.ts";
 import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
 import type { Drain, MachineSettings } from "../../../agent/domain/machine.ts";
+import type {
+  MachineExplanation,
+  PlaceExplanation,
+  RefusedUnit,
+  UnitExplanation,
+} from "../../../agent/domain/explanation.ts";
 import type { UnitName } from "../../../agent/domain/names.ts";
 import { Problem, type ProblemRecord } from "../../../agent/domain/problem.ts";
 import type {
@@ -131,12 +137,16 @@ const reports: {
   readonly Hold: Fields<HoldReport>;
   readonly Machine: Fields<MachineReport>;
   readonly MachineDetail: Fields<MachineDetail>;
+  readonly MachineExplanation: Fields<MachineExplanation>;
   readonly MachineReference: Fields<MachineReference>;
+  readonly PlaceExplanation: Fields<PlaceExplanation>;
   readonly Problem: Fields<ProblemRecord>;
+  readonly RefusedUnit: Fields<RefusedUnit>;
   readonly Status: Fields<ClusterReport>;
   readonly Sync: Fields<SyncResult>;
   readonly Unit: Fields<UnitReport>;
   readonly UnitDetail: Fields<UnitDetail>;
+  readonly UnitExplanation: Fields<UnitExplanation>;
   readonly UnitFile: Fields<UnitFileReport>;
   readonly UnitFileText: Fields<UnitFileText>;
 } = {
@@ -147,8 +157,14 @@ const reports: {
   Hold: { unit: 1, target: 1, declared: 1, by: 1, why: 1, atMs: 1, untilMs: 1 },
   Machine: machine,
   MachineDetail: { ...machine, leaving: 1 },
+  MachineExplanation: {
+    ...{ machine: 1, standing: 1, metadata: 1, cordoned: 1, drain: 1, memoryBytes: 1, milliCpus: 1, units: 1 },
+    ...{ takes: 1, refuses: 1, waiting: 1, globals: 1 },
+  },
   MachineReference: { id: 1, ip: 1, hostname: 1, alive: 1 },
+  PlaceExplanation: { machine: 1, decision: 1, because: 1, from: 1, rank: 1, sinceMs: 1, leaving: 1 },
   Problem: { code: 1, message: 1, hint: 1, file: 1, line: 1, column: 1, key: 1 },
+  RefusedUnit: { unit: 1, breaks: 1 },
   Status: { agent: 1, leader: 1, adopted: 1, refused: 1, machines: 1, units: 1, holds: 1, problems: 1 },
   Sync: { outcome: 1, commit: 1, problems: 1 },
   Unit: {
@@ -156,6 +172,10 @@ const reports: {
     ...{ load: 1, active: 1, sub: 1, result: 1, sinceMs: 1, restarts: 1, hash: 1, problem: 1 },
   },
   UnitDetail: { name: 1, commitAtHand: 1, file: 1, commit: 1, places: 1, refusals: 1 },
+  UnitExplanation: {
+    ...{ name: 1, state: 1, because: 1, global: 1, hold: 1, displacedBy: 1, event: 1, places: 1, machines: 1 },
+    ...{ funnel: 1, candidates: 1, misses: 1, changes: 1 },
+  },
   UnitFile: unitFile,
   UnitFileText: { ...unitFile, text: 1, dropIns: 1 },
 };
