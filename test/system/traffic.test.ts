@@ -57,13 +57,15 @@ describe("traffic", { skip: withoutEtcd, timeout: 240_000 }, () => {
     const { etcd, swarm } = await swarmOf(atEnd, { count, leaders: 3, repository });
     await until("all units are active", () => swarm.counts().active === 1_000);
     await until("every machine has its status", () => swarm.agents.every((each) => each.statuses > 0));
-    await untilQuiet(etcd);
-    swarm.forget();
 
     const spanMs = 10_000;
-    const before = await readFigures(etcd.url);
-    await pass(spanMs);
-    const idle = between(before, await readFigures(etcd.url));
+    const idle = await calm(swarm, async () => {
+      await untilQuiet(etcd);
+      swarm.forget();
+      const before = await readFigures(etcd.url);
+      await pass(spanMs);
+      return between(before, await readFigures(etcd.url));
+    });
 
     assert.deepEqual(besideRenewals(idle), {});
     assert.deepEqual([idle.puts, idle.deletes, idle.events], [0, 0, 0]);
@@ -117,6 +119,17 @@ async function putsBelow(atEnd: AtEnd, etcd: EtcdServer): Promise<ReadonlyMap<st
     await registry.close();
   });
   return puts;
+}
+
+/**
+ * What was measured while no agent complained: a thousand in one process on a busy computer may hear etcd too late, and look
+ * whether it is there. The last of three tries counts in any case.
+ */
+async function calm<T>(swarm: Swarm, measure: () => Promise<T>): Promise<T> {
+  for (let left = 3; ; left--) {
+    const measured = await measure();
+    if (left === 1 || Object.keys(swarm.counts().warnings).length === 0) return measured;
+  }
 }
 
 /** Requests by method. */
