@@ -61,13 +61,14 @@ interface Mutable extends RegistryPicture {
 }
 
 interface Read {
-  readonly modRevision: number;
+  readonly of: Entry;
   readonly value: Checked<unknown>;
 }
 
 /** Reads pictures one after another, remembering values between them. */
 export class PictureReader {
   #known = new Map<string, Read>();
+  readonly #laidOver = new WeakMap<Machine, { readonly settings: MachineSettings; readonly machine: Machine }>();
   #last: Mutable | undefined;
 
   /**
@@ -92,11 +93,11 @@ export class PictureReader {
       const before = this.#known.get(key);
       const machine = machineOfKey(key);
       if (entry === undefined || before?.value.ok !== true || machine === undefined) return false;
-      if (before.modRevision === entry.modRevision) continue;
-      const read = parseOfMachine(machine, entry);
+      if (isSame(before.of, entry)) continue;
+      const read = this.#parseOfMachine(machine, entry);
       if (!read.value.ok) return false;
       patches.push(() => {
-        this.#known.set(key, { modRevision: entry.modRevision, value: read.value });
+        this.#known.set(key, { of: entry, value: read.value });
         picture.modified.set(key, entry.modRevision);
         read.enter(picture);
       });
@@ -123,9 +124,9 @@ export class PictureReader {
     const value = <T>(entry: Entry, parse: (key: string, text: string) => Checked<T>): T | undefined => {
       const before = this.#known.get(entry.key);
       // A value's parser follows from its key, so what was kept under the key has the type that is asked for.
-      const read =
-        before?.modRevision === entry.modRevision ? (before.value as Checked<T>) : parse(entry.key, entry.value);
-      known.set(entry.key, { modRevision: entry.modRevision, value: read });
+      const isKnown = before !== undefined && isSame(before.of, entry);
+      const read = isKnown ? (before.value as Checked<T>) : parse(entry.key, entry.value);
+      known.set(entry.key, { of: entry, value: read });
       if (read.ok) return read.value;
       problems.push(...read.problems);
       const machine = machineOfKey(entry.key);
@@ -171,7 +172,7 @@ export class PictureReader {
     }
     for (const [id, each] of settings) {
       const machine = machines.get(id);
-      if (machine !== undefined) machines.set(id, laidOver(machine, each));
+      if (machine !== undefined) machines.set(id, this.#layOver(machine, each));
     }
     this.#known = known;
     return {
@@ -196,31 +197,42 @@ export class PictureReader {
       modified: new Map([...entries.values()].map(({ key, modRevision }) => [key, modRevision])),
     };
   }
+
+  /** The value of a key under machines/, manifests/ or statuses/, and how it enters a picture. */
+  #parseOfMachine(
+    machine: MachineId,
+    { key, value }: Entry,
+  ): { readonly value: Checked<unknown>; readonly enter: (picture: Mutable) => void } {
+    if (key === keys.manifest(machine)) {
+      const read = parseManifest(key, value);
+      return { value: read, enter: ({ manifests }) => read.ok && manifests.set(machine, read.value) };
+    }
+    if (key === keys.status(machine)) {
+      const read = parseStatus(key, value);
+      return { value: read, enter: ({ statuses }) => read.ok && statuses.set(machine, read.value) };
+    }
+    const read = parseMachine(key, value);
+    return {
+      value: read,
+      enter: ({ machines, settings }) =>
+        read.ok && machines.set(machine, this.#layOver(read.value, settings.get(machine))),
+    };
+  }
+
+  /** Of the same two the same machine: whoever compares sees that nothing has changed. */
+  #layOver(machine: Machine, settings: MachineSettings | undefined): Machine {
+    if (settings === undefined) return machine;
+    const known = this.#laidOver.get(machine);
+    if (known?.settings === settings) return known.machine;
+    const laid = { ...machine, metadata: effectiveMetadata(machine.metadata, settings.metadata) };
+    this.#laidOver.set(machine, { settings, machine: laid });
+    return laid;
+  }
 }
 
-/** The value of a key under machines/, manifests/ or statuses/, and how it enters a picture. */
-function parseOfMachine(
-  machine: MachineId,
-  { key, value }: Entry,
-): { readonly value: Checked<unknown>; readonly enter: (picture: Mutable) => void } {
-  if (key === keys.manifest(machine)) {
-    const read = parseManifest(key, value);
-    return { value: read, enter: ({ manifests }) => read.ok && manifests.set(machine, read.value) };
-  }
-  if (key === keys.status(machine)) {
-    const read = parseStatus(key, value);
-    return { value: read, enter: ({ statuses }) => read.ok && statuses.set(machine, read.value) };
-  }
-  const read = parseMachine(key, value);
-  return {
-    value: read,
-    enter: ({ machines, settings }) => read.ok && machines.set(machine, laidOver(read.value, settings.get(machine))),
-  };
-}
-
-function laidOver(machine: Machine, settings: MachineSettings | undefined): Machine {
-  if (settings === undefined) return machine;
-  return { ...machine, metadata: effectiveMetadata(machine.metadata, settings.metadata) };
+/** In a store that was put back to an earlier state one revision may have another value than it had. */
+function isSame(a: Entry, b: Entry): boolean {
+  return a.modRevision === b.modRevision && a.value === b.value;
 }
 
 function set<K, T>(map: Map<K, T>, key: K, value: T | undefined): void {
