@@ -1,7 +1,7 @@
 // What would place a unit that is on no machine: changes that follow from what the nearest machines lack, each tried on the
 // cluster before it is told of. Given to explain.ts. Works on a scheduler that is nobody else's, and leaves it as it was.
 import type { BrokenRule } from "../domain/explanation.ts";
-import type { MachineId } from "../domain/names.ts";
+import { type MachineId, byName } from "../domain/names.ts";
 import {
   type CandidateMachine,
   type ClusterState,
@@ -257,9 +257,11 @@ function metadataSays({
   ];
 }
 
-/** `disk=ssd`, of those that `known` does not have. */
+/** `disk=ssd`, in the order of keys, of those that `known` does not have. */
 function pairs(metadata: CandidateMachine["metadata"], known: CandidateMachine["metadata"] = {}): readonly string[] {
-  return Object.entries(metadata).flatMap(([key, value]) => (known[key] === value ? [] : [`${key}=${value}`]));
+  return Object.entries(metadata)
+    .sort(([a], [b]) => byName(a, b))
+    .flatMap(([key, value]) => (known[key] === value ? [] : [`${key}=${value}`]));
 }
 
 /** One with all that it asks and nothing on it. */
