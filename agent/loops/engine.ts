@@ -24,6 +24,10 @@ import type { Troubles } from "./troubles.ts";
 
 /** Beyond a machine's full lease, for a beat that is on its way. */
 const settleMarginMs = 1_000;
+/** Machines that are lost together (a rack, a switch) are lost one lease after another: this long it waits for the next one. */
+const gatherLossesMs = 200;
+/** ... and so long at most, from the first. */
+const mostGatherMs = 1_000;
 /** Units that begin to wait in one pass and are named in the log, each with its reasons. */
 const maxNamed = 50;
 
@@ -60,6 +64,8 @@ export class Engine {
   /** Whether the last pass came to its end: then only what is new since is looked at. */
   #isWhole = false;
   #changed: Set<string> | undefined;
+  /** Machines' keys that went since the last pass. */
+  #losses: { readonly firstMs: number; readonly lastMs: number } | undefined;
   #unsure: { readonly of: WantedState; readonly units: ReadonlySet<UnitName> } | undefined;
   readonly #witnessed = new Set<MachineId>();
   /** Since when the mirror was connected in the first pass: before that it may only not have been asked. */
@@ -82,7 +88,10 @@ export class Engine {
   async run(): Promise<void> {
     const { mirror, clock, log, troubles } = this.#ports;
     const stop = mirror.onChange((changed) => {
-      for (const key of changed) this.#changed?.add(key);
+      for (const key of changed) {
+        this.#changed?.add(key);
+        if (key.startsWith(keys.machines) && mirror.get(key) === undefined) this.#noteLoss();
+      }
       this.#waker.wake();
     });
     try {
@@ -101,6 +110,8 @@ export class Engine {
     const commit = this.#desired;
     // On a picture that may be old nothing is decided; the mirror wakes this loop when it is connected again.
     if (commit === undefined || !mirror.connected) return undefined;
+    const gatherMs = this.#gatherMs();
+    if (gatherMs > 0) return gatherMs;
     const picture = this.#reader.read(mirror.entries(), this.#changes());
     const desired = this.#read(commit, picture);
     const unreadable = picture.problems.find((problem) => problem.message.includes(keys.manifests));
@@ -147,6 +158,21 @@ export class Engine {
     const dueMs = await this.#tidyUp(picture, signal);
     const waits = [settleMs, dueMs, moveMs - nowMs].filter((ms) => ms > 0 && ms < Infinity);
     return waits.length === 0 ? undefined : Math.min(...waits);
+  }
+
+  #noteLoss(): void {
+    const nowMs = this.#ports.clock.monotonicMs();
+    this.#losses = { firstMs: this.#losses?.firstMs ?? nowMs, lastMs: nowMs };
+  }
+
+  /** How long to wait for further machines to be lost; 0: none has been, or it has waited long enough. */
+  #gatherMs(): number {
+    if (this.#losses === undefined) return 0;
+    const { firstMs, lastMs } = this.#losses;
+    const untilMs = Math.min(lastMs + gatherLossesMs, firstMs + mostGatherMs);
+    const leftMs = untilMs - this.#ports.clock.monotonicMs();
+    if (leftMs <= 0) this.#losses = undefined;
+    return Math.max(0, leftMs);
   }
 
   /** The keys that changed since the last pass; undefined: all may have. */

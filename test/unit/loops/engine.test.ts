@@ -64,6 +64,23 @@ describe("a machine that goes away", () => {
     assert.deepEqual(disturbances(), ["c: write log.service", "c: start log.service"]);
   });
 
+  test("together with others is given up with them: whoever stays is told once", async () => {
+    house = await House.open({ machines: "abcd", leaders: "a" });
+    await house.ready();
+    await house.deploy(Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`web${n}.service`, service()])));
+    await house.until(() => Object.keys(house.up()).length === 8, 5_000);
+    await house.clock.advance(2 * machineLeaseMs); // all were seen for a full lease
+    const generation = async (): Promise<number> => (await house.held()).manifests.get(idOf("a"))?.generation ?? 0;
+    const before = await generation();
+    for (const letter of ["b", "c", "d"]) await house.box(letter).kill();
+    for (const letter of ["b", "c", "d"]) {
+      await house.remove(keys.machine(idOf(letter)));
+      await house.clock.advance(100);
+    }
+    await house.until(() => house.box("a").up().length === 8, 2_000);
+    assert.equal(await generation(), before + 1);
+  });
+
   /** The third machine and all that may lead are away; the third's lease is over when another machine takes office. */
   const absentAtTakeOver = async (): Promise<void> => {
     await spreadOut({ leaders: "ab" });
