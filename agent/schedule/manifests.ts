@@ -127,10 +127,8 @@ function goneFrom({ standing, statuses }: ManifestInput, manifest: Manifest): (n
 /** Machines that are not gone and have the unit, may have it, or are told to let go of it; in id order. */
 function holders(input: ManifestInput, name: UnitName): readonly MachineId[] {
   return input.board.concerned(name).filter((id) => {
-    const standing = input.standing.get(id);
-    if (standing === undefined) return false;
-    const listed = (): boolean => input.statuses.get(id)?.units.some((unit) => unit.name === name) === true;
-    if (standing === "present" && listed()) return true;
+    if (!input.standing.has(id)) return false;
+    if (input.statuses.get(id)?.units.some((unit) => unit.name === name) === true) return true;
     const manifest = input.manifests.get(id);
     const entry = manifest?.units.find((each) => each.name === name);
     if (manifest === undefined || entry === undefined) return false;

@@ -250,6 +250,16 @@ const cases: readonly (Scene & { name: string; writes: readonly string[]; handov
     statuses: { a: "1" },
     writes: [],
   },
+  ...["a", "a?"].map((shows) => ({
+    name: `a unit that ${shows} shows, though nobody tells it to, goes to no other machine`,
+    machines: [shows, "b"],
+    marked: "b",
+    units: { p: pinned },
+    manifests: { a: [], b: [] },
+    statuses: { a: "1 p" },
+    writes: [],
+    handovers: ["p a b"],
+  })),
   {
     name: "a move between live machines begins with the release",
     machines: ["a", "b"],
