@@ -79,27 +79,33 @@ async function ask(client: ApiClient, asked: Asked & { readonly signal: AbortSig
   const { word, meaning, signal } = asked;
   if (meaning === "machine") return askMachine(client, word, signal);
   if (meaning === "unit") return askUnit(client, word, signal);
-  let unknown: Problem;
+  const unknown: Problem[] = [];
   try {
     return await askUnit(client, completeUnitName(word), signal);
   } catch (error) {
-    if (!(error instanceof Problem && (error.code === "unit-unknown" || error.code === "unit-name"))) throw error;
-    unknown = error;
+    unknown.push(...unknownOf(error));
   }
   try {
     return await askMachine(client, word, signal);
   } catch (error) {
-    if (!isUnknownMachine(error)) throw error;
-    throw new Problem("unit-unknown", `Cannot find a unit or a machine that "${word.slice(0, 64)}" names`, {
-      hint: unknown.code === "unit-unknown" ? unknown.hint : "flotilla list-unit-files and list-machines show them",
-    });
+    unknown.push(...unknownOf(error));
   }
+  const near = unknown.find(({ hint }) => hint?.startsWith("Did you mean"))?.hint;
+  throw new Problem("unit-unknown", `Cannot find a unit or a machine that "${word.slice(0, 64)}" names`, {
+    hint: near ?? "flotilla list-unit-files and flotilla list-machines show what there is",
+  });
 }
 
-function isUnknownMachine(error: unknown): boolean {
+/** What says that the word names nothing; anything else is thrown. */
+function unknownOf(error: unknown): readonly Problem[] {
   const problems: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
-  return problems.some((each) => each instanceof Problem && each.code === "machine-unknown");
+  return problems.map((each) => {
+    if (each instanceof Problem && unknownCodes.has(each.code)) return each;
+    throw error;
+  });
 }
+
+const unknownCodes: ReadonlySet<string> = new Set(["unit-unknown", "unit-name", "machine-unknown"]);
 
 async function askUnit(client: ApiClient, name: string, signal: AbortSignal): Promise<Told> {
   const answer = await client.get(`/v2/units/${encodeURIComponent(name)}/explanation`, { signal });
