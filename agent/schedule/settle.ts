@@ -26,8 +26,8 @@ export function settle(pass: Pass): void {
   const moved = new Set<ActiveUnit>();
   /** Shapes that have found nobody to displace, as things stand. */
   const hopeless = new Set<string>();
-  /** Whether a unit was taken from its place in this step: then waiting units may find room in further rounds. */
-  let isDisturbed = false;
+  /** Machines that a unit was taken from in this step: where there are any, waiting units may find room in further rounds. */
+  const disturbed = new Set<Host>();
   let work: ActiveUnit[] = firstWork();
   let at = -1;
   const pools = openPools(work, { index: hosts, accept });
@@ -35,7 +35,7 @@ export function settle(pass: Pass): void {
   for (let round = 0; round < maxRounds; round++) {
     let changed = false;
     for (const unit of replacing) changed = partFromReplaced(unit) || changed;
-    if (round > 0 || isDisturbed) {
+    if (round > 0 || disturbed.size > 0) {
       forget(); // what a machine refused then it may take now
       work = [...waiting.all(), ...units.globals].sort(byTurn);
     }
@@ -45,7 +45,7 @@ export function settle(pass: Pass): void {
       changed = (unit.options.global ? placeGlobal(unit) : place(unit)) || changed;
     }
     at = -1;
-    if (!changed || (replacing.length === 0 && !isDisturbed)) break;
+    if (!changed || (replacing.length === 0 && disturbed.size === 0)) break;
   }
   for (const unit of [...waiting.untried]) {
     // Whether these are taken depends on more than what is on a machine
@@ -264,8 +264,9 @@ export function settle(pass: Pass): void {
   function disturb(host: Host): void {
     freed.add(host);
     forget();
-    if (isDisturbed) return;
-    isDisturbed = true;
+    const isFirst = disturbed.size === 0;
+    disturbed.add(host);
+    if (!isFirst) return; // all that wait have their turn already
     const now = work[at];
     if (at < 0 || now === undefined) return;
     const done = work.slice(0, at + 1);

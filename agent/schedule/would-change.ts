@@ -18,7 +18,7 @@ import type { Scheduler } from "./schedule.ts";
 import type { ActiveUnit } from "./units.ts";
 
 /** Changes that are told of. */
-const mostChanges = 6;
+const mostChanges = 8;
 /** Where more units stand in the way, stopping them is no counsel. */
 const mostToStop = 3;
 /** Priorities that are tried to find the lowest. */
