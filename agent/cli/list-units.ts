@@ -13,7 +13,7 @@ export const listUnits: Command = {
   options: listingOptions(listings.units, unitsFilters),
   more: `${fieldsHelp(listings.units)}
 
-A unit that waits for a machine is not on one: list-unit-files shows it, and status UNIT says why.`,
+A unit that waits for a machine is not on one: list-unit-files shows it, and explain UNIT says why.`,
   examples: [
     ["list-units", "What runs where"],
     ["list-units --watch", "The same, kept up to date"],

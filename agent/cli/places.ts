@@ -106,7 +106,7 @@ function notPlaced({ name, places, file }: UnitDetail): Problem {
     });
   }
   return new Problem("unit-not-placed", `Unit ${name} does not appear to be running`, {
-    hint: `flotilla status ${name} says why it is on no machine`,
+    hint: `flotilla explain ${name} says why it is on no machine`,
   });
 }
 

@@ -293,7 +293,7 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
         Machine: none: it wants to be inactive
       $ flotilla journal hello.service
       [stderr] flotilla: Unit hello.service does not appear to be running
-      [stderr] hint: flotilla status hello.service says why it is on no machine
+      [stderr] hint: flotilla explain hello.service says why it is on no machine
       [exit 1]
       $ flotilla cat hello
       [Unit]
