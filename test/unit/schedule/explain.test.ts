@@ -475,6 +475,34 @@ suite("for any cluster", () => {
     assert.ok(asked > 100, `${asked} were asked`);
   });
 
+  test("what is said to help helps when placement begins anew", () => {
+    let tried = 0;
+    fc.assert(
+      fc.property(clusters({ moves: false }), (state) => {
+        for (const { name } of state.wanted.filter((each) => !each.options.global)) {
+          for (const says of explain(state, name).changes) {
+            const [verb, what = "", ...more] = says.split(" ");
+            if (more.length > 0 || !["uncordon", "start", "stop"].includes(verb ?? "")) continue;
+            const target = verb === "start" ? "launched" : "inactive";
+            const then = schedule({
+              ...state,
+              machines: state.machines.map((each) => {
+                const { cordoned: _cordoned, ...open } = each;
+                return verb === "uncordon" && refer(each.id).hostname === what ? open : each;
+              }),
+              wanted: state.wanted.map((each) => (each.name === what ? { ...each, target } : each)),
+            });
+            const kinds = then.flatMap(({ kind, unit }) => (unit === name && kind !== "drop" ? [kind] : []));
+            assert.ok(kinds.includes("place") || kinds.includes("keep"), `${says} does not place ${name}`);
+            tried++;
+          }
+        }
+      }),
+      { numRuns: 200 },
+    );
+    assert.ok(tried > 20, `${tried} were tried`);
+  });
+
   test("what would change it leaves the answer as it was, whoever is asked first", () => {
     fc.assert(
       fc.property(clusters(), (state) => {
