@@ -7,7 +7,7 @@ import type { Hold, SubmittedUnit } from "./submitted.ts";
 export const targetStates = ["inactive", "loaded", "launched"] as const;
 export type TargetState = (typeof targetStates)[number];
 
-/** One metadata key and the values that satisfy it (any of them; fleet.md 4.4). */
+/** One metadata key and the values that satisfy it (any of them). */
 export interface MetadataRule {
   readonly key: string;
   readonly values: readonly string[];
@@ -34,7 +34,7 @@ export interface PlacementOptions {
   readonly machineOf: readonly UnitName[];
   /** All keys must be satisfied; sorted by key. */
   readonly metadata: readonly MetadataRule[];
-  /** Glob patterns over unit names (fleet.md 4.5). */
+  /** Glob patterns over unit names. */
   readonly conflicts: readonly string[];
   /** Glob patterns over unit names. */
   readonly replaces: readonly string[];

@@ -26,7 +26,7 @@ export function isPlaced(unit: ActiveUnit): boolean {
   return unit.hosts !== undefined ? unit.hosts.size > 0 : unit.host !== undefined;
 }
 
-/** The one meaning of conflict, for global units and others (fleet.md 8.3). The unit itself is not on that machine. */
+/** The one meaning of conflict, for global units and others. The unit itself is not on that machine. */
 export function conflicts(unit: ActiveUnit, host: Host): boolean {
   return (
     unit.declares.some((pattern) => host.matching.has(pattern)) ||
@@ -34,7 +34,7 @@ export function conflicts(unit: ActiveUnit, host: Host): boolean {
   );
 }
 
-/** The first rule that keeps the unit from staying with what is on this machine (fleet.md 8.2, 3 and 4). */
+/** The first rule that keeps the unit from staying with what is on this machine. */
 export function refusal(unit: ActiveUnit, host: Host): Extract<RefusalRule, "machine-of" | "conflict"> | undefined {
   return misses(unit, host) ? "machine-of" : conflicts(unit, host) ? "conflict" : undefined;
 }

@@ -55,7 +55,7 @@ export interface HostClass {
   readonly members: readonly Host[];
 }
 
-/** The standing rule by which this machine refuses such a unit, whatever else runs there (fleet.md 8.2, 1 and 2). */
+/** The standing rule by which this machine refuses such a unit, whatever else runs there. */
 export function standingRefusal(
   options: PlacementOptions,
   machine: { readonly id: string; readonly metadata: Readonly<Record<string, string>> },

@@ -16,8 +16,7 @@ import { type ActiveUnit, UnitIndex, placesOf } from "./units.ts";
 import { Waiting, differs } from "./waiting.ts";
 
 /**
- * Decides for every unit, in name order (docs/placement.md; fleet.md sections 7 and 8, mended). Same state in, same decisions
- * out.
+ * Decides for every unit, in name order (docs/placement.md). Same state in, same decisions out.
  *
  * - An active unit that is not global gets exactly one `keep`, `place` or `wait`, and a `drop` for each further machine
  *   that has it. A global one gets a `keep`, `place` or `drop` for each machine concerned, and one `wait` if it fits none.
@@ -237,6 +236,7 @@ export class Scheduler implements Board {
     for (const name of before.placedOn(id)) this.#judge(name);
   }
 
+  /** These units came to a machine's manifest or left it. */
   #moved(machine: MachineId, names: ReadonlySet<UnitName>): void {
     const { before, units } = this.#scene;
     for (const name of names) {

@@ -23,7 +23,7 @@ export interface ActiveUnit extends Follower<ActiveUnit> {
   /** Its Conflicts=, and the Conflicts= of any unit that match its name. */
   declares: readonly Pattern[];
   matching: readonly Pattern[];
-  /** The other side of every Replaces= relation that counts (fleet.md 8.5), in name order. */
+  /** The other side of every Replaces= relation that counts, in name order. */
   replaces: readonly ActiveUnit[];
   replacedBy: readonly ActiveUnit[];
   /** Where board.ts has put it: one machine, or for a global unit any number. */
