@@ -130,13 +130,14 @@ export class Engine {
     const isWhole = this.#isWhole;
     this.#isWhole = false;
     const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
-    const outcome = this.#scheduler.pass(rebalance);
+    const undecided = this.#undecidable(desired);
+    const outcome = without(this.#scheduler.pass(rebalance), undecided);
     this.#report(outcome);
     const { writes, handovers } = nextManifests({
       board: this.#scheduler,
       touched: isWhole ? this.#touched(novelty, outcome) : [...picture.manifests.keys(), ...standing.keys()],
       desired,
-      undecidable: this.#undecidable(desired),
+      undecidable: undecided,
       restarts: picture.restarts,
       manifests: picture.manifests,
       statuses: picture.statuses,
@@ -305,6 +306,19 @@ export class Engine {
     }
     if (newlyWaiting.length > maxNamed) log.warn("units.waiting", { units: newlyWaiting.length });
   }
+}
+
+/** What a pass would do with units of which nothing may be decided is not done, and not told of. */
+function without(outcome: Outcome, undecided: ReadonlySet<UnitName>): Outcome {
+  if (undecided.size === 0) return outcome;
+  const isDecided = ({ unit }: { readonly unit: UnitName }): boolean => !undecided.has(unit);
+  const { newlyWaiting, displaced, moved } = outcome;
+  return {
+    ...outcome,
+    newlyWaiting: newlyWaiting.filter((unit) => isDecided({ unit })),
+    displaced: displaced.filter(isDecided),
+    moved: moved.filter(isDecided),
+  };
 }
 
 interface Encoded {

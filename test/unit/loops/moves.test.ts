@@ -128,3 +128,17 @@ test("asked to, it moves one unit after another until loads are even, and says s
   await house.clock.advance(300_000);
   assert.deepEqual(loads(), { a: 4, b: 4 });
 });
+
+test("a unit of which nothing can be decided is neither moved nor said to be: its drain stops and names it", async () => {
+  await open({ machines: "ab", leaders: "a" });
+  await house.deploy({ "web.service": service() });
+  await house.until(() => house.up()["web.service"] !== undefined);
+  const from = house.up()["web.service"] ?? "";
+  await house.put(keys.hold(name("web.service")), "{");
+  await drain(from);
+  await house.until(async () => (await drainOf(from))?.state === "stopped");
+  assert.match((await drainOf(from))?.because ?? "", /nothing can be decided about web\.service/);
+  await house.clock.advance(10_000);
+  assert.deepEqual(await told("units-moved"), []);
+  assert.deepEqual(house.up(), { "web.service": from });
+});
