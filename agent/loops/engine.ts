@@ -131,7 +131,7 @@ export class Engine {
     this.#isWhole = false;
     const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
     const undecided = this.#undecidable(desired);
-    const outcome = without(this.#scheduler.pass(rebalance), undecided);
+    const outcome = without(this.#scheduler.pass(rebalance, undecided), undecided);
     this.#report(outcome);
     const { writes, handovers } = nextManifests({
       board: this.#scheduler,
@@ -311,13 +311,11 @@ export class Engine {
 /** What a pass would do with units of which nothing may be decided is not done, and not told of. */
 function without(outcome: Outcome, undecided: ReadonlySet<UnitName>): Outcome {
   if (undecided.size === 0) return outcome;
-  const isDecided = ({ unit }: { readonly unit: UnitName }): boolean => !undecided.has(unit);
-  const { newlyWaiting, displaced, moved } = outcome;
+  const { newlyWaiting, displaced } = outcome;
   return {
     ...outcome,
-    newlyWaiting: newlyWaiting.filter((unit) => isDecided({ unit })),
-    displaced: displaced.filter(isDecided),
-    moved: moved.filter(isDecided),
+    newlyWaiting: newlyWaiting.filter((unit) => !undecided.has(unit)),
+    displaced: displaced.filter(({ unit }) => !undecided.has(unit)),
   };
 }
 

@@ -17,7 +17,7 @@ export function drain(pass: Pass): void {
     if (left === 0) continue;
     for (const unit of [...host.units].sort(byTurn)) {
       if (left === 0) break;
-      if (unit.host !== host || followsThere(unit, host)) continue;
+      if (unit.host !== host || followsThere(unit, host) || isFixed(pass, unit)) continue;
       const target = newHome(pass, { unit, from: host });
       if (target === undefined) {
         pass.stuck.add(unit);
@@ -44,7 +44,7 @@ function moveOne(pass: Pass): boolean {
   for (const from of byLoad) {
     if (from.load - least < 2) return false;
     for (const unit of [...from.units].sort((a, b) => byTurn(b, a))) {
-      if (unit.host !== from || followsThere(unit, from)) continue;
+      if (unit.host !== from || followsThere(unit, from) || isFixed(pass, unit)) continue;
       const size = groupOf(unit, from).length;
       const isBetter = (host: Host): boolean => host.load + size <= from.load - size;
       const target = newHome(pass, { unit, from, isBetter });
@@ -55,6 +55,11 @@ function moveOne(pass: Pass): boolean {
     }
   }
   return false;
+}
+
+function isFixed({ fixed }: Pass, unit: ActiveUnit): boolean {
+  const { host } = unit;
+  return fixed.size > 0 && host !== undefined && groupOf(unit, host).some((each) => fixed.has(each.name));
 }
 
 /** It goes when that one goes. */

@@ -1,5 +1,6 @@
 // What one pass works on: the linked units, the machines and what is on them, what was so before; and what the pass finds
 // out. Given to the steps of this room (keep, settle, leave, report).
+import type { UnitName } from "../domain/names.ts";
 import type { Before } from "./before.ts";
 import type { Host, HostIndex } from "./machines.ts";
 import type { ActiveUnit, UnitIndex } from "./units.ts";
@@ -27,4 +28,6 @@ export interface Pass extends Scene {
   readonly moved: Map<ActiveUnit, { readonly from: Host; readonly because: string }>;
   /** How many units may be moved to make loads more even. */
   readonly rebalance: number;
+  /** Units that are moved for neither a drain nor balance, nor is any that they follow. */
+  readonly fixed: ReadonlySet<UnitName>;
 }

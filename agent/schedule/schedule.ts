@@ -103,7 +103,7 @@ export class Scheduler implements Board {
   constructor() {
     const hosts = new HostIndex();
     this.#scene = { units: new UnitIndex(), hosts, before: new Before(hosts), waiting: new Waiting() };
-    this.#last = this.#open(0);
+    this.#last = this.#open(0, new Set());
   }
 
   change({ units, machines, placed, leaving, parting, running, listed }: ClusterChanges): void {
@@ -120,9 +120,12 @@ export class Scheduler implements Board {
     if (units !== undefined) this.#changeUnits(units);
   }
 
-  /** Decides on what there is now. `moves`: how many units may be moved to make loads more even. */
-  pass(moves = 0): Outcome {
-    const pass = this.#open(moves);
+  /**
+   * Decides on what there is now. `moves`: how many units may be moved to make loads more even. `fixed`: those that leave no
+   * machine for that, nor because it is drained.
+   */
+  pass(moves = 0, fixed: ReadonlySet<UnitName> = new Set()): Outcome {
+    const pass = this.#open(moves, fixed);
     this.#last = pass;
     const { before, freed, examined } = pass;
     for (const unit of this.#unsettled) {
@@ -193,7 +196,7 @@ export class Scheduler implements Board {
     return this.#last;
   }
 
-  #open(moves: number): Pass {
+  #open(moves: number, fixed: ReadonlySet<UnitName>): Pass {
     return {
       ...this.#scene,
       freed: new Set(),
@@ -203,6 +206,7 @@ export class Scheduler implements Board {
       stuck: new Set(),
       moved: new Map(),
       rebalance: moves,
+      fixed,
     };
   }
 

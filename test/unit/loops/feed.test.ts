@@ -336,12 +336,13 @@ class Lead {
     const { settling, epoch } = this.#world;
     const standing = standings(picture, { settling, witnessed: new Set([id("a")]) });
     const novelty = this.#feed.tell({ picture, desired, standing, drains: budgets.drains, parting });
-    const outcome = this.scheduler.pass(budgets.rebalance);
+    const undecided = undecidable(desired.units.values(), desired.unknown);
+    const outcome = this.scheduler.pass(budgets.rebalance, undecided);
     const input: ManifestInput = {
       board: this.scheduler,
       touched: touchedOf?.(novelty, outcome) ?? [...picture.manifests.keys(), ...standing.keys()],
       desired,
-      undecidable: undecidable(desired.units.values(), desired.unknown),
+      undecidable: undecided,
       restarts: picture.restarts,
       manifests: picture.manifests,
       statuses: picture.statuses,

@@ -142,3 +142,14 @@ test("a unit of which nothing can be decided is neither moved nor said to be: it
   assert.deepEqual(await told("units-moved"), []);
   assert.deepEqual(house.up(), { "web.service": from });
 });
+
+test("units of which nothing can be decided do not keep the others on a machine that is drained", async () => {
+  await open({ machines: "ab", leaders: "a" });
+  await house.deploy(many(24));
+  await house.until(() => loads()["b"] === 12);
+  const unknown = house.box("b").up().slice(0, drainStep);
+  for (const unit of unknown) await house.put(keys.hold(name(unit)), "{");
+  await drain("b");
+  await house.until(async () => (await drainOf("b"))?.state === "stopped");
+  assert.deepEqual(house.box("b").up(), unknown);
+});
