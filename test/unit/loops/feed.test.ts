@@ -7,7 +7,7 @@ import { describe as suite, test } from "node:test";
 import fc from "fast-check";
 import { createWantedReader } from "../../../agent/desired/desired.ts";
 import type { MachineSettings } from "../../../agent/domain/machine.ts";
-import type { CommitId, MachineId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
+import { type CommitId, type MachineId, type UnitHash, type UnitName, byName } from "../../../agent/domain/names.ts";
 import { type Manifest, type WantedUnit, undecidable } from "../../../agent/domain/placement.ts";
 import type { UnitStatus } from "../../../agent/domain/status.ts";
 import type { TargetState, Unit, WantedState } from "../../../agent/domain/unit.ts";
@@ -185,7 +185,11 @@ class World {
         for (const { name, options } of step.wanted) if (options.global) this.global.add(name);
         this.commit = {
           commit: sha(JSON.stringify(step)) as CommitId,
-          units: new Map(step.wanted.map((each) => [each.name, gitUnit(each, step.text)])),
+          units: new Map(
+            [...step.wanted]
+              .sort((a, b) => byName(a.name, b.name))
+              .map((each) => [each.name, gitUnit(each, step.text)]),
+          ),
           templates: new Map(),
           warnings: [],
         };
