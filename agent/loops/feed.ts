@@ -1,6 +1,6 @@
 // Tells the scheduler what is different since it was told last. Given to engine.ts. Values are compared as objects: whoever
 // reads the registry reads each of them once, and what was read again has changed.
-import type { MachineId, UnitName } from "../domain/names.ts";
+import { type MachineId, type UnitName, byName } from "../domain/names.ts";
 import type { CandidateMachine, Manifest, Standing, WantedUnit } from "../domain/placement.ts";
 import type { Machine, MachineSettings } from "../domain/machine.ts";
 import type { MachineStatus } from "../domain/status.ts";
@@ -168,15 +168,21 @@ export class Feed {
     this.#desired = desired;
     const changed: WantedUnit[] = [];
     const removed: UnitName[] = [];
-    let left = before?.units.size ?? 0;
-    for (const [name, unit] of desired.units) {
-      const was = before?.units.get(name);
-      if (was !== undefined) left--;
-      if (!all && was !== undefined && isSameUnit(was, unit)) continue;
+    // Both are in name order, and nearly all units are the same objects: no name is looked up
+    const earlier = before?.units.values();
+    let was = earlier?.next().value;
+    for (const unit of desired.units.values()) {
+      for (; was !== undefined && was !== unit && byName(was.name, unit.name) < 0; was = earlier?.next().value) {
+        removed.push(was.name);
+      }
+      const isKnown = was === unit || was?.name === unit.name;
+      const isSame = isKnown && was !== undefined && isSameUnit(was, unit);
+      if (isKnown) was = earlier?.next().value;
+      if (isSame && !all) continue;
       changed.push(wantedUnit(unit, this.#closed));
-      novelty.units.add(name);
+      novelty.units.add(unit.name);
     }
-    if (left > 0) for (const name of before?.units.keys() ?? []) if (!desired.units.has(name)) removed.push(name);
+    for (; was !== undefined; was = earlier?.next().value) removed.push(was.name);
     if (changed.length + removed.length > 0) this.#scheduler.change({ units: { changed, removed } });
     // What was not known before may be told again, wherever it is
     if (desired.unknown.size + (before?.unknown.size ?? 0) > 0) {

@@ -65,20 +65,25 @@ export function openPools(
 
   function fill(unit: ActiveUnit): readonly Lane[] {
     const { members }: HostClass = index.classOf(unit.options, unit.wishes);
-    const { options } = unit;
-    const lanes = new Map<string, Lane>();
-    for (const host of members) {
-      if (closedTo(unit, host) !== undefined) continue;
-      const value = options.spread === undefined ? undefined : valueOf(host.metadata, options.spread);
-      const points = score(options, host);
-      const id = `${points}\n${value ?? ""}`;
-      const lane = lanes.get(id);
-      if (lane === undefined) lanes.set(id, { any: host, score: points, heap: [keyOf(host)] });
-      else lane.heap.push(keyOf(host));
-    }
+    const open = members.filter((host) => closedTo(unit, host) === undefined);
     // an ascending list is a heap
-    for (const lane of lanes.values()) lane.heap.sort((a, b) => a - b);
-    return [...lanes.values()];
+    const heapOf = (hosts: readonly Host[]): number[] => hosts.map(keyOf).sort((a, b) => a - b);
+    const [any] = open;
+    if (any === undefined) return [];
+    if (orderKey(unit) === "") return [{ any, score: 0, heap: heapOf(open) }];
+    const { options } = unit;
+    const groups = new Map<string, Host[]>();
+    for (const host of open) {
+      const value = options.spread === undefined ? undefined : valueOf(host.metadata, options.spread);
+      const id = `${score(options, host)}\n${value ?? ""}`;
+      const group = groups.get(id);
+      if (group === undefined) groups.set(id, [host]);
+      else group.push(host);
+    }
+    return [...groups.values()].flatMap((group) => {
+      const [first] = group;
+      return first === undefined ? [] : [{ any: first, score: score(options, first), heap: heapOf(group) }];
+    });
   }
 
   function keyOf(host: Host): number {

@@ -18,7 +18,7 @@ const budgets: readonly Budget[] = [
     what: "one change at 150,000 units on 5,000 machines",
     most: 20,
     unit: "ms",
-    measured: row("change", "one unit more, ms"),
+    measured: row("change", "one unit more, ms of processor"),
   },
   {
     what: "manifests written for it",
