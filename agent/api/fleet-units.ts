@@ -37,7 +37,7 @@ export function getUnit({ picture }: FleetInquiry, name: string): Response {
 }
 
 /**
- * PUT /units/NAME (fleet.md 16.3): creates, replaces, or says what the unit is to do. What is replaced keeps its place,
+ * PUT /units/NAME: creates, replaces, or says what the unit is to do. What is replaced keeps its place,
  * and what it is to do unless the body says otherwise; and everything is checked before anything is written.
  */
 export async function putUnit(asked: FleetInquiry, inUrl: string): Promise<Response> {

@@ -1,4 +1,4 @@
-// fleet's HTTP API v1 as fleet's clients know it: paths, methods, entities, pages, errors (fleet.md 16), with what was amiss
+// fleet's HTTP API v1 as fleet's clients know it: paths, methods, entities, pages, errors, with what was amiss
 // put right. Mounted by api.ts; knows no web framework.
 import type { Clock } from "../ports/clock.ts";
 import type { ClusterView } from "../ports/cluster.ts";

@@ -10,7 +10,7 @@ export const exitCodes = {
   unreachable: 3,
   /** Ended by a signal before it was done (128 + SIGINT). */
   interrupted: 130,
-  /** A machine could not be reached by ssh; what ran on one ends with its own code (fleet.md 17.3). */
+  /** A machine could not be reached by ssh; what ran on one ends with its own code. */
   ssh: 255,
 } as const;
 

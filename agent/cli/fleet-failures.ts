@@ -1,4 +1,4 @@
-// What goes wrong, in the words that fleetctl had for it (fleet.md 17.1, 17.4, 17.5, 17.8), and with its exit codes. Pure;
+// What goes wrong, in the words that fleetctl had for it, and with its exit codes. Pure;
 // given to fleetctl.ts.
 import { Problem, type ProblemRecord, describeProblem } from "../domain/problem.ts";
 import { problemText } from "../report/report.ts";

@@ -1,5 +1,5 @@
 // fleetctl status UNIT...: what systemctl says on the unit's machines, and nothing else; the first that is not well ends it,
-// with systemctl's own code (fleet.md 17.8). Given to fleetctl.ts.
+// with systemctl's own code. Given to fleetctl.ts.
 import { Problem } from "../domain/problem.ts";
 import { statusWords } from "../report/journal.ts";
 import type { Command } from "./command.ts";

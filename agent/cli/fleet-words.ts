@@ -1,4 +1,4 @@
-// fleet's command line as its scripts have it, in the words of ours (fleet.md 17.1 and 17.2): options that were known by
+// fleet's command line as its scripts have it, in the words of ours: options that were known by
 // other names, that took "=true", or that mean nothing any more. Pure; given to fleetctl.ts.
 import { Problem } from "../domain/problem.ts";
 
@@ -122,7 +122,7 @@ function variableOf(flag: string): string {
 }
 
 /**
- * The environment as fleet's options had it when nothing was said (fleet.md 17.1): user core, fleet's file of host keys, its
+ * The environment as fleet's options had it when nothing was said: user core, fleet's file of host keys, its
  * socket where there is one.
  */
 export function fleetEnvironment(

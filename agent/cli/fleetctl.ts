@@ -1,5 +1,5 @@
 // The program under its other name: called as `fleetctl` it has fleetctl's commands, options, defaults and texts, so that
-// scripts go on working (fleet.md 17). What was a defect there is none here: docs/from-fleet.md has the list.
+// scripts go on working. What was a defect there is none here: docs/from-fleet.md has the list.
 import { Problem, valid } from "../domain/problem.ts";
 import type { MachineReport, UnitFileReport, UnitReport } from "../domain/report.ts";
 import { type Listing, listings } from "../report/report.ts";

@@ -60,7 +60,7 @@ function isChanged({ outcome, change }: UnitOutcome): boolean {
   return outcome === "done" && change !== "unchanged";
 }
 
-/** To stop what shall be nowhere would place it (fleet.md 17.8). */
+/** To stop what shall be nowhere would place it. */
 function mustBePlaced({ name, desired, template }: UnitFileReport): void {
   if (desired !== "inactive") return;
   throw new Problem("unit-inactive", `Unable to stop unit ${name} in state inactive`, {

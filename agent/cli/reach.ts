@@ -1,5 +1,5 @@
 // The options that every command has: where the agent's API is, what opens it, how ssh goes. Flags win over FLOTILLA_*, and
-// these over fleet's own FLEETCTL_*; an empty variable is none (fleet.md 17.1).
+// these over fleet's own FLEETCTL_*; an empty variable is none.
 import { tokenVariable } from "../domain/client-variables.ts";
 import { isSshUser, parseSshAddress } from "../domain/ssh-address.ts";
 import { type Endpoint, type Reach, type TokenSource, usualSshTimeoutMs } from "../ports/reach.ts";
@@ -100,7 +100,7 @@ function readEndpoint({ flags, env }: ReachWords): Endpoint {
 
 /**
  * `unix:///path`, `file:///path`, a bare path, `http://HOST:PORT`, `https://HOST:PORT`; of a list the first, as fleet took it.
- * Throws a usage problem with fleet's words (fleet.md 17.1).
+ * Throws a usage problem with fleet's words.
  */
 export function parseEndpoint(list: string): Endpoint {
   const text = (list.split(",")[0] ?? "").trim();

@@ -1,5 +1,5 @@
 // Which text a unit is to have that is named on the command line of submit, load, start or restart: the cluster's own, a
-// file's, or a template's (fleet.md 17.5 and 17.6). All of it is found out before anything is changed.
+// file's, or a template's. All of it is found out before anything is changed.
 import { type UnitName, isInstance, isTemplate, parseUnitName, unitNameParts } from "../domain/names.ts";
 import { Problem, invalid } from "../domain/problem.ts";
 import type { UnitFileReport } from "../domain/report.ts";
@@ -38,7 +38,7 @@ export interface Resolving {
   readonly signal: AbortSignal;
 }
 
-/** What each command may replace: units that want no more than this (fleet.md 17.6). */
+/** What each command may replace: units that want no more than this. */
 const replaceable: Readonly<Record<Verb, readonly TargetState[]>> = {
   submit: ["inactive"],
   load: ["inactive", "loaded"],

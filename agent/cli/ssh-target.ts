@@ -1,5 +1,5 @@
 // Which machine a word means to `flotilla ssh`: a machine by the beginning of its id, its hostname or its address; a unit by
-// its name. Pure; fleet.md 18.1, with units in several places.
+// its name. Pure; as fleet's, with units in several places.
 import { Problem } from "../domain/problem.ts";
 import type { MachineReference } from "../domain/report.ts";
 

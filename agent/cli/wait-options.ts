@@ -12,7 +12,7 @@ export const waitOptions: readonly Option[] = [
 
 export const documentOption: Option = { flags: "--json", means: "Print JSON" };
 
-/** One of fleet's attempts (fleet.md 17.7). */
+/** One of fleet's attempts. */
 const attemptMs = 2_000;
 const mostAttempts = 1_000_000;
 

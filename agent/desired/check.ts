@@ -1,5 +1,5 @@
 // Rules across the units of one commit. They warn and never refuse: what names a unit that is not there, or waits for
-// itself in a ring, stays unplaced and says so (fleet.md 8.6); the other units are none the worse. Given to desired.ts.
+// itself in a ring, stays unplaced and says so; the other units are none the worse. Given to desired.ts.
 import type { UnitName } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DropInEntry } from "./tree.ts";

@@ -1,4 +1,4 @@
-// Options of [X-Fleet] that contradict each other, in fleet's words (fleet.md 5): for fleet's API and its command's name.
+// Options of [X-Fleet] that contradict each other, in fleet's words: for fleet's API and its command's name.
 // desired.ts refuses the same in flotilla's own words, and more.
 import type { UnitName } from "../domain/names.ts";
 import { compileGlob } from "../text/glob.ts";

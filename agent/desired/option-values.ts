@@ -1,4 +1,4 @@
-// The syntax of values in [X-Fleet]: quoted lists, specifiers, words for yes and no (fleet.md 4.1 to 4.3). Given to
+// The syntax of values in [X-Fleet]: quoted lists, specifiers, words for yes and no. Given to
 // options.ts. Knows no option by name.
 import { type UnitName, unitNameParts } from "../domain/names.ts";
 

@@ -1,5 +1,5 @@
 // What a unit asks for in [X-Fleet], read from its text and drop-ins together: where it may run, what it takes there, in
-// which state it is wanted and how it takes a change (fleet.md 4 and 5, with what fleet passed over in silence refused,
+// which state it is wanted and how it takes a change (as in fleet, with what fleet passed over in silence refused,
 // and docs/placement.md). Pure.
 import { type UnitName, isTemplate, parseMachineId, parseUnitName } from "../domain/names.ts";
 import { type Place, Problem } from "../domain/problem.ts";
@@ -41,7 +41,7 @@ export interface OptionsReading {
   readonly warnings: readonly Problem[];
 }
 
-/** Pairs that contradict each other (fleet.md 5), and those of which the second would say nothing. */
+/** Pairs that contradict each other, and those of which the second would say nothing. */
 const forbiddenPairs = [
   ["MachineID", "MachineOf"],
   ["MachineID", "Conflicts"],

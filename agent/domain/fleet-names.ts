@@ -1,4 +1,4 @@
-// Unit names as fleet judges them, in fleet's words (fleet.md 2.1): for its API and its command's name. What flotilla
+// Unit names as fleet judges them, in fleet's words: for its API and its command's name. What flotilla
 // refuses beyond fleet is told in the same manner.
 import { isUnitType, maxUnitNameBytes, parseUnitName, templateTypes } from "./names.ts";
 

@@ -39,7 +39,7 @@ export interface Reach {
   readonly ssh: SshOptions;
 }
 
-/** fleet's bound (fleet.md 17.1). */
+/** fleet's bound. */
 export const usualSshTimeoutMs = 10_000;
 
 /** A socket of this machine, with nothing else said. */

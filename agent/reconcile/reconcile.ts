@@ -9,8 +9,8 @@ import { orderJobs } from "./order.ts";
 import { stepFor } from "./step.ts";
 
 /**
- * The plan for one pass (fleet.md 9.4 and 9.5, mended). Empty when nothing is to be done. The machine takes its manifest
- * as it is and judges no constraint again (fleet.md 9.2): only a name that the host uses itself is refused.
+ * The plan for one pass, as fleet's with its defects mended. Empty when nothing is to be done. The machine takes its manifest
+ * as it is and judges no constraint again: only a name that the host uses itself is refused.
  * A placed unit is removed when its entry is released or the manifest does not name it, and never for anything unknown.
  */
 export function plan(view: MachineView): Reconciliation {

@@ -1,4 +1,4 @@
-// What one unit needs on this machine: the table of fleet.md 9.4, with changed text replaced in place. Given to
+// What one unit needs on this machine: fleet's table, with changed text replaced in place. Given to
 // reconcile.ts. Looks at one unit only.
 import type { Job, PlacedUnit } from "../domain/action.ts";
 import { unreachable } from "../domain/problem.ts";
@@ -36,7 +36,7 @@ export function stepFor(view: UnitView): Step {
     case "loaded":
       return placed.launched === undefined ? nothing : { job: { kind: "stop", because: "it shall be loaded only" } };
     case "launched":
-      // Told once with this text: one that failed or ended is not started again (fleet.md, Q-13).
+      // Told once with this text: one that failed or ended is not started again.
       if (placed.launched === unit.hash)
         return isRestartDue(view) ? { job: { kind: "restart", because: "somebody asked for a restart" } } : nothing;
       return placed.launched === undefined

@@ -1,5 +1,5 @@
 // The columns of every listing: name, what it means, and how a row's value is written in it. Names and forms are fleet's
-// where fleet had the column (fleet.md 17.4). Inner part of report/.
+// where fleet had the column. Inner part of report/.
 import type { HoldReport, MachineReference, MachineReport, UnitFileReport, UnitReport } from "../domain/report.ts";
 import type { Cell, Table, Tone } from "../text/columns.ts";
 import { formatSpan } from "../text/time.ts";

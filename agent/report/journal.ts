@@ -29,7 +29,7 @@ const usualLines = "10";
 /** Its lines begin with the moment, to the microsecond: of several machines they can be put in order. */
 const mergeableOutput = "short-iso-precise";
 
-/** fleet's words (fleet.md 17.8), and more of them where more is asked. */
+/** fleet's words, and more of them where more is asked. */
 export function journalWords(query: JournalQuery): Words {
   const { units, follow, lines, since, until, sudo, colour, several } = query;
   const count = lines ?? (since === undefined ? usualLines : undefined);

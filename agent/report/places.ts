@@ -73,7 +73,7 @@ export function isWanted(place: Place): boolean {
   return place.entry !== undefined && place.entry.target !== "released";
 }
 
-/** fleet's derived state of a unit at its place (fleet.md 6.1). `launched` says that a start was asked for, not that it went well. */
+/** fleet's derived state of a unit at its place. `launched` says that a start was asked for, not that it went well. */
 export function currentState(place: Place): TargetState {
   if (place.seen === undefined) return "inactive";
   // A start asked for earlier shows in systemd's state while a newer manifest is still on its way

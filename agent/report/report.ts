@@ -261,7 +261,7 @@ export function listingText<Row>(
   return formatTable(tabulate(table, { ...given, names }), given);
 }
 
-/** `a,b` as names of columns. The messages are fleet's (fleet.md 17.4). */
+/** `a,b` as names of columns. The messages are fleet's. */
 function checkFields<Row>(fields: FieldTable<Row>, text: string): Checked<readonly string[]> {
   const names = text
     .split(",")

@@ -5,7 +5,7 @@ import { compileGlob } from "./glob.ts";
 /** What a conflict depends on. */
 export interface Conflicting {
   readonly name: string;
-  /** Glob patterns over unit names (fleet.md 4.5). */
+  /** Glob patterns over unit names. */
   readonly conflicts: readonly string[];
 }
 
@@ -22,7 +22,7 @@ export function literalStart(pattern: string): { readonly start: string; readonl
 }
 
 /**
- * A test of pairs: true when a pattern of either matches the other's name (fleet.md 8.3). A unit never conflicts with
+ * A test of pairs: true when a pattern of either matches the other's name. A unit never conflicts with
  * itself. Each pattern is compiled once for the life of the returned function.
  */
 export function conflictTest(): (a: Conflicting, b: Conflicting) => boolean {

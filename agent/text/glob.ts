@@ -1,4 +1,4 @@
-// Glob patterns over unit names, for Conflicts= and Replaces= (fleet.md 4.5, as Go's path.Match). Given to desired/ and
+// Glob patterns over unit names, for Conflicts= and Replaces= (as Go's path.Match). Given to desired/ and
 // schedule/. Never a regular expression: time is bounded by pattern length times name length, whatever the pattern.
 import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 

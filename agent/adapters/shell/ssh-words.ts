@@ -57,7 +57,7 @@ function commonWords({ ssh, mayAsk }: SshCall, log: string): readonly string[] {
 
 function hostKeySettings({ checkHostKeys, knownHostsFile }: SshOptions): readonly string[] {
   if (checkHostKeys === false) {
-    // Neither asked, nor refused, nor kept (fleet.md 18.4)
+    // Neither asked, nor refused, nor kept
     return ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "GlobalKnownHostsFile=/dev/null"];
   }
   return [

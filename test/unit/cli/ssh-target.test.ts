@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { type Meaning, chooseMachines } from "../../../agent/cli/ssh-target.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 
-// F-450 to F-452 (fleet-scenarios.md, R)
+// F-450 to F-452
 const machines = [
   { id: "c31e44e1f858471792f5c42c4c7ddcf1", ip: "1.2.3.4", hostname: "one", alive: true },
   { id: "595989bbcbb749ce8726722d6e157b4e", ip: "5.6.7.8", hostname: "two", alive: true },

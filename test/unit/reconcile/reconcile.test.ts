@@ -1,4 +1,4 @@
-// The table of what one machine does with its share (fleet.md 9, fleet-scenarios.md I, J and X), case by case.
+// The table of what one machine does with its share, case by case.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
 import fc from "fast-check";

@@ -121,7 +121,7 @@ test("F-397: a unit that nothing has been heard of yet has - in every column", (
   assert.deepEqual(cells(fields, "units", picture), [fields.map(() => "-")]);
 });
 
-// F-395 and fleet.md 6.1: the current state is derived
+// F-395: the current state is derived
 interface StateCase {
   readonly name: string;
   readonly told?: ManifestTarget;

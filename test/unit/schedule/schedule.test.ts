@@ -1,4 +1,4 @@
-// The table of placement: fleet-scenarios.md E, F, G, H, U and X, each in its corrected form where one stands.
+// The table of placement: what fleet did, each row in its corrected form where it was amiss.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
 import { standingRefusal } from "../../../agent/schedule/machines.ts";
