@@ -73,6 +73,8 @@ export class Units {
   readonly #details = new Map<UnitName, Details>();
   /** The type's part of a change; systemd sends it just before the common part. */
   readonly #typed = new Map<UnitName, { readonly result: string; readonly restarts: number }>();
+  /** While systemd reads its units anew: those that it has let go of and not taken up again. */
+  #letGo: Set<UnitName> | undefined;
 
   /** From now on signals about these units count. */
   follow(names: Iterable<UnitName>): void {
@@ -88,6 +90,7 @@ export class Units {
   forgetAll(): void {
     this.#details.clear();
     this.#typed.clear();
+    this.#letGo = undefined;
   }
 
   /** The followed unit whose state this signal is about. */
@@ -97,10 +100,20 @@ export class Units {
       if (name !== undefined && signal.member === "PropertiesChanged") this.#changed(name, signal.body);
       return name;
     }
+    if (signal.member === "Reloading") this.#reloads(signal.body[0] === true);
     if (signal.member !== "UnitNew" && signal.member !== "UnitRemoved") return undefined;
     const name = this.#names.get(String(signal.body[1]));
-    if (name !== undefined) this.#drop(name);
+    if (name === undefined) return undefined;
+    if (this.#letGo === undefined) this.#drop(name);
+    else if (signal.member === "UnitRemoved") this.#letGo.add(name);
+    else this.#letGo.delete(name);
     return name;
+  }
+
+  /** A reload lets go of every unit and takes it up again as it was: what is known of a thousand others stays true. */
+  #reloads(begins: boolean): void {
+    for (const name of this.#letGo ?? []) this.#drop(name);
+    this.#letGo = begins ? new Set() : undefined;
   }
 
   async states(names: readonly UnitName[], call: Caller): Promise<ReadonlyMap<UnitName, SystemdState>> {

@@ -69,6 +69,7 @@ suite("settings", () => {
       runDirectory: "/run/flotilla",
       apiSocket: "/run/flotilla/flotilla.sock",
       allowSubmit: true,
+      rebalancePerMinute: 0,
       logLevel: "info",
       logFormat: "text",
     });

@@ -1,0 +1,71 @@
+// What is remembered of units between two readings: what systemd's signals have not made doubtful is not read again.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Units, unitPath } from "../../../agent/adapters/systemd/units.ts";
+import type { Call, Signal } from "../../../agent/adapters/systemd/peer.ts";
+import type { UnitName } from "../../../agent/domain/names.ts";
+
+const names = ["a.service", "b.service"] as UnitName[];
+
+/** A systemd in which all units are active; counts the properties that it was asked for. */
+function manager() {
+  let read = 0;
+  const call = ({ member, body }: Call): Promise<readonly unknown[]> => {
+    if (member === "Get") {
+      read++;
+      const [, property] = body ?? [];
+      return Promise.resolve([property === "Result" ? "success" : 0n]);
+    }
+    const rows = names.map((name) => [name, "", "loaded", "active", "running", "", unitPath(name), 0, "", "/"]);
+    return Promise.resolve([rows]);
+  };
+  const asked = (): number => {
+    const before = read;
+    read = 0;
+    return before;
+  };
+  return { call, asked };
+}
+
+function said(member: string, ...body: readonly unknown[]): Signal {
+  const place = { path: "/org/freedesktop/systemd1", interface: "org.freedesktop.systemd1.Manager" };
+  return { ...place, member, body };
+}
+
+async function followed() {
+  const units = new Units();
+  const { call, asked } = manager();
+  units.follow(names);
+  await units.states(names, call);
+  assert.ok(asked() > 0, "the first time all is read");
+  await units.states(names, call);
+  assert.equal(asked(), 0, "and then nothing");
+  const after = async (...signals: readonly Signal[]): Promise<number> => {
+    for (const signal of signals) units.signalled(signal);
+    await units.states(names, call);
+    return asked();
+  };
+  return { after };
+}
+
+const gone = (name: string): Signal => said("UnitRemoved", name, unitPath(name));
+const come = (name: string): Signal => said("UnitNew", name, unitPath(name));
+
+test("a unit that systemd lets go of is read anew, and no other", async () => {
+  const { after } = await followed();
+  const ofOne = await after(gone("a.service"), come("a.service"));
+  assert.ok(ofOne > 0);
+  assert.equal(await after(gone("a.service"), come("a.service"), gone("b.service"), come("b.service")), 2 * ofOne);
+});
+
+test("a reload, which takes every unit up again as it was, has nothing read anew", async () => {
+  const { after } = await followed();
+  const all = names.flatMap((name) => [gone(name), come(name)]);
+  assert.equal(await after(said("Reloading", true), ...all, said("Reloading", false)), 0);
+});
+
+test("a unit that is not taken up again in a reload is read anew, and so is one let go of after it", async () => {
+  const { after } = await followed();
+  assert.ok((await after(said("Reloading", true), gone("a.service"), said("Reloading", false))) > 0);
+  assert.ok((await after(gone("b.service"), come("b.service"))) > 0);
+});
