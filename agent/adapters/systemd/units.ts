@@ -104,16 +104,27 @@ export class Units {
     if (signal.member !== "UnitNew" && signal.member !== "UnitRemoved") return undefined;
     const name = this.#names.get(String(signal.body[1]));
     if (name === undefined) return undefined;
-    if (this.#letGo === undefined) this.#drop(name);
-    else if (signal.member === "UnitRemoved") this.#letGo.add(name);
-    else this.#letGo.delete(name);
-    return name;
+    if (this.#letGo !== undefined) {
+      if (signal.member === "UnitRemoved") this.#letGo.add(name);
+      else this.#letGo.delete(name);
+      return name;
+    }
+    // Whoever asks about an inactive unit has it loaded, and systemd lets go of it right after: that is no news, or every
+    // look would call for the next one
+    return signal.member === "UnitRemoved" && this.#letsGo(name) ? name : undefined;
   }
 
   /** A reload lets go of every unit and takes it up again as it was: what is known of a thousand others stays true. */
   #reloads(begins: boolean): void {
-    for (const name of this.#letGo ?? []) this.#drop(name);
+    for (const name of this.#letGo ?? []) this.#letsGo(name);
     this.#letGo = begins ? new Set() : undefined;
+  }
+
+  /** Whether that makes anything doubtful: an inactive unit is as inactive without systemd's memory of it. */
+  #letsGo(name: UnitName): boolean {
+    if (this.#details.get(name)?.active === "inactive") return false;
+    this.#drop(name);
+    return true;
   }
 
   async states(names: readonly UnitName[], call: Caller): Promise<ReadonlyMap<UnitName, SystemdState>> {

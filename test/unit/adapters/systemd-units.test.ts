@@ -7,8 +7,8 @@ import type { UnitName } from "../../../agent/domain/names.ts";
 
 const names = ["a.service", "b.service"] as UnitName[];
 
-/** A systemd in which all units are active; counts the properties that it was asked for. */
-function manager() {
+/** A systemd in which all units are in one state; counts the properties that it was asked for. */
+function manager([active, sub]: readonly [active: string, sub: string]) {
   let read = 0;
   const call = ({ member, body }: Call): Promise<readonly unknown[]> => {
     if (member === "Get") {
@@ -16,7 +16,7 @@ function manager() {
       const [, property] = body ?? [];
       return Promise.resolve([property === "Result" ? "success" : 0n]);
     }
-    const rows = names.map((name) => [name, "", "loaded", "active", "running", "", unitPath(name), 0, "", "/"]);
+    const rows = names.map((name) => [name, "", "loaded", active, sub, "", unitPath(name), 0, "", "/"]);
     return Promise.resolve([rows]);
   };
   const asked = (): number => {
@@ -32,9 +32,9 @@ function said(member: string, ...body: readonly unknown[]): Signal {
   return { ...place, member, body };
 }
 
-async function followed() {
+async function followed(state: readonly [active: string, sub: string] = ["active", "running"]) {
   const units = new Units();
-  const { call, asked } = manager();
+  const { call, asked } = manager(state);
   units.follow(names);
   await units.states(names, call);
   assert.ok(asked() > 0, "the first time all is read");
@@ -45,7 +45,7 @@ async function followed() {
     await units.states(names, call);
     return asked();
   };
-  return { after };
+  return { units, after };
 }
 
 const gone = (name: string): Signal => said("UnitRemoved", name, unitPath(name));
@@ -68,4 +68,17 @@ test("a unit that is not taken up again in a reload is read anew, and so is one 
   const { after } = await followed();
   assert.ok((await after(said("Reloading", true), gone("a.service"), said("Reloading", false))) > 0);
   assert.ok((await after(gone("b.service"), come("b.service"))) > 0);
+});
+
+test("an inactive unit that systemd loads and lets go of, as it does at every look, is no news", async () => {
+  const { units, after } = await followed(["inactive", "dead"]);
+  for (const signal of [come("a.service"), gone("a.service")]) assert.equal(units.signalled(signal), undefined);
+  assert.equal(await after(come("b.service"), gone("b.service")), 0);
+  const reload = [said("Reloading", true), gone("a.service"), said("Reloading", false)];
+  assert.equal(await after(...reload), 0);
+});
+
+test("a unit that ran and that systemd lets go of is told of", async () => {
+  const { units } = await followed();
+  assert.equal(units.signalled(gone("a.service")), "a.service");
 });
