@@ -48,7 +48,7 @@ export const besideGit: readonly Scenario[] = [
            Hold: loaded by ann@HOST, SPAN ago, until TIME: disk is replaced (the repository says launched)
 
         Machine: MACHINE
-          State: inactive (dead)
+          State: inactive (dead) since TIME; SPAN ago
          Result: success
        Restarts: 0
            Hash: 8385c91
