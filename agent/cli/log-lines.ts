@@ -16,6 +16,7 @@ export interface LogLines {
 const lineCount = 10;
 /** A person waits for it. */
 const timeoutMs = 15_000;
+const syncTimeoutMs = 5_000;
 const maxLineLength = 1_000;
 
 /** Rejects only with "aborted". */
@@ -25,6 +26,14 @@ export async function readLogLines(
 ): Promise<LogLines> {
   try {
     const shell = await tools.machineShell(of.given.reach);
+    // What a unit said last may still be on its way into the journal; where that cannot be waited for, it is read as it is
+    const sync = shell.capture(of.machine, ["journalctl", "--sync"], {
+      signal: tools.signal,
+      timeoutMs: syncTimeoutMs,
+    });
+    await sync.catch((error: unknown) => {
+      if (!(error instanceof Problem)) throw error;
+    });
     const { status, stdout, stderr } = await shell.capture(
       of.machine,
       ["journalctl", `--unit=${of.unit}`, `--lines=${lineCount}`, "--output=short", "--no-pager", "--quiet"],

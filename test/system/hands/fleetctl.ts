@@ -26,6 +26,7 @@ export const fleetctl: readonly Scenario[] = [
       app@2.service launched launched
       $ fleetctl status app@1.service | grep -c 'Active: active'
       1
+      $ fleetctl ssh app@1.service journalctl --sync
       $ fleetctl journal --lines=20 app@1 | grep -c 'app is ready'
       1
       $ fleetctl ssh app@1.service echo $?
