@@ -116,7 +116,7 @@ function firstMissing(all: readonly Host[], some: readonly Host[]): Host | undef
 }
 
 /** e.g. `needs region=eu or region=us`, `needs cores>=8`. */
-export function metadataInWords(options: PlacementOptions, host: Pick<Host, "id" | "metadata">): string {
+function metadataInWords(options: PlacementOptions, host: Pick<Host, "id" | "metadata">): string {
   const only = { ...options, machineId: undefined };
   const unmet = options.metadata.find(
     (rule) => standingRefusal({ ...only, metadata: [rule], demands: [] }, host) !== undefined,
