@@ -1,6 +1,6 @@
 // The life cycle by hand: every command for units that are known, unknown, or both (catalogue, part Q), and what goes with it
 // (part T), typed and told. Where fleet had a defect, what stands here is ours.
-import { type Scenario, service, services } from "./scenario.ts";
+import { type Scenario, lastWords, service, services } from "./scenario.ts";
 
 export const commands: readonly Scenario[] = [
   {
@@ -824,7 +824,7 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
     id: "by hand",
     what: "a unit that fails: on which machine, how, and what it said last",
     files: {
-      "fails.service": "[Service]\nExecStart=/bin/sh -c 'echo Cannot find the sea; exit 3'\n",
+      "fails.service": `[Service]\nExecStart=/bin/sh -c '${lastWords("Cannot find the sea")}; exit 3'\n`,
       "vain.service": "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=100ms\n",
     },
     says: `

@@ -21,3 +21,11 @@ export function service(more = ""): string {
 export function services(names: readonly string[], text = service()): Readonly<Record<string, string>> {
   return Object.fromEntries(names.map((name) => [name, text]));
 }
+
+/**
+ * What a unit says before it ends, for a shell. A machine's systemd is a user's here, and tells the journal nothing of whose a
+ * line is: the journal looks at the process, which has to be there until the journal has looked.
+ */
+export function lastWords(words: string): string {
+  return `echo ${words}; journalctl --sync`;
+}
