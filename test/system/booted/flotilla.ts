@@ -10,18 +10,19 @@ const home = "/usr/local/lib/flotilla";
 const unitFolder = "/usr/lib/systemd/system";
 
 /**
- * `executable` is one file that needs nothing else; unless it is given, the modules in dist/ are run by the node that runs
- * the tests.
+ * `executable` is one file that needs nothing else; unless it is given, the modules in `dist` (the checkout's unless set) are
+ * run by the node that runs the tests.
  */
-export async function flotillaParts({ executable }: { executable?: string } = {}): Promise<
-  Required<Pick<MachineOptions, "files" | "binds">>
-> {
+export async function flotillaParts({
+  executable,
+  dist = at("dist"),
+}: { executable?: string; dist?: string } = {}): Promise<Required<Pick<MachineOptions, "files" | "binds">>> {
   const units = (await readdir(at("units/system"))).filter((name) => /\.(service|socket)$/.test(name));
   const files: Record<string, MachineFile> = {};
   for (const name of units) files[`${unitFolder}/${name}`] = await readFile(at(`units/system/${name}`), "utf8");
   if (executable !== undefined) return { files, binds: { "/usr/bin/flotilla": executable } };
-  const binds: Record<string, string> = { [`${home}/node`]: process.execPath };
-  for (const name of ["dist", "node_modules", "package.json"]) binds[`${home}/${name}`] = at(name);
+  const binds: Record<string, string> = { [`${home}/node`]: process.execPath, [`${home}/dist`]: dist };
+  for (const name of ["node_modules", "package.json"]) binds[`${home}/${name}`] = at(name);
   files["/usr/bin/flotilla"] = { text: `#!/bin/sh\nexec ${home}/node ${home}/dist/main.js "$@"\n`, mode: 0o755 };
   return { files, binds };
 }

@@ -5,9 +5,18 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readFile, readdir, rmdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Network } from "./network.ts";
-import { bindScript, diskScript, runScript, startScript, undiskScript, writeScript } from "./scripts.ts";
+import {
+  bindScript,
+  diskScript,
+  fillScript,
+  freeScript,
+  runScript,
+  startScript,
+  undiskScript,
+  writeScript,
+} from "./scripts.ts";
 
 /** From the start to process 1: long, for many may start at once on few processors. */
 const startTimeoutMs = 15_000;
@@ -92,7 +101,7 @@ export class BootedMachine {
   readonly #options: MachineOptions;
   readonly #network: Network;
   /** Its end on the bridge. */
-  readonly #port: string;
+  readonly port: string;
   /** In the world: where its disk is. */
   readonly #directory: string;
   readonly #group: string;
@@ -104,7 +113,7 @@ export class BootedMachine {
     this.address = options.address;
     this.#options = options;
     this.#network = options.network;
-    this.#port = port;
+    this.port = port;
     this.#directory = `/run/machines/${options.name}`;
     this.#group = join(options.network.group, options.name);
   }
@@ -205,10 +214,8 @@ export class BootedMachine {
    */
   async run(command: readonly string[], { input, timeoutMs = runTimeoutMs }: RunOptions = {}): Promise<Ran> {
     const { pid } = this;
-    const own = /^0::(.*)$/m.exec(await readFile(`/proc/${pid}/cgroup`, "utf8"))?.[1];
-    assert.ok(own !== undefined);
     // Where its process 1 is, so that the machine has the command in a control group that it can see.
-    const group = join(this.#group, own.slice(own.indexOf(`/${this.name}`) + this.name.length + 1));
+    const group = await this.#groupOfInit();
     const child = spawn("sh", ["-c", runScript, "run", group, String(pid), ...command], {
       stdio: "pipe",
       timeout: timeoutMs,
@@ -221,6 +228,31 @@ export class BootedMachine {
     child.stdin.end(input);
     const [code] = (await once(child, "close")) as [number | null];
     return { status: code ?? 137, stdout, stderr };
+  }
+
+  /** Where its control groups begin, as seen from here: below are system.slice and the like. Another one after each boot. */
+  async controlGroup(): Promise<string> {
+    return dirname(await this.#groupOfInit());
+  }
+
+  async #groupOfInit(): Promise<string> {
+    const own = /^0::(.*)$/m.exec(await readFile(`/proc/${this.pid}/cgroup`, "utf8"))?.[1];
+    assert.ok(own !== undefined);
+    return join(this.#group, own.slice(own.indexOf(`/${this.name}`) + this.name.length + 1));
+  }
+
+  /** A path of its disk, as seen from here; also of a machine that is switched off. */
+  onDisk(path: string): string {
+    return join(`/proc/${this.#network.pid}/root`, this.#directory, "root", path);
+  }
+
+  /** Leaves no byte free on its disk, until `freeDisk`. */
+  async fillDisk(): Promise<void> {
+    await this.#network.inWorld(fillScript, [this.#directory]);
+  }
+
+  async freeDisk(): Promise<void> {
+    await this.#network.inWorld(freeScript, [this.#directory, diskSize]);
   }
 
   /** The output of a command that has to succeed. */
@@ -361,16 +393,16 @@ export class BootedMachine {
   async destroy(): Promise<void> {
     await this.powerCut();
     await this.#network.inWorld(undiskScript, [this.#directory]);
-    await this.#network.inWorld('ip link delete "$1"; ip netns delete "$2"', [this.#port, this.name]);
+    await this.#network.inWorld('ip link delete "$1"; ip netns delete "$2"', [this.port, this.name]);
   }
 
   /** Pulls its network cable. */
   async unplug(): Promise<void> {
-    await this.#network.inWorld('ip link set "$1" down', [this.#port]);
+    await this.#network.inWorld('ip link set "$1" down', [this.port]);
   }
 
   async replug(): Promise<void> {
-    await this.#network.inWorld('ip link set "$1" up', [this.#port]);
+    await this.#network.inWorld('ip link set "$1" up', [this.port]);
   }
 }
 

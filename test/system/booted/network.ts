@@ -121,13 +121,20 @@ export class Network {
     return `port${port}`;
   }
 
-  /** Starts a process in the network, with the host's files. It ends with this process; the caller ends it otherwise. */
-  spawn(command: readonly string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): ChildProcess {
-    return spawn("setpriv", this.#within(command), { ...options, stdio: ["ignore", "pipe", "pipe"] });
+  /**
+   * Starts a process in the network, with the host's files: on the bridge, or where `plug` made an end of that name. It
+   * ends with this process; the caller ends it otherwise.
+   */
+  spawn(
+    command: readonly string[],
+    { end, ...options }: { end?: string; env?: NodeJS.ProcessEnv; cwd?: string } = {},
+  ): ChildProcess {
+    return spawn("setpriv", this.#within(command, end), { ...options, stdio: ["ignore", "pipe", "pipe"] });
   }
 
-  #within(command: readonly string[]): readonly string[] {
-    const enter = ["nsenter", `--net=/proc/${this.pid}/ns/net`, "--"];
+  #within(command: readonly string[], end?: string): readonly string[] {
+    const net = end === undefined ? `/proc/${this.pid}/ns/net` : `/proc/${this.pid}/root/run/netns/${end}`;
+    const enter = ["nsenter", `--net=${net}`, "--"];
     return ["--pdeathsig", "KILL", "--", ...enter, ...command];
   }
 

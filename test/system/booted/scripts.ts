@@ -129,6 +129,17 @@ umount -n -R "$1/root"
 umount -n "$1"
 `;
 
+/** Makes the disk of $1, the machine's folder, no larger than what is on it. */
+export const fillScript = String.raw`
+set -eu
+mount -n -o "remount,size=$(df --output=used -k "$1" | tail -n 1 | tr -d ' ')k" "$1"
+`;
+
+/** Gives the disk of $1, the machine's folder, the size $2. */
+export const freeScript = String.raw`
+exec mount -n -o "remount,size=$2" "$1"
+`;
+
 /** In a machine's root, running or not: what comes in becomes the file $1 with mode $2. Replaces a link, never follows it. */
 export const writeScript = String.raw`
 set -eu
