@@ -17,6 +17,11 @@ export interface ProblemDetails {
   readonly cause?: unknown;
 }
 
+/** Of a message and of a hint: what they quote may be as long as a path, a line or a file. What is more is cut off. */
+export const maxProblemChars = 1_000;
+/** Of a message with all its causes. */
+export const maxExplainedChars = 4_000;
+
 /**
  * One thing that is wrong. `code` is for programs ("unit-unknown-option"); `message` names the action and the value, has
  * no full stop and never the cause's own text: `describeProblem` walks the chain.
@@ -27,10 +32,10 @@ export class Problem extends Error {
   readonly at: Place | undefined;
 
   constructor(code: string, message: string, details: ProblemDetails = {}) {
-    super(message, details.cause === undefined ? {} : { cause: details.cause });
+    super(cutOff(message, maxProblemChars), details.cause === undefined ? {} : { cause: details.cause });
     this.name = "Problem";
     this.code = code;
-    this.hint = details.hint;
+    this.hint = details.hint === undefined ? undefined : cutOff(details.hint, maxProblemChars);
     this.at = details.at;
   }
 }
@@ -69,7 +74,12 @@ export function explainError(error: unknown): string {
     if (!parts.some((part) => part.includes(text))) parts.push(text);
     each = each instanceof Error ? each.cause : undefined;
   }
-  return parts.join(": ");
+  return cutOff(parts.join(": "), maxExplainedChars);
+}
+
+/** At most as many characters, no half of one among them. */
+function cutOff(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, "")}…`;
 }
 
 /** `told` is what was said before: a path in it is not named again by what the operating system adds. */

@@ -1,7 +1,7 @@
 // How a chain of errors becomes one sentence.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Problem, explainError } from "../../../agent/domain/problem.ts";
+import { Problem, explainError, maxExplainedChars, maxProblemChars } from "../../../agent/domain/problem.ts";
 
 const cases: readonly { name: string; error: unknown; said: string }[] = [
   {
@@ -33,3 +33,18 @@ const cases: readonly { name: string; error: unknown; said: string }[] = [
   },
 ];
 for (const { name, error, said } of cases) test(name, () => assert.equal(explainError(error), said));
+
+test("what a problem says has an end, however much it quotes", () => {
+  const long = `Cannot take "${"é".repeat(50_000)}"`;
+  const problem = new Problem("x", long, { hint: long, cause: new Error(long) });
+  assert.equal(problem.message.length, maxProblemChars);
+  assert.equal(problem.hint?.length, maxProblemChars);
+  assert.ok(problem.message.startsWith('Cannot take "éé') && problem.message.endsWith("é…"));
+  assert.equal(explainError(problem).length, maxExplainedChars);
+  assert.equal(
+    explainError(new AggregateError([problem, problem, problem, problem, problem], "")).length,
+    maxExplainedChars,
+  );
+  const halves = new Problem("x", `${"a".repeat(maxProblemChars - 2)}\u{1f600}\u{1f600}`);
+  assert.equal(halves.message, `${"a".repeat(maxProblemChars - 2)}…`);
+});
