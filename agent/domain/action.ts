@@ -21,6 +21,13 @@ export interface PlacedUnit {
   readonly launched: UnitHash | undefined;
   /** The restart on request that it was last told; undefined when there was none since the machine booted. */
   readonly restarted?: string | undefined;
+  /**
+   * What systemd was to be told next, when it is not known whether it was, or what came of it. A unit that is being stopped
+   * is still noted as launched.
+   */
+  readonly unsettled?: "launch" | "stop";
+  /** Its [Install] section has not been honoured since its text was written. */
+  readonly installDue?: true;
 }
 
 /** One job for systemd and what belongs to it. Jobs of different units run side by side. */

@@ -54,21 +54,20 @@ export class Jobs {
   }
 
   /**
-   * Stops waiting for jobs whose unit is now wanted otherwise; systemd lets a new job take the old one's place. Gives the units
-   * that were being stopped and shall run: however far the stop has come, they have to be told to start.
+   * Stops waiting for jobs whose unit is now wanted otherwise; systemd lets a new job take the old one's place. True when
+   * there were any: what is noted of their units says how far they may have come.
    */
-  abandonOutdated(wanted: Wanted): readonly UnitName[] {
-    const calledBack: UnitName[] = [];
+  abandonOutdated(wanted: Wanted): boolean {
+    let any = false;
     for (const [name, task] of this.#tasks) {
       const entry = wanted.get(name);
       if (wish(entry) === wish(task.entry)) continue;
       task.over.abort();
       this.#tasks.delete(name);
-      const wasStopped = task.job.kind === "stop" || task.job.kind === "remove";
-      if (wasStopped && entry?.target === "launched") calledBack.push(name);
+      any = true;
     }
     for (const [name, rest] of this.#rests) if (rest.wish !== wish(wanted.get(name))) this.#rests.delete(name);
-    return calledBack;
+    return any;
   }
 
   /** Units that a pass leaves alone: a job is under way, or they rest. */
@@ -142,6 +141,11 @@ export class Jobs {
     const { systemd, log, clock } = this.#ports;
     const fromMs = clock.monotonicMs();
     const kind = job.kind === "remove" ? "stop" : job.kind;
+    // Noted before: an agent that is killed while the job goes on is followed by one that knows of it
+    if (kind === "stop") await systemd.noteAhead(job.unit, "stop");
+    else if (kind !== "reload" && entry !== undefined)
+      await systemd.noteAhead(job.unit, { hash: entry.hash, restart: entry.restart });
+    over.signal.throwIfAborted();
     const result = await systemd.run(kind, job.unit, over.signal);
     log.info("unit.job", {
       unit: job.unit,

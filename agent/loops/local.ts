@@ -110,9 +110,7 @@ export class Local {
     const wanted = new Map(manifest.units.map((entry) => [entry.name, entry]));
     const staying = manifest.units.filter((entry) => entry.target !== "released");
     const { units, missing } = await findTexts(staying, texts, signal);
-    const calledBack = this.#jobs.abandonOutdated(wanted);
-    for (const name of calledBack) await systemd.noteLaunched(name, undefined);
-    if (calledBack.length > 0) this.#placed = await systemd.placed();
+    if (this.#jobs.abandonOutdated(wanted)) this.#placed = await systemd.placed();
     const lying = new Set(this.#placed.map((unit) => unit.name));
     const fresh = staying.map((entry) => entry.name).filter((name) => !lying.has(name));
     const [states, foreign] = await Promise.all([systemd.states([...lying]), systemd.foreign(fresh)]);

@@ -18,7 +18,10 @@ export interface JobResult {
  * "disk-write" / "disk-read", "aborted". While unreachable the adapter reconnects by itself with growing pauses.
  */
 export interface Systemd {
-  /** Everything of ours on this machine, in name order; from our own folder, also after a restart of the agent. */
+  /**
+   * Everything of ours on this machine, in name order; from our own folder, also after a restart of the agent. Asks systemd
+   * only about launches that were noted ahead.
+   */
   placed(): Promise<readonly PlacedUnit[]>;
   /** Which of these names the host itself already has, and where (a path or a word); ours are not in it. */
   foreign(names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, string>>;
@@ -26,7 +29,10 @@ export interface Systemd {
   states(names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, SystemdState>>;
   /** Writes text and drop-ins, and links them. A unit that could not be written is in the answer; the others are written. */
   write(units: readonly Unit[]): Promise<ReadonlyMap<UnitName, Problem>>;
-  /** Enables for this boot (runtime) what has an [Install] section. Per-unit failures are in the answer. */
+  /**
+   * Enables for this boot (runtime) what has an [Install] section. Per-unit failures are in the answer. What was written and
+   * never came to this is `installDue`, also after a restart of the agent.
+   */
   enable(names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, Problem>>;
   /** daemon-reload. */
   reload(): Promise<void>;
@@ -37,6 +43,11 @@ export interface Systemd {
    * Survives the agent, not a reboot.
    */
   noteLaunched(unit: UnitName, note: LaunchNote | undefined): Promise<void>;
+  /**
+   * Notes on disk what systemd is told next, before it is: the agent may be gone when the job ends. A launch counts as noted
+   * as soon as the unit has been started since then, by whomever; until `noteLaunched` the unit is `unsettled` otherwise.
+   */
+  noteAhead(unit: UnitName, next: LaunchNote | "stop"): Promise<void>;
   /** Takes a stopped unit away: disables, resets its failure, removes links and files. */
   remove(unit: UnitName): Promise<void>;
   /**

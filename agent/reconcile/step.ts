@@ -32,11 +32,20 @@ export function stepFor(view: UnitView): Step {
     return target === "launched" ? { write, job: { kind: "start", because: write } } : { write };
   }
   if (placed.hash !== unit.hash) return changedStep(view, placed);
+  const step = settledStep(view, placed);
+  return placed.installDue === true ? { ...step, write: "its [Install] section is to be honoured" } : step;
+}
+
+/** Of a unit whose text lies there as it shall be. */
+function settledStep(view: UnitView, placed: PlacedUnit): Step {
+  const { unit, target } = view;
   switch (target) {
     case "loaded":
-      return placed.launched === undefined ? nothing : { job: { kind: "stop", because: "it shall be loaded only" } };
+      return mayRun(placed) ? { job: { kind: "stop", because: "it shall be loaded only" } } : nothing;
     case "launched":
       // Told once with this text: one that failed or ended is not started again.
+      if (placed.launched === unit.hash && placed.unsettled === "stop")
+        return { job: { kind: "start", because: "it shall be launched, and may have been stopped" } };
       if (placed.launched === unit.hash)
         return isRestartDue(view) ? { job: { kind: "restart", because: "somebody asked for a restart" } } : nothing;
       return placed.launched === undefined
@@ -53,9 +62,12 @@ function changedStep(view: UnitView, placed: PlacedUnit): Step {
     const job = takeUpJob(view, placed);
     return job === undefined ? nothing : { write, job };
   }
-  return placed.launched === undefined
-    ? { write }
-    : { write, job: { kind: "stop", because: "it shall be loaded only" } };
+  return mayRun(placed) ? { write, job: { kind: "stop", because: "it shall be loaded only" } } : { write };
+}
+
+/** Whether it was told to start, or may have been, and was not seen stopped since. */
+function mayRun({ launched, unsettled }: PlacedUnit): boolean {
+  return launched !== undefined || unsettled !== undefined;
 }
 
 /** Has systemd take up changed text. Reload only what it was told to run, for only then is it known what is running. */

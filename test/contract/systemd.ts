@@ -309,6 +309,68 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.ok(!(await placedNames()).includes(good.name));
     });
 
+    const placedOf = async (which: UnitName) => (await systemd.placed()).find((each) => each.name === which);
+    /** The agent is killed and started again. */
+    const again = async (): Promise<void> => {
+      await systemd.close();
+      systemd = harness.open();
+    };
+
+    test("a launch that was noted ahead counts once the unit has been started, and not before", async () => {
+      const made = fresh("stays");
+      await place(made);
+      await systemd.noteAhead(made.name, { hash: made.hash, restart: "r-1" });
+      await again();
+      const before = { name: made.name, hash: made.hash, launched: undefined };
+      assert.deepEqual(await placedOf(made.name), { ...before, unsettled: "launch" });
+      await run("start", made.name);
+      await again();
+      assert.deepEqual(await placedOf(made.name), { ...before, launched: made.hash, restarted: "r-1" });
+      // The next one is another start: what runs now has nothing to do with it.
+      await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-1" });
+      await systemd.noteAhead(made.name, { hash: made.hash, restart: "r-2" });
+      const noted = { ...before, launched: made.hash, restarted: "r-1" };
+      assert.deepEqual(await placedOf(made.name), { ...noted, unsettled: "launch" });
+      await run("restart", made.name);
+      assert.deepEqual(await placedOf(made.name), { ...noted, restarted: "r-2" });
+      await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-2" });
+      assert.deepEqual(await placedOf(made.name), { ...noted, restarted: "r-2" });
+    });
+
+    test("a launch that was noted ahead and failed counts as well", async () => {
+      const made = fresh("fails");
+      await place(made);
+      await systemd.noteAhead(made.name, { hash: made.hash });
+      assert.equal((await run("start", made.name)).result, "failed");
+      await again();
+      assert.equal((await placedOf(made.name))?.launched, made.hash);
+    });
+
+    test("a stop that was noted ahead is known until its end is noted", async () => {
+      const made = fresh("stays");
+      await place(made);
+      await run("start", made.name);
+      await systemd.noteLaunched(made.name, { hash: made.hash });
+      await systemd.noteAhead(made.name, "stop");
+      await again();
+      const lies = { name: made.name, hash: made.hash };
+      assert.deepEqual(await placedOf(made.name), { ...lies, launched: made.hash, unsettled: "stop" });
+      await run("stop", made.name);
+      assert.deepEqual(await placedOf(made.name), { ...lies, launched: made.hash, unsettled: "stop" });
+      await systemd.noteLaunched(made.name, undefined);
+      assert.deepEqual(await placedOf(made.name), { ...lies, launched: undefined });
+    });
+
+    test("[Install] that nobody came to is due, also for a restarted agent", async () => {
+      const made = unit(fresh("stays").name, `${texts.stays}[Install]\nWantedBy=default.target\n`);
+      await systemd.write([made]);
+      await again();
+      assert.equal((await placedOf(made.name))?.installDue, true);
+      await systemd.enable([made.name]);
+      assert.equal((await placedOf(made.name))?.installDue, undefined);
+      await systemd.remove(made.name);
+    });
+
     test("a restarted agent finds everything as it was", async () => {
       const made = fresh("stays");
       await place(made);

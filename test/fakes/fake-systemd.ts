@@ -1,5 +1,6 @@
 // A machine's systemd in memory, behind ports/systemd.ts: what a test wants to happen it says beforehand.
 // Units and their states outlive the agent's handles (`open`), as they do on a machine; `reboot` ends them.
+import type { LaunchNote, PlacedUnit } from "../../agent/domain/action.ts";
 import { type UnitHash, type UnitName, byName } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { SystemdState } from "../../agent/domain/status.ts";
@@ -28,6 +29,8 @@ interface Lying {
   readonly hash: UnitHash;
   readonly launched: UnitHash | undefined;
   readonly restarted?: string | undefined;
+  readonly ahead?: "stop" | { readonly note: LaunchNote; readonly invocation: number } | undefined;
+  readonly installDue?: true | undefined;
 }
 
 interface Hanging {
@@ -54,6 +57,11 @@ export class FakeSystemd {
   readonly #host = new Map<UnitName, string>();
   readonly #starts = new Map<UnitName, FakeStart>();
   readonly #hanging = new Map<UnitName, Set<Hanging>>();
+  /** Units of which a stop does not end until `finish`, or until another job takes its place. */
+  readonly #slowStops = new Set<UnitName>();
+  /** How often each unit has been started, by whatever job: another count is another invocation. */
+  readonly #invocations = new Map<UnitName, number>();
+  readonly #enabled = new Set<UnitName>();
   readonly #unwritable = new Map<UnitName, Problem>();
   readonly #listeners = new Set<(names: ReadonlySet<UnitName> | undefined) => void>();
   #reachable = true;
@@ -65,6 +73,22 @@ export class FakeSystemd {
   /** How `name` starts from now on; without this every unit comes up. */
   onStart(name: UnitName, start: FakeStart): void {
     this.#starts.set(name, start);
+  }
+
+  /** From now on its stops do not end by themselves, whoever waits for them or not: `finish` ends one. */
+  hangStops(name: UnitName, hang: boolean): void {
+    if (hang) this.#slowStops.add(name);
+    else this.#slowStops.delete(name);
+  }
+
+  /** How often it has been started, restarts included. */
+  invocations(name: UnitName): number {
+    return this.#invocations.get(name) ?? 0;
+  }
+
+  /** Whether its [Install] section has been honoured since the machine booted. */
+  isEnabled(name: UnitName): boolean {
+    return this.#enabled.has(name);
   }
 
   /** The host has a unit of this name itself. */
@@ -105,6 +129,11 @@ export class FakeSystemd {
 
   /** Ends a job that hangs. */
   finish(name: UnitName, result: "done" | "failed"): void {
+    if (this.state(name).active === "deactivating") {
+      this.setState(name, { active: "inactive", sub: "dead" });
+      this.#endHanging(name, () => ({ result: "done" }));
+      return;
+    }
     if (result === "done") this.setState(name, { load: "loaded", active: "active", sub: "running", result: "success" });
     else this.setState(name, { load: "loaded", active: "failed", sub: "failed", result: "timeout" });
     this.#endHanging(name, (job) =>
@@ -129,6 +158,8 @@ export class FakeSystemd {
     for (const name of [...this.#hanging.keys()]) this.#endHanging(name, (job) => canceled(job, name));
     this.#lying.clear();
     this.#states.clear();
+    this.#invocations.clear();
+    this.#enabled.clear();
   }
 
   /** An agent's handle. */
@@ -141,14 +172,7 @@ export class FakeSystemd {
     };
     return {
       placed: async () =>
-        [...this.#lying]
-          .sort(([a], [b]) => byName(a, b))
-          .map(([name, { hash, launched, restarted }]) => ({
-            name,
-            hash,
-            launched,
-            ...(restarted === undefined ? {} : { restarted }),
-          })),
+        [...this.#lying].sort(([a], [b]) => byName(a, b)).map(([name, lying]) => this.#placed(name, lying)),
       foreign: async (names) => {
         reach();
         return new Map(names.flatMap((name) => (this.#host.has(name) ? [[name, this.#host.get(name) ?? ""]] : [])));
@@ -160,7 +184,9 @@ export class FakeSystemd {
       write: async (units) => new Map(units.flatMap((unit) => this.#write(unit))),
       enable: async (names) => {
         reach();
-        return new Map(names.flatMap((name) => this.#enable(name)));
+        const problems = new Map(names.flatMap((name) => this.#enable(name)));
+        for (const name of names) this.#note(name, { installDue: undefined });
+        return problems;
       },
       reload: async () => {
         reach();
@@ -171,9 +197,10 @@ export class FakeSystemd {
         return this.#run(job, name, AbortSignal.any([signal, over.signal]));
       },
       noteLaunched: async (name, note) => {
-        const lying = this.#lying.get(name);
-        if (lying === undefined) return;
-        this.#lying.set(name, { ...lying, launched: note?.hash, restarted: note?.restart });
+        this.#note(name, { launched: note?.hash, restarted: note?.restart, ahead: undefined });
+      },
+      noteAhead: async (name, next) => {
+        this.#note(name, { ahead: next === "stop" ? next : { note: next, invocation: this.invocations(name) } });
       },
       remove: async (name) => {
         reach();
@@ -181,6 +208,7 @@ export class FakeSystemd {
         if (where !== undefined) throw foreignProblem(name, where);
         this.asked.push(`remove ${name}`);
         this.#lying.delete(name);
+        this.#enabled.delete(name);
         this.#states.delete(name);
       },
       onChange: (listener) => {
@@ -200,16 +228,42 @@ export class FakeSystemd {
     const problem = where === undefined ? this.#unwritable.get(unit.name) : foreignProblem(unit.name, where);
     if (problem !== undefined) return [[unit.name, problem]];
     this.asked.push(`write ${unit.name}`);
-    const { launched, restarted } = this.#lying.get(unit.name) ?? {};
-    const { text, dropIns } = unit;
-    this.#lying.set(unit.name, { text, hash: unitHash(text, dropIns), launched, restarted });
+    const { text, dropIns, hasInstall } = unit;
+    this.#lying.set(unit.name, {
+      launched: undefined,
+      ...this.#lying.get(unit.name),
+      text,
+      hash: unitHash(text, dropIns),
+      installDue: hasInstall ? true : undefined,
+    });
     return [];
+  }
+
+  #note(name: UnitName, change: Partial<Lying>): void {
+    const lying = this.#lying.get(name);
+    if (lying !== undefined) this.#lying.set(name, { ...lying, ...change });
+  }
+
+  #placed(name: UnitName, { hash, launched, restarted, ahead, installDue }: Lying): PlacedUnit {
+    const isStarted = typeof ahead === "object" && this.invocations(name) !== ahead.invocation;
+    const note = isStarted ? ahead.note : { hash: launched, restart: restarted };
+    return {
+      name,
+      hash,
+      launched: note.hash,
+      ...(note.restart === undefined ? {} : { restarted: note.restart }),
+      ...(ahead === undefined || isStarted ? {} : { unsettled: ahead === "stop" ? "stop" : "launch" }),
+      ...(installDue === undefined ? {} : { installDue }),
+    };
   }
 
   #enable(name: UnitName): [UnitName, Problem][] {
     const alias = /^Alias=(.*)$/m.exec(this.#lying.get(name)?.text ?? "")?.[1];
     const taken = [...this.#host.keys()].find((host) => host === alias);
-    if (taken === undefined) return [];
+    if (taken === undefined) {
+      this.#enabled.add(name);
+      return [];
+    }
     const hint = `${taken} is the machine's own (${this.#host.get(taken) ?? ""})`;
     return [[name, new Problem("systemd-enable", `Cannot enable unit "${name}"`, { hint })]];
   }
@@ -221,6 +275,10 @@ export class FakeSystemd {
     switch (job) {
       case "stop":
         this.#endHanging(name, (hanging) => canceled(hanging, name));
+        if (this.#slowStops.has(name) && !["inactive", "failed"].includes(state.active)) {
+          this.setState(name, { active: "deactivating", sub: "stop" });
+          return this.#hang(job, name, signal);
+        }
         this.setState(name, { active: "inactive", sub: "dead" });
         return { result: "done" };
       case "reload":
@@ -228,6 +286,8 @@ export class FakeSystemd {
         return { result: "done" };
       case "start":
         if (state.active === "active") return { result: "done" };
+        // An equal job is under way
+        if (state.active === "activating") return this.#hang(job, name, signal);
         return this.#start(job, name, signal);
       case "restart":
         return this.#start(job, name, signal);
@@ -235,7 +295,13 @@ export class FakeSystemd {
   }
 
   async #start(job: FakeJob, name: UnitName, signal: AbortSignal): Promise<JobResult> {
+    // A stop under way has to end first
+    if (this.state(name).active === "deactivating") {
+      this.#endHanging(name, (hanging) => canceled(hanging, name));
+      this.setState(name, { active: "inactive", sub: "dead" });
+    }
     const start = this.#starts.get(name) ?? { kind: "up" };
+    if (start.kind !== "needs") this.#invocations.set(name, this.invocations(name) + 1);
     switch (start.kind) {
       case "up":
         this.setState(name, { load: "loaded", active: "active", sub: start.sub ?? "running", result: "success" });

@@ -153,6 +153,7 @@ function inTurn(systemd: Systemd, turns: Turns): Systemd {
     enable: (names) => after(() => systemd.enable(names)),
     reload: () => after(() => systemd.reload()),
     run: (job, unit, signal) => after(() => systemd.run(job, unit, signal)),
+    noteAhead: (unit, next) => after(() => systemd.noteAhead(unit, next)),
     noteLaunched: (unit, note) => after(() => systemd.noteLaunched(unit, note)),
     remove: (unit) => after(() => systemd.remove(unit)),
     onChange: (listener) => systemd.onChange(listener),

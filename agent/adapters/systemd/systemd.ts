@@ -1,6 +1,7 @@
 // This machine's systemd behind ports/systemd.ts: unit files and their links, jobs, states and changes.
 // Given to wire.ts and the playground. Puts together connection.ts, unit-files.ts, units.ts and jobs.ts.
 import { join } from "node:path";
+import type { PlacedUnit } from "../../domain/action.ts";
 import { type UnitName, parseUnitName } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -10,7 +11,7 @@ import { Connection, managerInterface, managerPath } from "./connection.ts";
 import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
 import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
-import { type Listed, Units, inFlight, list, property, text } from "./units.ts";
+import { type Listed, Units, inFlight, list, property, text, unitPath } from "./units.ts";
 
 /** Other work gets its turn after as many units. */
 const writesAtOnce = 32;
@@ -137,8 +138,8 @@ export function createSystemd(options: SystemdOptions): Systemd {
       else problems.set(unit.name, problem);
     }
     for (const name of ready) files.noteEnabled(name, true);
-    if (await enableTogether(ready)) return problems;
-    for (const name of ready) {
+    const together = await enableTogether(ready);
+    for (const name of together ? [] : ready) {
       try {
         await call(managerCall("EnableUnitFiles", "asbb", [[name], true, false]));
       } catch (error) {
@@ -146,6 +147,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
         problems.set(name, enableProblem(name, undefined, error));
       }
     }
+    for (const name of names) files.noteInstalled(name);
     return problems;
   };
 
@@ -167,14 +169,39 @@ export function createSystemd(options: SystemdOptions): Systemd {
     files.noteEnabled(name, false);
   };
 
+  /** Of the unit as it was started last; "" where systemd knows of none. */
+  const invocation = async (name: UnitName): Promise<string> => {
+    try {
+      const which = { interface: "org.freedesktop.systemd1.Unit", name: "InvocationID" };
+      const bytes = await property(unitPath(name), which, call);
+      return Array.isArray(bytes) || bytes instanceof Uint8Array ? Buffer.from(bytes as number[]).toString("hex") : "";
+    } catch (error) {
+      if (error instanceof PeerError) return ""; // it is not loaded
+      throw error;
+    }
+  };
+
+  const settled = async (unit: LyingUnit): Promise<PlacedUnit> => {
+    const { name, hash, ahead, installDue } = unit;
+    const isStarted = typeof ahead === "object" && !["", ahead.invocation].includes(await invocation(name));
+    const note = isStarted ? ahead.note : { hash: unit.launched, restart: unit.restarted };
+    return {
+      name,
+      hash,
+      launched: note.hash,
+      ...(note.restart === undefined ? {} : { restarted: note.restart }),
+      ...(ahead === undefined || isStarted ? {} : { unsettled: ahead === "stop" ? "stop" : "launch" }),
+      ...(installDue === undefined ? {} : { installDue }),
+    };
+  };
+
   return {
-    placed: async () =>
-      placed().map(({ name, hash, launched, restarted }) => ({
-        name,
-        hash,
-        launched,
-        ...(restarted === undefined ? {} : { restarted }),
-      })),
+    placed: async () => {
+      const lying = placed();
+      const found = new Map<UnitName, PlacedUnit>();
+      await inFlight(lying, async (unit) => void found.set(unit.name, await settled(unit)));
+      return lying.flatMap(({ name }) => found.get(name) ?? []);
+    },
     foreign,
     states: (names) => reach("the states of units", () => units.states(names, call)),
     async write(wanted) {
@@ -199,6 +226,9 @@ export function createSystemd(options: SystemdOptions): Systemd {
     },
     run: (job, unit, signal) => jobs.run(job, unit, signal),
     noteLaunched: async (unit, note) => files.noteLaunched(unit, note),
+    async noteAhead(unit, next) {
+      files.noteAhead(unit, next === "stop" ? next : { note: next, invocation: await invocation(unit) });
+    },
     async remove(name) {
       const place = files.placeOf(name);
       if (place.kind === "host") throw foreignProblem(name, place.path);

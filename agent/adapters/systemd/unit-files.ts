@@ -26,6 +26,8 @@ const mostDropIns = 1_000;
 const dropInFolder = ".d";
 /** What is noted of a launch: the hash, and the restart on request if there was one. */
 const launchNote = /^([0-9a-f]{40})(?: ([0-9a-z-]{1,64}))?\n?$/;
+/** Of a launch to come: hash, invocation before it, and restart on request; "-" for what there is none of. */
+const aheadNote = /^([0-9a-f]{40}) ([0-9a-f]{32}|-) ([0-9a-z-]{1,64})\n$/;
 
 export interface UnitFilesOptions {
   /** systemd's runtime unit folder. */
@@ -36,9 +38,14 @@ export interface UnitFilesOptions {
 }
 
 /** A unit as it lies here. */
-export interface LyingUnit extends PlacedUnit {
+export interface LyingUnit extends Omit<PlacedUnit, "unsettled"> {
   readonly install: Install;
+  /** What systemd was to be told next when that was noted last, and has not been settled since. */
+  readonly ahead?: Ahead;
 }
+
+/** A stop; or a launch, and the invocation of the unit that it shall end. */
+export type Ahead = "stop" | { readonly note: LaunchNote; readonly invocation: string };
 
 /** What an [Install] section asks for. */
 export interface Install {
@@ -56,7 +63,9 @@ interface Remembered {
 export class UnitFiles {
   readonly #units: string;
   readonly #launched: string;
+  readonly #ahead: string;
   readonly #enabled: string;
+  readonly #installDue: string;
   readonly #temporary: string;
   readonly #reloadMark: string;
   readonly #links: string;
@@ -68,7 +77,9 @@ export class UnitFiles {
   constructor(options: UnitFilesOptions) {
     this.#units = join(options.runDirectory, "units");
     this.#launched = join(options.runDirectory, "launched");
+    this.#ahead = join(options.runDirectory, "ahead");
     this.#enabled = join(options.runDirectory, "enabled");
+    this.#installDue = join(options.runDirectory, "install-due");
     this.#temporary = join(options.runDirectory, "unfinished");
     this.#reloadMark = join(options.runDirectory, "reload-due");
     this.#links = options.unitDirectory;
@@ -109,6 +120,8 @@ export class UnitFiles {
       const place = this.placeOf(unit.name);
       if (place.kind === "host") throw foreignProblem(unit.name, place.path);
       this.#remembered.delete(unit.name);
+      // Before the text: whoever finds that finds what is still to be done for it
+      if (unit.hasInstall) this.#put(join(this.#installDue, unit.name), "");
       this.#writeDropIns(unit);
       this.#put(this.#file(unit.name), unit.text);
       if (!this.#link(unit.name)) throw foreignProblem(unit.name, join(this.#links, unit.name));
@@ -122,8 +135,8 @@ export class UnitFiles {
       for (const each of [name, `${name}${dropInFolder}`]) {
         if (this.#lookAt(each).kind === "ours") rmSync(join(this.#links, each), { force: true });
       }
-      rmSync(join(this.#launched, name), { force: true });
-      rmSync(join(this.#enabled, name), { force: true });
+      for (const notes of [this.#launched, this.#ahead, this.#enabled, this.#installDue])
+        rmSync(join(notes, name), { force: true });
       rmSync(`${this.#file(name)}${dropInFolder}`, { recursive: true, force: true });
       rmSync(this.#file(name), { force: true });
     });
@@ -145,7 +158,24 @@ export class UnitFiles {
       this.#folders();
       if (note === undefined) rmSync(join(this.#launched, name), { force: true });
       else this.#put(join(this.#launched, name), `${[note.hash, note.restart ?? ""].join(" ").trim()}\n`);
+      rmSync(join(this.#ahead, name), { force: true });
     });
+  }
+
+  noteAhead(name: UnitName, ahead: Ahead): void {
+    writing(`what is next for unit "${name}"`, () => {
+      this.#folders();
+      const text =
+        ahead === "stop"
+          ? "stop"
+          : [ahead.note.hash, ahead.invocation === "" ? "-" : ahead.invocation, ahead.note.restart ?? "-"].join(" ");
+      this.#put(join(this.#ahead, name), `${text}\n`);
+    });
+  }
+
+  /** What its [Install] section asks for has been done, or refused. */
+  noteInstalled(name: UnitName): void {
+    writing(`the mark of unit "${name}"`, () => rmSync(join(this.#installDue, name), { force: true }));
   }
 
   /** Whether this unit was enabled since boot, perhaps with another text. */
@@ -181,7 +211,8 @@ export class UnitFiles {
   #folders(): void {
     if (!this.#cleaned) rmSync(this.#temporary, { recursive: true, force: true });
     this.#cleaned = true;
-    for (const folder of [this.#units, this.#launched, this.#enabled, this.#temporary, this.#links]) {
+    const notes = [this.#launched, this.#ahead, this.#enabled, this.#installDue];
+    for (const folder of [this.#units, ...notes, this.#temporary, this.#links]) {
       mkdirSync(folder, { recursive: true, mode: 0o755 });
     }
   }
@@ -252,12 +283,15 @@ export class UnitFiles {
     const known = remembered?.signature === signature ? remembered : { signature, ...this.#readUnit(name, dropIns) };
     this.#remembered.set(name, known);
     const [, launched, restarted] = launchNote.exec(readText(join(this.#launched, name)) ?? "") ?? [];
+    const ahead = aheadOf(readText(join(this.#ahead, name)));
     return {
       name,
       hash: known.hash,
       install: known.install,
       launched: launched as UnitHash | undefined,
       ...(restarted === undefined ? {} : { restarted }),
+      ...(ahead === undefined ? {} : { ahead }),
+      ...(statOf(join(this.#installDue, name)) === undefined ? {} : { installDue: true }),
     };
   }
 
@@ -269,6 +303,14 @@ export class UnitFiles {
     }));
     return { hash: unitHash(text, dropIns), install: installOf([text, ...dropIns.map((dropIn) => dropIn.text)]) };
   }
+}
+
+function aheadOf(text: string | undefined): Ahead | undefined {
+  if (text === "stop\n") return "stop";
+  const [, hash, invocation, restart] = aheadNote.exec(text ?? "") ?? [];
+  if (hash === undefined) return undefined;
+  const note = { hash: hash as UnitHash, restart: restart === "-" ? undefined : restart };
+  return { note, invocation: invocation === undefined || invocation === "-" ? "" : invocation };
 }
 
 function installOf(texts: readonly string[]): Install {

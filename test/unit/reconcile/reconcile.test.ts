@@ -25,6 +25,10 @@ interface Case {
   readonly stateless?: readonly string[];
   /** Hash with which a unit was last told to start, where it is not the one that lies there. */
   readonly toldWith?: Readonly<Record<string, string>>;
+  /** Units of which an earlier agent left it open what became of a stop or a launch. */
+  readonly unsettled?: Readonly<Record<string, "launch" | "stop">>;
+  /** Units whose [Install] section nobody came to. */
+  readonly installDue?: readonly string[];
   readonly reloadDue?: boolean;
   /** The restart that everything is told, and the one that launched units were last told. */
   readonly restart?: string;
@@ -91,6 +95,8 @@ function view(given: Case): MachineView {
       hash: hash(digit),
       launched: kind === "launched" ? hash(given.toldWith?.[name] ?? digit) : undefined,
       ...(kind === "launched" ? { restarted: given.restarted } : {}),
+      ...(given.unsettled?.[name] === undefined ? {} : { unsettled: given.unsettled[name] }),
+      ...(given.installDue?.includes(name) === true ? { installDue: true } : {}),
     })),
     states: new Map(
       here
@@ -128,14 +134,49 @@ function carriedOut(before: MachineView): MachineView {
     assert.ok(each !== undefined, `a ${kind} of what is not there`);
     const restarted = before.entries.find((entry) => entry.name === unit)?.restart;
     if (kind === "remove") placed.delete(unit);
-    else if (kind === "stop") placed.set(unit, { ...each, launched: undefined });
-    else placed.set(unit, { ...each, launched: each.hash, restarted });
+    else if (kind === "stop") placed.set(unit, { name: unit, hash: each.hash, launched: undefined });
+    else placed.set(unit, { name: unit, hash: each.hash, launched: each.hash, restarted });
   }
   return { ...before, placed: [...placed.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }
 
 const cases: readonly (Case & { readonly name: string; readonly expect: readonly string[] })[] = [
   { name: "F-220, F-230, F-231: nothing told, nothing here", expect: [] },
+  ...(["active", "deactivating", "inactive"] as const).map((active) => ({
+    name: `an agent was killed while it stopped a unit that is called back since: ${active}`,
+    told: { a: "launched" },
+    here: { a: `launched 1 ${active}` },
+    unsettled: { a: "stop" as const },
+    expect: ["start a"],
+  })),
+  {
+    name: "an agent was killed while it stopped a unit: it is stopped once more, or goes",
+    told: { a: "loaded", b: "released", c: "loaded" },
+    here: { a: "launched", b: "launched", c: "loaded" },
+    unsettled: { a: "stop", b: "stop", c: "stop" },
+    expect: ["stop a", "remove b", "stop c"],
+  },
+  {
+    name: "an agent was killed while it stopped a unit that is called back with another text",
+    told: { a: "launched 2" },
+    here: { a: "launched 1 deactivating" },
+    unsettled: { a: "stop" },
+    expect: ["write a", "daemon-reload", "restart a"],
+  },
+  {
+    name: "an agent was killed before it was known whether a unit has started: it is told again, and stopped if it shall not run",
+    told: { a: "launched", b: "loaded", c: "loaded 2" },
+    here: { a: "loaded", b: "loaded", c: "loaded" },
+    unsettled: { a: "launch", b: "launch", c: "launch" },
+    expect: ["write c", "daemon-reload", "start a", "stop b", "stop c"],
+  },
+  {
+    name: "an agent was killed before it enabled what it had written: that is made good, and nothing runs anew",
+    told: { a: "launched", b: "loaded", c: "launched" },
+    here: { a: "launched", b: "loaded", c: "loaded" },
+    installDue: ["a", "b", "c"],
+    expect: ["write a", "write b", "write c", "daemon-reload", "start c"],
+  },
   {
     name: "F-221, F-228: told is told, no constraint is judged again",
     told: { a: "launched" },
