@@ -178,6 +178,7 @@ function makeUnit(entry: NamedEntry, body: Body, options: UnitOptions): Unit {
     target: isTemplate(entry.name) ? "inactive" : options.target,
     options: options.placement,
     onChange: options.onChange,
+    ...(options.fence === undefined ? {} : { fence: options.fence }),
     description: body.description,
     hasInstall: body.hasInstall,
   };

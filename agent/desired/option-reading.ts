@@ -19,7 +19,8 @@ export type Option =
   | "Avoid"
   | "Priority"
   | "DesiredState"
-  | "OnChange";
+  | "OnChange"
+  | "OnPartition";
 
 /** Each option and the names under which it is read; fleet's older ones too. */
 const optionNames: Readonly<Record<Option, readonly string[]>> = {
@@ -37,6 +38,7 @@ const optionNames: Readonly<Record<Option, readonly string[]>> = {
   Priority: ["Priority"],
   DesiredState: ["DesiredState"],
   OnChange: ["OnChange"],
+  OnPartition: ["OnPartition"],
 };
 const options = Object.keys(optionNames) as readonly Option[];
 const optionByName: ReadonlyMap<string, Option> = new Map(

@@ -3,7 +3,7 @@
 // and docs/placement.md). Pure.
 import { type UnitName, isTemplate, parseMachineId, parseUnitName } from "../domain/names.ts";
 import { type Place, Problem } from "../domain/problem.ts";
-import { type OnChange, type PlacementOptions, type TargetState, targetStates } from "../domain/unit.ts";
+import { type Fence, type OnChange, type PlacementOptions, type TargetState, targetStates } from "../domain/unit.ts";
 import { compileGlob } from "../text/glob.ts";
 import { suggest } from "../text/suggest.ts";
 import type { UnitFile } from "../text/unit-file.ts";
@@ -18,6 +18,7 @@ import {
   refuse,
 } from "./option-reading.ts";
 import { type Read, readBoolean } from "./option-values.ts";
+import { partitionWords, readFence } from "./partition.ts";
 import { readMetadata, readPreferences, readPriority, readReserves, readSpread } from "./placement-options.ts";
 
 /** One text of a unit and the file that it stands in. */
@@ -30,6 +31,7 @@ export interface UnitOptions {
   readonly placement: PlacementOptions;
   readonly target: TargetState;
   readonly onChange: OnChange;
+  readonly fence: Fence | undefined;
   /** Where each name of `placement.machineOf` was written, in the same order. */
   readonly machineOfAt: readonly Place[];
 }
@@ -54,6 +56,7 @@ const forbiddenPairs = [
   ["Global", "Spread"],
   ["Global", "Prefer"],
   ["Global", "Avoid"],
+  ["Global", "OnPartition"],
 ] as const satisfies readonly (readonly [Option, Option])[];
 const changeWords = ["restart", "reload"] as const satisfies readonly OnChange[];
 
@@ -94,13 +97,16 @@ export function readOptions(name: UnitName, sources: readonly Source[]): Options
   };
   const target = readLast("DesiredState", { reading, read: (text) => oneOf(targetStates, text) });
   const onChange = readLast("OnChange", { reading, read: (text) => oneOf(changeWords, text) });
-  checkPairs(placement, reading);
+  const onPartition = readLast("OnPartition", { reading, read: (text) => oneOf(partitionWords, text) });
+  const fence = readFence(reading, sources);
+  checkPairs({ placement, isFenced: onPartition === "stop" }, reading);
   checkPeers(placement, reading);
   return {
     options: {
       placement,
       target: target ?? "launched",
       onChange: onChange ?? "restart",
+      fence,
       machineOfAt: machineOf.map(({ at }) => at),
     },
     problems,
@@ -178,7 +184,10 @@ function readPatterns(option: "Conflicts" | "Replaces", reading: Reading): reado
   return [...patterns];
 }
 
-function checkPairs(placement: PlacementOptions, { shown, settings, problems }: Reading): void {
+function checkPairs(
+  { placement, isFenced }: { readonly placement: PlacementOptions; readonly isFenced: boolean },
+  { shown, settings, problems }: Reading,
+): void {
   const asked: Readonly<Record<(typeof forbiddenPairs)[number][number], boolean>> = {
     MachineID: placement.machineId !== undefined,
     MachineOf: placement.machineOf.length > 0,
@@ -188,6 +197,7 @@ function checkPairs(placement: PlacementOptions, { shown, settings, problems }: 
     Spread: placement.spread !== undefined,
     Prefer: placement.prefer !== undefined,
     Avoid: placement.avoid !== undefined,
+    OnPartition: isFenced,
   };
   for (const [one, other] of forbiddenPairs) {
     if (!asked[one] || !asked[other]) continue;

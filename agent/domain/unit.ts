@@ -57,6 +57,19 @@ export interface PlacementOptions {
 /** What a machine does with a running unit whose text has changed. */
 export type OnChange = "restart" | "reload";
 
+/** Of each step of a unit's stop, where its text says nothing and it has OnPartition=stop. */
+export const defaultStopMs = 10_000;
+/** All steps together may take so long at most. */
+export const longestStopMs = 3_600_000;
+
+/** How the stop of a unit with OnPartition=stop goes, by its own text. */
+export interface Fence {
+  /** What each step may take; 0 where systemd lets go of the unit at once. */
+  readonly stepMs: number;
+  /** From the order to stop it until it is down at the latest: every command and every signal has its step. */
+  readonly stopMs: number;
+}
+
 /** A drop-in: `name` is its file name (`10-limits.conf`), `file` its path in the repository, `text` byte for byte. */
 export interface DropIn {
   readonly name: string;
@@ -80,6 +93,8 @@ export interface Unit {
   readonly target: TargetState;
   readonly options: PlacementOptions;
   readonly onChange: OnChange;
+  /** With OnPartition=stop: a machine that is cut off stops it by itself. */
+  readonly fence?: Fence;
   /** First Description= of [Unit], if any. */
   readonly description: string | undefined;
   /** Whether the text or a drop-in has an [Install] section that asks for something. */

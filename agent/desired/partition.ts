@@ -1,0 +1,151 @@
+// OnPartition=: what becomes of a unit while its machine is cut off from the cluster. One that is to be stopped there must
+// be sure to end within a known time, which is read from its own text here. Given to options.ts. Pure.
+import { type UnitName, unitNameParts } from "../domain/names.ts";
+import { type Place, Problem } from "../domain/problem.ts";
+import { type Fence, defaultStopMs, longestStopMs } from "../domain/unit.ts";
+import { parseTimeSpan } from "../text/time-span.ts";
+import { type Assignment, type UnitFile, listAssignments } from "../text/unit-file.ts";
+import { type Reading, itemsOf } from "./option-reading.ts";
+
+export const partitionWords = ["keep", "stop"] as const;
+
+/** One text of a unit and the file that it stands in. */
+interface Source {
+  readonly file: string;
+  readonly parsed: UnitFile;
+}
+
+/** An assignment with its place. */
+interface Placed {
+  readonly key: string;
+  readonly value: string;
+  readonly at: Place;
+}
+
+/** What is known of one type: where its options stand, and which commands run when it is stopped. */
+interface StopRules {
+  readonly section: string;
+  readonly timeouts: readonly string[];
+  /** Each of these commands has the timeout once. */
+  readonly before: string;
+  readonly after: string;
+  /** Steps beside the commands: processes that are asked to end, then killed. */
+  readonly steps: (before: number, after: number) => number;
+}
+
+const rules: Readonly<Record<string, StopRules>> = {
+  service: {
+    section: "Service",
+    timeouts: ["TimeoutStopSec", "TimeoutSec"],
+    before: "ExecStop",
+    after: "ExecStopPost",
+    steps: (before, after) => before + 1 + (after > 0 ? after + 1 : 0),
+  },
+  socket: {
+    section: "Socket",
+    timeouts: ["TimeoutSec"],
+    before: "ExecStopPre",
+    after: "ExecStopPost",
+    steps: (before, after) => (before > 0 ? before + 1 : 0) + (after > 0 ? after + 1 : 0),
+  },
+};
+
+/** They run nothing: systemd lets go of them at once. */
+const instant: readonly string[] = ["timer", "path", "target"];
+
+/** What would leave processes behind, or give them more time, after the last timeout. */
+const unbounded: readonly {
+  readonly key: string;
+  readonly isFine: (value: string) => boolean;
+  readonly fix: string;
+}[] = [
+  {
+    key: "KillMode",
+    isFine: (value) => value === "control-group" || value === "mixed",
+    fix: "It leaves processes behind: write KillMode=mixed, or remove the line",
+  },
+  {
+    key: "SendSIGKILL",
+    isFine: (value) => ["yes", "true", "1", "on", "y", "t"].includes(value.toLowerCase()),
+    fix: "What does not end by itself must be killed: remove the line",
+  },
+  {
+    key: "FinalKillSignal",
+    isFine: (value) => ["SIGKILL", "KILL", "9"].includes(value),
+    fix: "Only SIGKILL is sure to end a process: remove the line",
+  },
+  {
+    key: "TimeoutStopFailureMode",
+    isFine: (value) => value === "terminate" || value === "kill",
+    fix: "Aborting takes another timeout: write terminate or kill",
+  },
+];
+
+/** How a unit with OnPartition=stop is stopped; undefined for all others, and where a problem was found. */
+export function readFence(reading: Reading, sources: readonly Source[]): Fence | undefined {
+  const asked = itemsOf("OnPartition", reading).at(-1);
+  if (asked?.text !== "stop") return undefined;
+  const { type } = unitNameParts(reading.name);
+  if (instant.includes(type)) return { stepMs: 0, stopMs: 0 };
+  const rule = rules[type];
+  if (rule === undefined) {
+    refuse(reading, { key: "OnPartition", value: "stop", at: asked.setting.at }, fixOfType(type));
+    return undefined;
+  }
+  const before = reading.problems.length;
+  for (const { key, isFine, fix } of unbounded) {
+    const last = all(sources, rule.section, [key]).at(-1);
+    if (last !== undefined && last.value !== "" && !isFine(last.value)) refuse(reading, last, fix);
+  }
+  const timeout = all(sources, rule.section, rule.timeouts).findLast(({ value }) => value !== "");
+  const stepMs = timeout === undefined ? defaultStopMs : readTimeout(reading, timeout);
+  if (stepMs === undefined || reading.problems.length > before) return undefined;
+  const count = (key: string): number => commands(sources, { section: rule.section, key });
+  const stopMs = rule.steps(count(rule.before), count(rule.after)) * stepMs;
+  if (stopMs <= longestStopMs) return { stepMs, stopMs };
+  refuse(reading, timeout ?? asked.setting, `All steps of its stop together may take ${longestStopMs / 60_000} min`);
+  return undefined;
+}
+
+function readTimeout(reading: Reading, timeout: Placed): number | undefined {
+  const ms = parseTimeSpan(timeout.value);
+  if (ms === undefined) refuse(reading, timeout, "Write a time, as in 10s or 1min 30s");
+  else if (ms === 0 || ms === Infinity) refuse(reading, timeout, "It would never be killed: write a time, as in 10s");
+  else return ms;
+  return undefined;
+}
+
+function fixOfType(type: string): string {
+  switch (type) {
+    case "slice":
+      return "Write it in the units of the slice, which are stopped each by itself";
+    default:
+      return `A ${type} that is in use cannot be taken away for sure`;
+  }
+}
+
+function all(sources: readonly Source[], section: string, keys: readonly string[]): readonly Placed[] {
+  return sources.flatMap(({ file, parsed }) =>
+    parsed.assignments
+      .filter((each) => each.section === section && keys.includes(each.key))
+      .map(({ key, value, line }) => ({ key, value, at: { file, line } })),
+  );
+}
+
+/** One line may hold several commands, parted by semicolons that stand alone. */
+function commands(sources: readonly Source[], option: { readonly section: string; readonly key: string }): number {
+  const assignments: readonly Assignment[] = sources.flatMap(({ parsed }) => parsed.assignments);
+  return listAssignments({ assignments, sections: [] }, option).reduce(
+    (sum, { value }) => sum + value.split(/[ \t]+/).filter((word) => word === ";").length + 1,
+    0,
+  );
+}
+
+function refuse(
+  { shown, problems }: { readonly shown: UnitName; readonly problems: Problem[] },
+  what: Placed,
+  fix: string,
+) {
+  const message = `Cannot take ${what.key}=${what.value} with OnPartition=stop in unit "${shown}"`;
+  problems.push(new Problem("unit-partition", message, { hint: fix, at: what.at }));
+}
