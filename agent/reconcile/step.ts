@@ -43,17 +43,20 @@ function settledStep(view: UnitView, placed: PlacedUnit): Step {
     case "loaded":
       return mayRun(placed) ? { job: { kind: "stop", because: "it shall be loaded only" } } : nothing;
     case "launched":
-      // Told once with this text: one that failed or ended is not started again.
-      if (placed.launched === unit.hash && placed.unsettled === "stop")
-        return { job: { kind: "start", because: "it shall be launched, and may have been stopped" } };
-      if (placed.launched === unit.hash)
-        return isRestartDue(view) ? { job: { kind: "restart", because: "somebody asked for a restart" } } : nothing;
+      if (placed.launched === unit.hash) return toldStep(view, placed);
       return placed.launched === undefined
         ? { job: { kind: "start", because: "it shall be launched" } }
         : { job: takeUpJob(view, placed) }; // written by a pass that was cut short
     default:
       return unreachable(target);
   }
+}
+
+/** Told once with this text: one that failed or ended is not started again, unless it may be flotilla that stopped it. */
+function toldStep(view: UnitView, { unsettled }: PlacedUnit): Step {
+  if (isRestartDue(view)) return { job: { kind: "restart", because: "somebody asked for a restart" } };
+  if (unsettled === undefined) return nothing;
+  return { job: { kind: "start", because: "it shall be launched, and may have been stopped" } };
 }
 
 function changedStep(view: UnitView, placed: PlacedUnit): Step {

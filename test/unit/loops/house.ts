@@ -14,6 +14,7 @@ import type { MachineStatus } from "../../../agent/domain/status.ts";
 import { type Agent, startAgent } from "../../../agent/loops/agent.ts";
 import type { Clock } from "../../../agent/ports/clock.ts";
 import type { Cron } from "../../../agent/ports/cron.ts";
+import type { Disk } from "../../../agent/ports/disk.ts";
 import type { Git } from "../../../agent/ports/git.ts";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import type { JobResult, Systemd } from "../../../agent/ports/systemd.ts";
@@ -269,6 +270,7 @@ export class Box {
     readonly clock?: Clock;
     readonly git?: (git: Git) => Git;
     readonly systemd?: (systemd: Systemd) => Systemd;
+    readonly disk?: (disk: Disk) => Disk;
   } = {};
   readonly hasGit: boolean;
   readonly rebalancePerMinute: number;
@@ -338,7 +340,7 @@ export class Box {
         systemd: through.systemd?.(seen) ?? seen,
         git: this.hasGit ? { port: through.git?.(git) ?? git, schedule: "*", jitterMs: 0, branch: "main" } : undefined,
         cron,
-        disk: this.disk,
+        disk: through.disk?.(this.disk) ?? this.disk,
         clock: through.clock ?? clock,
         log: this.log,
         allowSubmit: this.allowSubmit,
@@ -450,6 +452,7 @@ export interface Told {
   readonly commit: CommitId;
   readonly text: string;
   readonly target?: ManifestTarget;
+  readonly restart?: string;
 }
 
 export function manifestOf(
@@ -460,12 +463,13 @@ export function manifestOf(
     units,
   }: { readonly epoch: number; readonly generation: number; readonly units: readonly Told[] },
 ): Manifest {
-  const entries = units.map(({ unit, commit, text, target = "launched" }): ManifestEntry => ({
+  const entries = units.map(({ unit, commit, text, target = "launched", restart }): ManifestEntry => ({
     name: name(unit),
     source: "git",
     commit,
     hash: unitHash(text, []),
     target,
+    ...(restart === undefined ? {} : { restart }),
   }));
   return { machine, epoch, generation, units: entries.sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }

@@ -150,6 +150,21 @@ const cases: readonly (Case & { readonly name: string; readonly expect: readonly
     expect: ["start a"],
   })),
   {
+    name: "an agent was killed before it started a unit again that it had stopped",
+    told: { a: "launched" },
+    here: { a: "launched 1 inactive" },
+    unsettled: { a: "launch" },
+    expect: ["start a"],
+  },
+  {
+    name: "an agent was killed before it restarted a unit on request",
+    told: { a: "launched" },
+    here: { a: "launched" },
+    unsettled: { a: "launch" },
+    restart: "r-1",
+    expect: ["restart a"],
+  },
+  {
     name: "an agent was killed while it stopped a unit: it is stopped once more, or goes",
     told: { a: "loaded", b: "released", c: "loaded" },
     here: { a: "launched", b: "launched", c: "loaded" },
