@@ -28,7 +28,22 @@ export type ManifestEntry = TextOrigin & {
   readonly target: ManifestTarget;
   /** The last restart that somebody asked for: carried out once by a machine that has the unit launched. */
   readonly restart?: string;
+  /**
+   * OnPartition=stop: its machine, once cut off, stops it by itself, which takes so many ms at most. Whoever starts it
+   * elsewhere waits for that, and needs no text of it to know.
+   */
+  readonly fenceMs?: number;
 };
+
+/** A machine that is cut off begins to stop such units so long before its lease can have run out. */
+export const fenceLeadMs = 1_000;
+/** For systemd to notice the time and for the kernel to end what was killed. */
+const fenceMarginMs = 1_000;
+
+/** From the end of its machine's lease until a unit with this `fenceMs` is down there in any case. */
+export function fenceWaitMs(fenceMs: number): number {
+  return Math.max(0, fenceMs - fenceLeadMs) + fenceMarginMs;
+}
 
 /** A machine's share, in name order. */
 export interface Manifest extends Position {

@@ -31,6 +31,8 @@ export function standings(
   if (settling) {
     for (const id of picture.manifests.keys()) if (!found.has(id) && !witnessed.has(id)) found.set(id, "presumed");
   }
+  // Both hang on one lease: a record that went alone was taken away by somebody, and says nothing of its machine
+  for (const id of picture.statuses.keys()) if (!found.has(id)) found.set(id, "presumed");
   for (const id of picture.unreadable) if (!found.has(id)) found.set(id, "presumed");
   return found;
 }

@@ -10,9 +10,10 @@ import type { Log } from "../ports/log.ts";
 import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes } from "../ports/registry.ts";
 import { nextManifests } from "../schedule/manifests.ts";
 import { type Outcome, Scheduler } from "../schedule/schedule.ts";
-import { encodeManifest, keys } from "../text/values.ts";
+import { encodeManifest, keys, machineOfKey } from "../text/values.ts";
 import { standings, wantedSources } from "./cluster-state.ts";
 import { Feed, type Novelty } from "./feed.ts";
+import { type FenceWait, FenceWaits } from "./fence-waits.ts";
 import type { Mirror } from "./mirror.ts";
 import { type DrainEnd, Moves } from "./moves.ts";
 import { tellings } from "./tellings.ts";
@@ -66,7 +67,10 @@ export class Engine {
   #changed: Set<string> | undefined;
   /** Machines' keys that went since the last pass. */
   #losses: { readonly firstMs: number; readonly lastMs: number } | undefined;
-  #unsure: { readonly of: WantedState; readonly units: ReadonlySet<UnitName> } | undefined;
+  readonly #fenceWaits = new FenceWaits();
+  #unsure:
+    | { readonly of: WantedState; readonly fenced: ReadonlySet<UnitName>; readonly units: ReadonlySet<UnitName> }
+    | undefined;
   readonly #witnessed = new Set<MachineId>();
   /** Since when the mirror was connected in the first pass: before that it may only not have been asked. */
   #firstSinceMs: number | undefined;
@@ -90,6 +94,8 @@ export class Engine {
     const stop = mirror.onChange((changed) => {
       for (const key of changed) {
         this.#changed?.add(key);
+        const machine = key.startsWith(keys.manifests) ? undefined : machineOfKey(key);
+        if (machine !== undefined) this.#fenceWaits.changed(machine, clock.monotonicMs());
         if (key.startsWith(keys.machines) && mirror.get(key) === undefined) this.#noteLoss();
       }
       this.#waker.wake();
@@ -130,12 +136,16 @@ export class Engine {
     const isWhole = this.#isWhole;
     this.#isWhole = false;
     const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
-    const undecided = this.#undecidable(desired);
+    const { connectedSinceMs } = mirror;
+    const fences = this.#fenceWaits.look(picture, { nowMs: clock.monotonicMs(), connectedSinceMs });
+    const undecided = this.#undecidable(desired, fences.units);
     const outcome = without(this.#scheduler.pass(rebalance, undecided), undecided);
     this.#report(outcome);
     const { writes, handovers } = nextManifests({
       board: this.#scheduler,
-      touched: isWhole ? this.#touched(novelty, outcome) : [...picture.manifests.keys(), ...standing.keys()],
+      touched: isWhole
+        ? this.#touched(novelty, { outcome, fences })
+        : [...picture.manifests.keys(), ...standing.keys()],
       desired,
       undecidable: undecided,
       restarts: picture.restarts,
@@ -148,7 +158,8 @@ export class Engine {
     for (const { unit, from, to } of handovers) log.debug("unit.handover", { unit, from, to });
     if (writes.length > 0) {
       this.#generation += 1;
-      const revision = await this.#write(writes, picture.modified);
+      const isGone = (machine: MachineId): boolean => !standing.has(machine);
+      const revision = await this.#write(writes, { modified: picture.modified, isGone });
       await mirror.reached(revision, signal);
     }
     this.#isWhole = true;
@@ -157,7 +168,7 @@ export class Engine {
     const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, decide });
     await this.#tell({ picture, outcome, ended }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
-    const waits = [settleMs, dueMs, moveMs - nowMs].filter((ms) => ms > 0 && ms < Infinity);
+    const waits = [settleMs, dueMs, moveMs - nowMs, fences.dueMs].filter((ms) => ms > 0 && ms < Infinity);
     return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
@@ -183,16 +194,23 @@ export class Engine {
     return changed;
   }
 
-  #touched(novelty: Novelty, outcome: Outcome): ReadonlySet<MachineId> {
+  #touched(
+    novelty: Novelty,
+    { outcome, fences }: { readonly outcome: Outcome; readonly fences: FenceWait },
+  ): ReadonlySet<MachineId> {
     const touched = new Set<MachineId>([...novelty.machines, ...outcome.touched]);
-    for (const unit of novelty.units) for (const machine of this.#scheduler.placesOf(unit)) touched.add(machine);
+    for (const unit of [...novelty.units, ...fences.over]) {
+      for (const machine of this.#scheduler.placesOf(unit)) touched.add(machine);
+    }
+    for (const unit of fences.over) for (const machine of this.#scheduler.concerned(unit)) touched.add(machine);
     return touched;
   }
 
   /** Of one state it is looked for once: it needs all units. */
-  #undecidable(desired: WantedState): ReadonlySet<UnitName> {
-    if (this.#unsure?.of !== desired) {
-      this.#unsure = { of: desired, units: undecidable(desired.units.values(), desired.unknown) };
+  #undecidable(desired: WantedState, fenced: ReadonlySet<UnitName>): ReadonlySet<UnitName> {
+    if (this.#unsure?.of !== desired || this.#unsure.fenced !== fenced) {
+      const unknown = fenced.size === 0 ? desired.unknown : new Set([...desired.unknown, ...fenced]);
+      this.#unsure = { of: desired, fenced, units: undecidable(desired.units.values(), unknown) };
     }
     return this.#unsure.units;
   }
@@ -274,15 +292,27 @@ export class Engine {
     return Math.max(0, from + machineLeaseMs + settleMarginMs - clock.monotonicMs());
   }
 
-  /** Every batch is guarded by the epoch, and by each manifest being the one that was decided on. */
-  async #write(manifests: readonly Manifest[], modified: ReadonlyMap<string, number>): Promise<number> {
+  /**
+   * Every batch is guarded by the epoch, and by each manifest being the one that was decided on; what a machine that is gone
+   * must let go of also by its absence: one that has just come back and reads its manifest is not overtaken.
+   */
+  async #write(
+    manifests: readonly Manifest[],
+    {
+      modified,
+      isGone,
+    }: { readonly modified: ReadonlyMap<string, number>; readonly isGone: (machine: MachineId) => boolean },
+  ): Promise<number> {
     let revision = 0;
-    for (const batch of batches(manifests)) {
+    for (const batch of batches(manifests, isGone)) {
       const guards: Guard[] = [{ kind: "created", key: keys.leader, revision: this.#tenure.epoch }];
       const writes: Write[] = [];
       for (const { manifest, value } of batch) {
         const key = keys.manifest(manifest.machine);
         guards.push({ kind: "modified", key, revision: modified.get(key) ?? 0 });
+        if (isGone(manifest.machine)) {
+          guards.push({ kind: "created", key: keys.machine(manifest.machine), revision: 0 });
+        }
         writes.push({ kind: "put", key, value });
       }
       const written = await this.#ports.registry.write({ guards, writes }, this.#tenure.signal);
@@ -324,21 +354,27 @@ interface Encoded {
   readonly value: string;
 }
 
-/** Within the store's bounds on operations (a guard and a write each, and the fence) and on bytes. */
-function* batches(manifests: readonly Manifest[]): Generator<readonly Encoded[]> {
-  const most = Math.floor((maxTransactionOps - 1) / 2);
+/** Within the store's bounds on operations (a guard or two and a write each, and the fence) and on bytes. */
+function* batches(
+  manifests: readonly Manifest[],
+  isGone: (machine: MachineId) => boolean,
+): Generator<readonly Encoded[]> {
   let batch: Encoded[] = [];
   let bytes = 0;
+  let operations = 1;
   for (const manifest of manifests) {
     const value = encodeManifest(manifest);
     const size = Buffer.byteLength(value);
-    if (batch.length > 0 && (batch.length === most || bytes + size > maxValueBytes)) {
+    const more = isGone(manifest.machine) ? 3 : 2;
+    if (batch.length > 0 && (operations + more > maxTransactionOps || bytes + size > maxValueBytes)) {
       yield batch;
       batch = [];
       bytes = 0;
+      operations = 1;
     }
     batch.push({ manifest, value });
     bytes += size;
+    operations += more;
   }
   if (batch.length > 0) yield batch;
 }

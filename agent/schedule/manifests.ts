@@ -22,7 +22,7 @@ export interface ManifestInput {
   readonly desired: {
     /** Of the units whose source is git. */
     readonly commit: CommitId | undefined;
-    readonly units: ReadonlyMap<UnitName, Pick<Unit, "source" | "hash" | "target" | "options">>;
+    readonly units: ReadonlyMap<UnitName, Pick<Unit, "source" | "hash" | "target" | "options" | "fence">>;
   };
   /** Units of which nothing is decided: what machines are told of them stays as it is. */
   readonly undecidable: ReadonlySet<UnitName>;
@@ -142,7 +142,13 @@ function isGlobal(input: ManifestInput, name: UnitName): boolean {
 
 /** A newer commit alone is no difference. */
 function differs(a: ManifestEntry, b: ManifestEntry): boolean {
-  return a.hash !== b.hash || a.target !== b.target || a.source !== b.source || a.restart !== b.restart;
+  return (
+    a.hash !== b.hash ||
+    a.target !== b.target ||
+    a.source !== b.source ||
+    a.restart !== b.restart ||
+    a.fenceMs !== b.fenceMs
+  );
 }
 
 function wantedEntry(
@@ -161,6 +167,7 @@ function wantedEntry(
     hash: unit.hash,
     target: unit.target,
     ...(restart === undefined ? {} : { restart }),
+    ...(unit.fence === undefined ? {} : { fenceMs: unit.fence.stopMs }),
   };
   if (unit.source === "submitted") return { ...told, source: "submitted" };
   if (desired.commit === undefined) throw new Error(`Unit ${name} is from no commit`);

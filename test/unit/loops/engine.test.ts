@@ -74,7 +74,7 @@ describe("a machine that goes away", () => {
     const before = await generation();
     for (const letter of ["b", "c", "d"]) await house.box(letter).kill();
     for (const letter of ["b", "c", "d"]) {
-      await house.remove(keys.machine(idOf(letter)));
+      for (const key of [keys.machine, keys.status]) await house.remove(key(idOf(letter)));
       await house.clock.advance(100);
     }
     await house.until(() => house.box("a").up().length === 8, 2_000);

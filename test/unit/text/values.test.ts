@@ -57,7 +57,7 @@ const manifest = {
   generation: 2,
   units: [
     { name: db, source: "git", commit, hash, target: "launched" },
-    { name: web, source: "git", commit, hash, target: "released" },
+    { name: web, source: "git", commit, hash, target: "released", fenceMs: 10_000 },
   ],
 } as const;
 const problem = { code: "c", message: "m", hint: "h", file: "f", line: 3 };
@@ -105,6 +105,16 @@ test("why a drain stopped is never too long to be read", () => {
 
 test("a key of a newer version is no fault", () => {
   assert.ok(parseLeader("leader", JSON.stringify({ machine: id, hostname: "h", later: 1 })).ok);
+});
+
+test("a manifest of an agent that knew no OnPartition= reads as it was", () => {
+  const units = manifest.units.map(({ name, source, hash, target }) => ({ name, source, commit, hash, target }));
+  const read = parseManifest(keys.manifest(id), encodeManifest({ ...manifest, units }));
+  assert.ok(read.ok && read.value.units.every((each) => !("fenceMs" in each)));
+  for (const fenceMs of [-1, 1.5, 3_600_001])
+    assert.ok(
+      !parseManifest(keys.manifest(id), encodeManifest({ ...manifest, units: [{ ...units[0]!, fenceMs }] })).ok,
+    );
 });
 
 test("a manifest kept in a file is read under the file's name", () => {
