@@ -7,6 +7,7 @@ import type { Disk } from "../ports/disk.ts";
 import type { Log } from "../ports/log.ts";
 import type { Entry, LeaseId, Registry } from "../ports/registry.ts";
 import { encodeMachine, keys, parseMachine } from "../text/values.ts";
+import { renew } from "./renewal.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
 
@@ -79,10 +80,11 @@ export class Beat {
   }
 
   async #pass(signal: AbortSignal): Promise<number> {
-    const { registry, leaseMs } = this.#ports;
+    const { registry, clock, leaseMs } = this.#ports;
     if (this.#lease !== undefined) {
       try {
-        await registry.renewLease(this.#lease.id, signal);
+        const { id, ttlMs } = this.#lease;
+        await renew({ registry, clock, id, everyMs: ttlMs / 10 }, signal);
       } catch (error) {
         if (!(error instanceof Problem) || error.code !== "lease-lost") throw error;
         this.#lease = undefined;

@@ -5,6 +5,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { LeaseId, Registry } from "../ports/registry.ts";
 import { Pauses } from "./pauses.ts";
+import { renew } from "./renewal.ts";
 
 /** Trust ends this much before the lease could, or a fifth of it if that is less: clocks drift, and writes travel. */
 const longestMarginMs = 1_000;
@@ -120,7 +121,8 @@ class Lease implements KeptLease {
   /** False when nobody knows. */
   async #renewOnce(registry: Registry): Promise<boolean> {
     try {
-      await registry.renewLease(this.id, this.signal);
+      const { clock } = this.#options;
+      await renew({ registry, clock, id: this.id, everyMs: this.#ttlMs / 10 }, this.signal);
       return true;
     } catch (error) {
       if (error instanceof Problem && error.code === "lease-lost") this.end(error);

@@ -63,7 +63,8 @@ export class Sync {
   #answered: string | undefined;
   #revision: { readonly value: Revision; readonly modified: number } | undefined;
   #desired: DesiredState | undefined;
-  #dueMs = 0;
+  /** When the next poll is due, by the wall clock and by the monotonic one: whichever comes first, for the wall clock may be set. */
+  #due = { wallMs: 0, monotonicMs: 0 };
   #failures = 0;
   #restored = false;
 
@@ -101,7 +102,7 @@ export class Sync {
   }
 
   async #pass(signal: AbortSignal): Promise<number> {
-    const { mirror, clock } = this.#ports;
+    const { mirror } = this.#ports;
     // What earlier leaders have recorded is seen first.
     await mirror.reached(this.#tenure.epoch, signal);
     await mirror.ready(signal);
@@ -115,19 +116,30 @@ export class Sync {
         throw error;
       }
     }
-    if (asked.here > 0 || asked.elsewhere !== undefined || clock.wallMs() >= this.#dueMs) {
+    if (asked.here > 0 || asked.elsewhere !== undefined || this.#dueInMs() <= 0) {
       const result = await this.#fetch(signal);
       this.#plan(result.failure);
       await this.#answer(asked, result.said);
     }
-    return Math.min(longestWaitMs, Math.max(0, this.#dueMs - clock.wallMs()));
+    return Math.min(longestWaitMs, Math.max(0, this.#dueInMs()));
+  }
+
+  #dueInMs(): number {
+    const { clock } = this.#ports;
+    return Math.min(this.#due.wallMs - clock.wallMs(), this.#due.monotonicMs - clock.monotonicMs());
+  }
+
+  #dueAfter(ms: number): void {
+    const { clock } = this.#ports;
+    this.#due = { wallMs: clock.wallMs() + ms, monotonicMs: clock.monotonicMs() + ms };
   }
 
   /** When the next poll is due; after a failure sooner than the schedule says, with growing pauses. */
   #plan(failure: Problem | undefined): void {
     const { cron, schedule, jitterMs, clock, troubles, log } = this.#ports;
     const now = clock.wallMs();
-    this.#dueMs = cron.next(schedule, now) + Math.floor(clock.random() * jitterMs);
+    const scheduledMs = cron.next(schedule, now) - now + Math.floor(clock.random() * jitterMs);
+    this.#dueAfter(scheduledMs);
     if (failure === undefined) {
       if (this.#failures > 0) log.info("sync.recovered", { failures: this.#failures });
       this.#failures = 0;
@@ -135,7 +147,7 @@ export class Sync {
       return;
     }
     const retryMs = Math.min(firstRetryMs * 2 ** this.#failures, longestRetryMs);
-    this.#dueMs = Math.min(this.#dueMs, now + retryMs);
+    this.#dueAfter(Math.min(scheduledMs, retryMs));
     // One line for an outage, not one for each try.
     if (this.#failures === 0) log.error("sync.failed", failure);
     this.#failures += 1;

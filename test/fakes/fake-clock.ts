@@ -78,13 +78,19 @@ export class FakeClock implements Clock {
   /** The same time as one process sees it. */
   process(): ProcessClock {
     let suspended = false;
+    let stepMs = 0;
+    const mayWake = (): boolean => !suspended;
     return {
-      wallMs: () => this.wallMs(),
+      wallMs: () => this.wallMs() + stepMs,
       monotonicMs: () => this.monotonicMs(),
       random: () => this.random(),
-      sleep: (ms, signal) => this.#sleepAs(ms, () => !suspended, signal),
+      sleep: (ms, signal) => this.#sleepAs(ms, mayWake, signal),
       suspend: () => (suspended = true),
       resume: () => (suspended = false),
+      stepWall: (ms) => (stepMs += ms),
+      end: () => {
+        for (const sleeper of this.#sleepers) if (sleeper.mayWake === mayWake) this.#sleepers.delete(sleeper);
+      },
     };
   }
 
@@ -131,6 +137,10 @@ export interface ProcessClock extends Clock {
   suspend(): void;
   /** What is overdue fires at the next advance. */
   resume(): void;
+  /** The wall clock is set: so much later, or earlier. */
+  stepWall(ms: number): void;
+  /** The process is gone, and all its timers with it: what waits for one waits for ever. */
+  end(): void;
 }
 
 /** Lets everything run that waits for nothing but its turn. */

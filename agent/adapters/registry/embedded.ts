@@ -45,6 +45,13 @@ export interface EmbeddedRegistry {
   connect(options?: { readonly closesStore: boolean }): EmbeddedConnection;
   /** Forgets all history: watches that are behind, or begin at or before the present revision, are told "watch-compacted". */
   compact(): void;
+  /** Everything as it stands, leases too. */
+  backUp(): Backup;
+  /**
+   * As an etcd that was stopped and started from a backup: its revisions go back and are given out anew, every lease has its
+   * whole length before it, watches break, and writes that have not been answered are lost.
+   */
+  restoreFrom(backup: Backup): void;
   close(): Promise<void>;
 }
 
@@ -71,6 +78,12 @@ export async function createEmbeddedRegistry(options: EmbeddedOptions): Promise<
   return new Keeper({ ...options, store: new Store(first, stored?.entries ?? []) });
 }
 
+export interface Backup {
+  readonly revision: number;
+  readonly entries: readonly Entry[];
+  readonly leases: readonly { readonly id: LeaseId; readonly ttlMs: number }[];
+}
+
 interface Waiting {
   readonly what: string;
   readonly work: (draft: Draft) => WriteResult | Problem;
@@ -79,7 +92,7 @@ interface Waiting {
 
 /** Owns the store: one save at a time, the clocks of the leases, and the connections. */
 class Keeper implements EmbeddedRegistry {
-  readonly store: Store;
+  store: Store;
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly #disk: Disk | undefined;
@@ -119,6 +132,26 @@ class Keeper implements EmbeddedRegistry {
     this.#announce();
   }
 
+  backUp(): Backup {
+    const { revision, entries } = this.store.read("");
+    return { revision, entries, leases: [...this.store.leases].map(([id, { ttlMs }]) => ({ id, ttlMs })) };
+  }
+
+  restoreFrom({ revision, entries, leases }: Backup): void {
+    for (const clock of this.#leaseClocks.values()) clock.abort();
+    this.#leaseClocks.clear();
+    const lost = this.#waiting;
+    this.#waiting = [];
+    for (const { what, settle } of lost) settle(unreachable(what, new Error("The store was restored")));
+    this.store = new Store(revision, entries);
+    for (const { id, ttlMs } of leases) {
+      const keys = entries.filter(({ lease }) => lease === id).map(({ key }) => key);
+      this.#addLease(id, { ttlMs, keys: new Set(keys) });
+    }
+    for (const connection of this.#connections) connection.breakOff();
+    this.#announce();
+  }
+
   async close(): Promise<void> {
     this.#life.abort(new Error("The registry was closed"));
     for (const connection of [...this.#connections]) await connection.close();
@@ -137,13 +170,17 @@ class Keeper implements EmbeddedRegistry {
 
   grant(ttlMs: number): LeaseId {
     const id = `${this.store.revision}-${++this.#leases}` as LeaseId;
-    this.store.leases.set(id, { ttlMs, keys: new Set(), validUntilMs: this.clock.monotonicMs() + ttlMs });
+    this.#addLease(id, { ttlMs, keys: new Set() });
+    return id;
+  }
+
+  #addLease(id: LeaseId, lease: { readonly ttlMs: number; readonly keys: Set<string> }): void {
+    this.store.leases.set(id, { ...lease, validUntilMs: this.clock.monotonicMs() + lease.ttlMs });
     const over = new AbortController();
     this.#leaseClocks.set(id, over);
     this.#watchExpiry(id, over.signal).catch((error: unknown) => {
       if (!over.signal.aborted) throw error;
     });
-    return id;
   }
 
   renew(id: LeaseId): boolean {
@@ -208,18 +245,19 @@ class Keeper implements EmbeddedRegistry {
     while (this.#waiting.length > 0) {
       const group = this.#waiting.slice(0, maxGroup);
       this.#waiting = this.#waiting.slice(maxGroup);
-      const draft = this.store.draft();
+      const { store } = this;
+      const draft = store.draft();
       this.#endOverdue(draft);
       const answers = group.map(({ what, work, settle }) => ({ what, result: work(draft), settle }));
-      const failure = await this.#persist(draft);
+      const failure = (await this.#persist(draft)) ?? (store === this.store ? undefined : new Error("It was restored"));
       if (failure !== undefined) {
         for (const { what, settle } of answers) settle(unreachable(what, failure, "Nothing was written"));
         continue;
       }
-      const hadRevision = this.store.revision;
-      this.store.publish(draft);
+      const hadRevision = store.revision;
+      store.publish(draft);
       for (const { result, settle } of answers) settle(result);
-      if (this.store.revision !== hadRevision) this.#announce();
+      if (store.revision !== hadRevision) this.#announce();
     }
     this.#saving = undefined; // in the same turn as the last look at what waits, so that none is left behind
   }
@@ -272,6 +310,13 @@ class Connection implements EmbeddedConnection {
 
   freeze(options: { readonly late: boolean } = { late: false }): void {
     if (this.#link.kind === "up") this.#link = { kind: "frozen", late: options.late };
+  }
+
+  /** Whatever is under way breaks; what comes after it goes through again. */
+  breakOff(): void {
+    if (this.#link.kind === "cut") return;
+    this.#cut.abort(new Error("The connection broke"));
+    this.#cut = new AbortController();
   }
 
   restore(): void {

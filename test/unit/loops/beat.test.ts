@@ -36,6 +36,40 @@ describe("beat", () => {
     assert.equal(claims(box), 1);
   });
 
+  test("requests that are lost for five seconds, at the worst moment, do not cost it its lease", async () => {
+    house = await House.open({ machines: "a", leaders: "" });
+    const box = house.box("a");
+    let isLost = false;
+    const deadlineMs = 2_000;
+    box.through = {
+      registry: (registry) => ({
+        ...registry,
+        get: (key, signal) => registry.get(key, signal),
+        write: (transaction, signal) => registry.write(transaction, signal),
+        watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
+        read: (prefix, signal) => registry.read(prefix, signal),
+        grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
+        revokeLease: (id, signal) => registry.revokeLease(id, signal),
+        renewLease: async (id, signal) => {
+          if (!isLost) return registry.renewLease(id, signal);
+          await house.clock.sleep(deadlineMs, signal);
+          throw new Problem("registry-unreachable", `Cannot renew lease "${id}"`);
+        },
+      }),
+    };
+    box.start();
+    await house.until(() => claims(box) === 1);
+    const before = await recordOf(box);
+    for (let offsetMs = 0; offsetMs < machineLeaseMs / 3; offsetMs += 100) {
+      await house.clock.advance(machineLeaseMs + offsetMs);
+      isLost = true;
+      await house.clock.advance(5_000);
+      isLost = false;
+      await house.clock.advance(machineLeaseMs);
+      assert.equal((await recordOf(box))?.createRevision, before?.createRevision, `lost after ${offsetMs} ms`);
+    }
+  });
+
   test("after a restart of the agent it takes up its own record at once, and nobody has thought it gone", async () => {
     const box = await one();
     const before = await recordOf(box);

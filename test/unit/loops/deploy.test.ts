@@ -109,6 +109,18 @@ describe("deploy", () => {
 });
 
 describe("sync", () => {
+  test("a wall clock that is set back by hours does not put off the next poll", async () => {
+    house = await House.open({ machines: "a" });
+    const [box] = house.machines;
+    const clock = house.clock.process();
+    box!.through = { clock };
+    await house.ready();
+    await house.clock.advance(pollMs);
+    clock.stepWall(-36_000_000);
+    const commit = house.commit({ "web.service": service() });
+    await house.until(async () => (await house.held()).revision.adopted?.commit === commit, pollMs + 1_000);
+  });
+
   test("asked through a machine that does not lead, it gets the leader's answer", async () => {
     await open({ leaders: "b", pollMs: 3_600_000 });
     await house.ready();

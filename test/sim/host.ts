@@ -1,0 +1,186 @@
+// A simulated machine's systemd: jobs take their time, fail and hang, and go on without whoever asked for them. Every unit that
+// comes up or goes down is told to whoever watches.
+import type { UnitName } from "../../agent/domain/names.ts";
+import { Problem } from "../../agent/domain/problem.ts";
+import type { SystemdState } from "../../agent/domain/status.ts";
+import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
+import type { FakeClock } from "../fakes/fake-clock.ts";
+import { type FakeJob, FakeSystemd } from "../fakes/fake-systemd.ts";
+import type { Dice } from "./dice.ts";
+
+/** How jobs go, as shares of all. */
+export interface Health {
+  readonly slow: number;
+  readonly startFails: number;
+  readonly startHangs: number;
+  readonly stopFails: number;
+}
+
+export const healthy: Health = { slow: 0, startFails: 0, startHangs: 0, stopFails: 0 };
+
+export interface HostWorld {
+  readonly clock: FakeClock;
+  readonly dice: Dice;
+  readonly health: () => Health;
+  readonly onUp: (unit: UnitName) => void;
+  readonly onDown: (unit: UnitName, why: "stopped" | "failed" | "power") => void;
+  /** What the agent asks for, before it has any effect. */
+  readonly onJob: (job: FakeJob, unit: UnitName) => void;
+  readonly onRemove: (unit: UnitName) => void;
+  /** Work of the world that goes on beside everything else. */
+  readonly act: (work: () => Promise<void>) => void;
+}
+
+const longestJobMs = 8_000;
+const hangMs = 90_000;
+
+export class SimSystemd extends FakeSystemd {
+  readonly #world: HostWorld;
+  readonly #last = new Map<UnitName, Promise<unknown>>();
+  readonly #queued = new Map<UnitName, number>();
+  readonly #up = new Set<UnitName>();
+  readonly #running = new Map<UnitName, string | undefined>();
+  /** Units whose last start failed or that failed by themselves: flotilla leaves those as they are. */
+  readonly failed = new Set<UnitName>();
+
+  constructor(world: HostWorld) {
+    super({ wallMs: () => world.clock.wallMs() });
+    this.#world = world;
+  }
+
+  up(): ReadonlySet<UnitName> {
+    return this.#up;
+  }
+
+  /** The text that a unit was last told to take up. */
+  runs(name: UnitName): string | undefined {
+    return this.#running.get(name);
+  }
+
+  override setState(name: UnitName, change: Partial<SystemdState>): void {
+    super.setState(name, change);
+    if (change.active !== undefined) this.#note(name, change.active);
+  }
+
+  override reboot(): void {
+    super.reboot();
+    this.#last.clear();
+    this.#queued.clear();
+    this.#running.clear();
+    this.failed.clear();
+    for (const name of [...this.#up]) this.#down(name, "power");
+  }
+
+  override open(): Systemd {
+    const handle = super.open();
+    return {
+      ...handle,
+      run: (job, name, signal) => this.#job(handle, { job, name, signal }),
+      remove: (name) => {
+        this.#world.onRemove(name);
+        return handle.remove(name);
+      },
+    };
+  }
+
+  /** A unit ends by itself. */
+  fail(name: UnitName): void {
+    this.failed.add(name);
+    this.setState(name, { active: "failed", sub: "failed", result: "exit-code" });
+  }
+
+  #note(name: UnitName, active: string): void {
+    const isUp = active === "active" || active === "activating" || active === "deactivating";
+    if (isUp === this.#up.has(name)) return;
+    if (!isUp) {
+      this.#down(name, active === "failed" ? "failed" : "stopped");
+      return;
+    }
+    this.#up.add(name);
+    this.#world.onUp(name);
+  }
+
+  #down(name: UnitName, why: "stopped" | "failed" | "power"): void {
+    this.#up.delete(name);
+    this.#world.onDown(name, why);
+  }
+
+  async #job(
+    handle: Systemd,
+    { job, name, signal }: { readonly job: FakeJob; readonly name: UnitName; readonly signal: AbortSignal },
+  ): Promise<JobResult> {
+    this.#world.onJob(job, name);
+    const before = this.#last.get(name) ?? Promise.resolve();
+    const number = (this.#queued.get(name) ?? 0) + 1;
+    this.#queued.set(name, number);
+    const isLast = (): boolean => this.#queued.get(name) === number;
+    // A job goes on without whoever asked for it; one that has another behind it gives way.
+    const work = before.then(() => this.#carryOut(handle, { job, name, isLast }));
+    this.#last.set(
+      name,
+      work.catch(() => undefined),
+    );
+    let leave = (): void => undefined;
+    const left = new Promise<never>((_, reject) => {
+      leave = () => reject(new Problem("aborted", "Cannot go on waiting for systemd", { cause: signal.reason }));
+      if (signal.aborted) leave();
+      else signal.addEventListener("abort", leave, { once: true });
+    });
+    try {
+      return await Promise.race([work, left]);
+    } finally {
+      signal.removeEventListener("abort", leave);
+    }
+  }
+
+  async #carryOut(
+    handle: Systemd,
+    { job, name, isLast }: { readonly job: FakeJob; readonly name: UnitName; readonly isLast: () => boolean },
+  ): Promise<JobResult> {
+    const { dice, clock, health } = this.#world;
+    const how = health();
+    const slowMs = dice.chance(how.slow) ? dice.between(1, longestJobMs) : 0;
+    const fails = dice.chance(job === "stop" ? how.stopFails : how.startFails);
+    const hangs = job !== "stop" && dice.chance(how.startHangs);
+    if (!isLast()) return { result: "canceled", problem: problemOf(job, name) };
+    if (job === "stop") {
+      const { active } = this.state(name);
+      const isUp = active === "active" || active === "activating";
+      if (slowMs > 0 && isUp) this.setState(name, { active: "deactivating", sub: "stop-sigterm" });
+      if (slowMs > 0) await clock.sleep(slowMs);
+      if (fails && isUp) {
+        this.setState(name, { active: "active", sub: "running" });
+        return { result: "failed", problem: problemOf(job, name) };
+      }
+      return handle.run(job, name, new AbortController().signal);
+    }
+    if (slowMs > 0) await clock.sleep(slowMs);
+    if (!isLast()) return { result: "canceled", problem: problemOf(job, name) };
+    this.#running.set(name, this.textOf(name));
+    if (job === "reload") return handle.run(job, name, new AbortController().signal);
+    const start = fails ? ({ kind: "fails", status: 1 } as const) : ({ kind: hangs ? "hangs" : "up" } as const);
+    this.onStart(name, start);
+    if (job === "restart" && this.#up.has(name)) this.setState(name, { active: "inactive", sub: "dead" });
+    this.failed.delete(name);
+    if (fails) this.failed.add(name);
+    if (hangs) this.#endLater(name, isLast);
+    return handle.run(job, name, new AbortController().signal);
+  }
+
+  /** What hangs comes to its end: up, or not within its TimeoutStartSec=. */
+  #endLater(name: UnitName, isLast: () => boolean): void {
+    const { dice, clock, act } = this.#world;
+    const ends = dice.chance(0.5) ? "done" : "failed";
+    act(async () => {
+      const untilMs = clock.monotonicMs() + dice.between(1_000, hangMs);
+      while (clock.monotonicMs() < untilMs && isLast()) await clock.sleep(500);
+      if (this.state(name).active !== "activating") return;
+      if (ends === "failed") this.failed.add(name);
+      this.finish(name, ends);
+    });
+  }
+}
+
+function problemOf(job: FakeJob, name: UnitName): Problem {
+  return new Problem("systemd-job", `Cannot ${job} unit "${name}"`);
+}

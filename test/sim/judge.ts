@@ -1,0 +1,311 @@
+// Whoever judges: sees every change of the store at once, every job that an agent asks for and every unit that comes up or
+// goes down, and ends the simulation at the first thing that must never be. What has a reason it knows from the store's own
+// history and from the troubles that machines had, never from what an agent thinks.
+import type { Change } from "../../agent/ports/registry.ts";
+import type { MachineId, UnitName } from "../../agent/domain/names.ts";
+import { type Manifest, type ManifestEntry, comparePositions } from "../../agent/domain/placement.ts";
+import { Problem } from "../../agent/domain/problem.ts";
+import { encodeManifest, keys, parseManifest } from "../../agent/text/values.ts";
+import type { FakeJob } from "../fakes/fake-systemd.ts";
+import type { Cluster } from "./cluster.ts";
+import type { SimMachine } from "./machine.ts";
+import { Violation } from "./trace.ts";
+import type { Wishes } from "./wishes.ts";
+
+/** A machine whose way to the store was in order, but for less than this at a time, must never count as lost. */
+const shortTroubleMs = 5_000;
+/** So long after a change of what is wanted, units may be moved for its sake. */
+const wishWindowMs = 60_000;
+/** A machine that comes back acts on its own copy for so long at most, until it has heard the registry. */
+const returnMs = 15_000;
+
+interface Seen {
+  readonly entry: ManifestEntry;
+  /** Since when the machine has it unreleased, as the store says. */
+  readonly sinceMs: number;
+}
+
+export class Judge {
+  readonly #cluster: Cluster;
+  /** Set once people wish for anything. */
+  wishes: Wishes | undefined;
+  readonly #manifests = new Map<MachineId, Manifest>();
+  readonly #texts = new Map<MachineId, Set<string>>();
+  readonly #entries = new Map<MachineId, Map<UnitName, Seen>>();
+  readonly #present = new Set<MachineId>();
+  readonly #absences = new Map<MachineId, { readonly fromMs: number; untilMs: number | undefined }[]>();
+  readonly #up = new Map<UnitName, Map<SimMachine, number>>();
+  #leaderEpoch = 0;
+  #wishMs = -Infinity;
+  #storeTroubleMs = -Infinity;
+  #restoredMs = -Infinity;
+  checks = 0;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+  }
+
+  /** Follows the store until the end. */
+  async follow(over: AbortSignal): Promise<void> {
+    const { store } = this.#cluster;
+    while (!over.aborted) {
+      const operator = store.connect();
+      const { entries, revision } = await operator.read("");
+      this.#begin(entries.map((entry) => ({ kind: "put", entry })));
+      try {
+        for await (const batch of operator.watch("", revision + 1, over)) {
+          for (const change of batch.changes) this.#change(change);
+        }
+      } catch (error) {
+        // The store was restored or compacted: what it holds now is read anew
+        if (!(error instanceof Problem) || error.code === "aborted") throw error;
+      } finally {
+        await operator.close();
+      }
+    }
+  }
+
+  /** The store stands still, goes on again, or has a new leader of its own. */
+  storeTroubled(): void {
+    this.#storeTroubleMs = this.#cluster.clock.monotonicMs();
+  }
+
+  storeRestored(): void {
+    this.storeTroubled();
+    this.#restoredMs = this.#cluster.clock.monotonicMs();
+  }
+
+  wished(): void {
+    this.#wishMs = this.#cluster.clock.monotonicMs();
+  }
+
+  /** The machine's agent writes a file of its own. */
+  written(machine: SimMachine, { name, text }: { readonly name: string; readonly text: string }): void {
+    if (name !== "manifest.json") return;
+    this.checks++;
+    const next = manifestOf(text);
+    if (next === undefined || this.#texts.get(machine.id)?.has(encodeManifest(next)) !== true) {
+      this.#violated("manifest-invented", `${machine.letter} takes a manifest that the store never held`);
+      return;
+    }
+    const before = manifestOf(machine.disk.files.get("manifest.json"));
+    if (before !== undefined && comparePositions(next, before) < 0) {
+      this.#violated("manifest-went-back", `${machine.letter} goes back from ${shown(before)} to ${shown(next)}`);
+    }
+    machine.say(`takes manifest ${shown(next)}`);
+  }
+
+  job(machine: SimMachine, { job, unit }: { readonly job: FakeJob; readonly unit: UnitName }): void {
+    this.checks++;
+    machine.say(`asks to ${job} ${unit}`);
+    const entry = this.#told(machine, unit);
+    if (job === "start") {
+      if (entry?.target !== "launched") {
+        this.#violated("start-untold", `${machine.letter} starts ${unit}, which it was not told to run`);
+      }
+      return;
+    }
+    if (!machine.systemd.up().has(unit)) return;
+    if (job === "stop") {
+      if (entry?.target !== "launched") return;
+      this.#violated("stop-untold", `${machine.letter} stops ${unit}, which it was told to run`);
+    }
+    const text = machine.systemd.textOf(unit);
+    const isNew = machine.systemd.runs(unit) !== text || entry?.restart !== undefined;
+    if (!isNew) this.#violated("restart-untold", `${machine.letter} restarts ${unit} without a new text`);
+  }
+
+  removal(machine: SimMachine, unit: UnitName): void {
+    this.checks++;
+    const entry = this.#told(machine, unit);
+    if (entry !== undefined && entry.target !== "released") {
+      this.#violated("removal-untold", `${machine.letter} removes ${unit}, which it was told to keep`);
+    }
+  }
+
+  up(machine: SimMachine, unit: UnitName): void {
+    this.checks++;
+    machine.say(`${unit} is up`);
+    const nowMs = this.#cluster.clock.monotonicMs();
+    const there = this.#up.get(unit) ?? new Map<SimMachine, number>();
+    this.#up.set(unit, there);
+    for (const [other, sinceMs] of there) {
+      if (this.wishes?.isGlobal(unit) === true) continue;
+      const wasLost = this.#wasAbsent(other, sinceMs) || this.#wasAbsent(machine, nowMs - returnMs);
+      if (wasLost) continue;
+      this.#violated("two-of-one", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
+    }
+    there.set(machine, nowMs);
+  }
+
+  down(machine: SimMachine, { unit, why }: { readonly unit: UnitName; readonly why: string }): void {
+    this.#up.get(unit)?.delete(machine);
+    machine.say(`${unit} is down (${why})`);
+  }
+
+  /** Where a unit is up. */
+  places(unit: UnitName): readonly SimMachine[] {
+    return [...(this.#up.get(unit)?.keys() ?? [])];
+  }
+
+  /** Units that are up anywhere. */
+  upUnits(): readonly UnitName[] {
+    return [...this.#up].filter(([, there]) => there.size > 0).map(([unit]) => unit);
+  }
+
+  #begin(changes: readonly Change[]): void {
+    const gone = new Set(this.#present);
+    for (const change of changes) {
+      if (change.kind === "put" && change.entry.key === keys.leader) this.#leaderEpoch = change.entry.createRevision;
+    }
+    this.#manifests.clear();
+    for (const change of changes) {
+      if (change.kind !== "put") continue;
+      const { key, value } = change.entry;
+      if (key.startsWith(keys.machines)) gone.delete(this.#isPresent(key));
+      else if (key.startsWith(keys.manifests)) this.#takeManifest(key, value);
+    }
+    for (const id of gone) this.#isAbsent(id);
+  }
+
+  #change(change: Change): void {
+    this.checks++;
+    const key = change.kind === "put" ? change.entry.key : change.key;
+    if (key === keys.leader) {
+      if (change.kind === "delete") this.#leaderEpoch = 0;
+      else this.#leaderEpoch = change.entry.createRevision;
+      this.#cluster.trace.say("store", change.kind === "put" ? `leader ${change.entry.value}` : "no leader");
+    } else if (key.startsWith(keys.machines)) {
+      if (change.kind === "put") this.#isPresent(key);
+      else this.#lost(this.#isAbsent(key.slice(keys.machines.length) as MachineId));
+    } else if (key.startsWith(keys.manifests) && change.kind === "put") {
+      this.#manifestWritten(key, change.entry.value);
+    } else if (isWish(key)) {
+      this.wished();
+    }
+  }
+
+  #isPresent(key: string): MachineId {
+    const id = key.slice(keys.machines.length) as MachineId;
+    if (!this.#present.has(id)) this.#cluster.trace.say("store", `has ${id.charAt(0)}`);
+    this.#present.add(id);
+    for (const each of this.#absences.get(id) ?? []) each.untilMs ??= this.#cluster.clock.monotonicMs();
+    return id;
+  }
+
+  #isAbsent(id: MachineId): MachineId {
+    if (!this.#present.delete(id)) return id;
+    const absences = this.#absences.get(id) ?? [];
+    this.#absences.set(id, [...absences, { fromMs: this.#cluster.clock.monotonicMs(), untilMs: undefined }]);
+    this.#cluster.trace.say("store", `has lost ${id.charAt(0)}`);
+    return id;
+  }
+
+  #lost(id: MachineId): void {
+    const machine = this.#machine(id);
+    const nowMs = this.#cluster.clock.monotonicMs();
+    if (this.#storeTroubleMs > nowMs - 60_000 || machine.wasTroubled(nowMs - 20_000, shortTroubleMs)) return;
+    this.#violated("false-alarm", `${machine.letter} is taken for lost without a trouble of its own`);
+  }
+
+  #manifestWritten(key: string, value: string): void {
+    const next = parseManifest(key, value);
+    if (!next.ok) {
+      this.#violated("manifest-unreadable", `${key} cannot be read: ${next.problems[0]?.message ?? ""}`);
+      return;
+    }
+    if (next.value.epoch !== this.#leaderEpoch) {
+      this.#violated("stale-leader", `Epoch ${next.value.epoch} writes ${key} in epoch ${this.#leaderEpoch}`);
+    }
+    this.#takeManifest(key, value);
+  }
+
+  #takeManifest(key: string, value: string): void {
+    const read = parseManifest(key, value);
+    if (!read.ok) return;
+    const next = read.value;
+    const machine = this.#machine(next.machine);
+    const nowMs = this.#cluster.clock.monotonicMs();
+    this.#cluster.trace.say("store", `manifest of ${machine.letter} ${shown(next)}: ${brief(next)}`);
+    const texts = this.#texts.get(next.machine) ?? new Set<string>();
+    this.#texts.set(next.machine, texts.add(encodeManifest(next)));
+    const before = this.#entries.get(next.machine) ?? new Map<UnitName, Seen>();
+    const entries = new Map<UnitName, Seen>();
+    for (const entry of next.units) {
+      if (entry.target === "released") continue;
+      entries.set(entry.name, { entry, sinceMs: before.get(entry.name)?.sinceMs ?? nowMs });
+    }
+    this.#manifests.set(next.machine, next);
+    this.#entries.set(next.machine, entries);
+    for (const [unit, seen] of before) {
+      const now = entries.get(unit)?.entry.target;
+      if (now === "launched" || now === seen.entry.target) continue;
+      this.#released(machine, { unit, sinceMs: seen.sinceMs });
+    }
+  }
+
+  /** A machine is told to let go of a unit: there must be a reason. */
+  #released(machine: SimMachine, { unit, sinceMs }: { readonly unit: UnitName; readonly sinceMs: number }): void {
+    this.checks++;
+    const nowMs = this.#cluster.clock.monotonicMs();
+    if (nowMs - this.#wishMs < wishWindowMs || nowMs - this.#restoredMs < wishWindowMs) return;
+    const doubles = this.#cluster.machines.filter(
+      (other) =>
+        other !== machine &&
+        this.#entries.get(other.id)?.has(unit) === true &&
+        this.#wasLost(other, this.#entries.get(other.id)?.get(unit)?.sinceMs ?? nowMs),
+    );
+    if (this.#wasLost(machine, sinceMs) || doubles.length > 0) return;
+    const isBound = this.wishes?.isBound(unit) === true;
+    const isAnyLost = this.#cluster.machines.some((each) => this.#wasLost(each, nowMs - wishWindowMs));
+    if (isBound && isAnyLost) return;
+    this.#violated("release-without-reason", `${machine.letter} is told to let go of ${unit}`);
+  }
+
+  /** Absent at some time since then, for a reason of its own. */
+  #wasLost(machine: SimMachine, sinceMs: number): boolean {
+    return this.#wasAbsent(machine, sinceMs) && machine.wasTroubled(sinceMs - 20_000, shortTroubleMs);
+  }
+
+  #wasAbsent({ id }: SimMachine, sinceMs: number): boolean {
+    const absences = this.#absences.get(id) ?? [];
+    return !this.#present.has(id) || absences.some(({ untilMs }) => (untilMs ?? Infinity) >= sinceMs);
+  }
+
+  #told(machine: SimMachine, unit: UnitName): ManifestEntry | undefined {
+    return manifestOf(machine.disk.files.get("manifest.json"))?.units.find(({ name }) => name === unit);
+  }
+
+  #machine(id: MachineId): SimMachine {
+    const found = this.#cluster.machines.find((each) => each.id === id);
+    if (found === undefined) throw new Error(`No machine ${id}`);
+    return found;
+  }
+
+  #violated(check: string, message: string): void {
+    this.#cluster.trace.say("judge", `VIOLATION ${check}: ${message}`);
+    this.#cluster.fail(new Violation(`safety/${check}`, message));
+  }
+}
+
+function isWish(key: string): boolean {
+  return [keys.revision, keys.holds, keys.units, keys.machineSettings, keys.restarts].some((each) =>
+    key.startsWith(each),
+  );
+}
+
+function manifestOf(text: string | undefined): Manifest | undefined {
+  const read = text === undefined ? undefined : parseManifest("manifest.json", text);
+  return read?.ok === true ? read.value : undefined;
+}
+
+function shown({ epoch, generation }: Manifest): string {
+  return `${epoch}.${generation}`;
+}
+
+const marks = { launched: "", loaded: "~", released: "-" } as const;
+
+/** `web.service -log.service`: what is released has a minus. */
+function brief({ units }: Manifest): string {
+  return units.map(({ name, target, hash }) => `${marks[target]}${name}#${hash.slice(0, 3)}`).join(" ");
+}

@@ -1,0 +1,99 @@
+// Whether a healed cluster has come to rest: everything that can run runs, once, where it may, and nothing else does.
+import type { MachineId, UnitName } from "../../agent/domain/names.ts";
+import type { Manifest } from "../../agent/domain/placement.ts";
+import type { DesiredState } from "../../agent/domain/unit.ts";
+import { createWantedReader } from "../../agent/desired/desired.ts";
+import { Commits } from "../../agent/loops/commits.ts";
+import { clusterState, standings, wantedSources } from "../../agent/loops/cluster-state.ts";
+import { PictureReader } from "../../agent/loops/picture.ts";
+import type { Entry } from "../../agent/ports/registry.ts";
+import { schedule } from "../../agent/schedule/schedule.ts";
+import type { Cluster } from "./cluster.ts";
+import type { SimMachine } from "./machine.ts";
+
+/** What is still not as it should be, in words; empty: the cluster is at rest. */
+export async function unrest(cluster: Cluster): Promise<readonly string[]> {
+  const operator = cluster.store.connect();
+  try {
+    const { entries } = await operator.read("");
+    const picture = new PictureReader().read(new Map(entries.map((entry) => [entry.key, entry])), undefined);
+    const alive = cluster.machines.filter((machine) => machine.isOn);
+    const found: string[] = picture.problems.map(({ message }) => message);
+    if (!entries.some(({ key }: Entry) => key === "leader")) found.push("nobody leads");
+    for (const machine of cluster.machines) {
+      if (picture.machines.has(machine.id) !== machine.isOn) {
+        found.push(`${machine.letter} is ${machine.isOn ? "not present" : "still present"}`);
+      }
+    }
+    const head = await cluster.repository.ask();
+    const { adopted } = picture.revision;
+    if (adopted?.commit !== head)
+      return [...found, `commit ${adopted?.commit.slice(0, 7) ?? "none"} is adopted, not ${head.slice(0, 7)}`];
+    const desired = await desiredAt(cluster, head);
+    const standing = standings(picture, { settling: false, witnessed: new Set() });
+    const wanted = createWantedReader().read(wantedSources(picture, { desired, allowSubmit: true }));
+    const state = clusterState(picture, { desired: wanted, standing });
+    const expected = new Map<MachineId, Set<UnitName>>();
+    for (const decision of schedule(state)) {
+      if (decision.kind === "keep") {
+        const there = expected.get(decision.on) ?? new Set<UnitName>();
+        expected.set(decision.on, there.add(decision.unit));
+      } else if (decision.kind !== "wait") found.push(`it would ${decision.kind} ${decision.unit}`);
+    }
+    for (const machine of alive) {
+      found.push(
+        ...unrestOf(machine, {
+          manifest: picture.manifests.get(machine.id),
+          expected: expected.get(machine.id) ?? new Set(),
+          desired,
+        }),
+      );
+    }
+    return found;
+  } finally {
+    await operator.close();
+  }
+}
+
+function unrestOf(
+  machine: SimMachine,
+  {
+    manifest,
+    expected,
+    desired,
+  }: {
+    readonly manifest: Manifest | undefined;
+    readonly expected: ReadonlySet<UnitName>;
+    readonly desired: DesiredState;
+  },
+): readonly string[] {
+  const { letter, systemd } = machine;
+  if (machine.agent === undefined) return [`${letter} has no agent`];
+  if (manifest === undefined) return [`${letter} has no manifest`];
+  const found: string[] = [];
+  for (const { name, target } of manifest.units) {
+    if (target === "released") found.push(`${letter} has still to let go of ${name}`);
+    else if (!expected.has(name)) found.push(`${letter} has ${name}, which belongs elsewhere`);
+  }
+  for (const name of expected) {
+    const told = manifest.units.find((entry) => entry.name === name);
+    if (told === undefined) found.push(`${letter} is not told of ${name}`);
+    const { active } = systemd.state(name);
+    const isAsLeft = systemd.failed.has(name) && active === "failed";
+    if (active !== "active" && !isAsLeft) found.push(`${name} is ${active} on ${letter}`);
+    const text = desired.units.get(name)?.text;
+    if (systemd.textOf(name) !== text) found.push(`${name} has another text on ${letter}`);
+    else if (systemd.runs(name) !== text) found.push(`${name} runs with another text on ${letter}`);
+  }
+  for (const name of systemd.up()) if (!expected.has(name)) found.push(`${name} is up on ${letter}`);
+  return found;
+}
+
+async function desiredAt(cluster: Cluster, commit: Parameters<Commits["desired"]>[0]): Promise<DesiredState> {
+  const git = cluster.repository.open();
+  await git.fetch();
+  const read = await new Commits(git).desired(commit);
+  await git.close();
+  if (!read.ok) throw new Error(`The last commit cannot be read: ${read.problems[0]?.message}`);
+  return read.value;
+}

@@ -1,0 +1,86 @@
+// One simulation: a cluster comes up, lives through faults, is healed, and must come to rest. The seed is all that it depends on.
+import { Cluster } from "./cluster.ts";
+import { Faults } from "./faults.ts";
+import { People } from "./people.ts";
+import { unrest } from "./rest.ts";
+import { Violation } from "./trace.ts";
+import { Wishes } from "./wishes.ts";
+
+export interface Outcome {
+  readonly seed: number;
+  /** Undefined: all was well. `check` is the one that broke. */
+  readonly broken: { readonly check: string; readonly message: string } | undefined;
+  readonly checks: number;
+  /** Simulated time. */
+  readonly ms: number;
+  readonly trace: readonly string[];
+}
+
+const startMs = 60_000;
+const storm = [30_000, 90_000] as const;
+/** Within this a healed cluster is at rest, and stays so. */
+const healMs = 240_000;
+const stayMs = 20_000;
+
+export async function simulate(seed: number): Promise<Outcome> {
+  const cluster = await Cluster.open(seed);
+  let broken: Outcome["broken"];
+  try {
+    await live(cluster);
+  } catch (error) {
+    broken = describe(error);
+    cluster.trace.say("judge", `${broken.check}: ${broken.message}`);
+  }
+  const ms = cluster.clock.monotonicMs();
+  await cluster.close();
+  return { seed, broken, checks: cluster.judge.checks, ms, trace: cluster.trace.lines() };
+}
+
+async function live(cluster: Cluster): Promise<void> {
+  const { dice, trace } = cluster;
+  const wishes = new Wishes(dice);
+  cluster.judge.wishes = wishes;
+  const people = new People(cluster, wishes);
+  people.commit();
+  cluster.act((over) => cluster.judge.follow(over));
+  for (const machine of cluster.machines) cluster.later(dice.between(0, 3_000), () => machine.boot());
+  // At first nothing goes wrong
+  await atRest(cluster, startMs);
+  trace.say("people", "the cluster is up");
+  const faults = new Faults(cluster);
+  const isBusy = dice.chance(0.5);
+  cluster.act((over) => faults.run(over));
+  if (isBusy) cluster.act((over) => people.run(over));
+  await cluster.pass(dice.between(...storm));
+  faults.end();
+  const lost = cluster.machines.length > 2 && dice.chance(0.2) ? dice.pick(cluster.machines) : undefined;
+  for (const machine of cluster.machines) {
+    if (machine === lost) machine.powerOff();
+    else machine.boot();
+    machine.startAgent();
+  }
+  if (isBusy) people.end();
+  trace.say("people", "everything is healed");
+  await atRest(cluster, healMs);
+  await cluster.pass(stayMs);
+  const after = await unrest(cluster);
+  if (after.length > 0) throw new Violation("liveness/at-rest", `It did not stay at rest: ${after.join("; ")}`);
+}
+
+async function atRest(cluster: Cluster, mostMs: number): Promise<void> {
+  const untilMs = cluster.clock.monotonicMs() + mostMs;
+  for (;;) {
+    await cluster.pass(1_000);
+    const found = await unrest(cluster);
+    if (found.length === 0) return;
+    if (cluster.clock.monotonicMs() > untilMs) {
+      throw new Violation("liveness/at-rest", `Not at rest ${mostMs} ms after it was healed: ${found.join("; ")}`);
+    }
+  }
+}
+
+function describe(error: unknown): NonNullable<Outcome["broken"]> {
+  if (error instanceof Violation) return { check: error.check, message: error.message };
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { check: "crash", message };
+}
