@@ -38,7 +38,8 @@ const unspecified = 0xffff_ffff;
 
 export class Links {
   readonly #network: Network;
-  readonly #ready = new Set<string>();
+  /** By port: where filters can be put, once this has come about. */
+  readonly #ready = new Map<string, Promise<unknown>>();
   #filters = 0;
 
   constructor(network: Network) {
@@ -47,10 +48,9 @@ export class Links {
 
   /** Loses packets until it is mended. */
   async lose({ from, to, percent = 100 }: Loss): Promise<Mend> {
-    if (!this.#ready.has(from.port)) {
-      this.#ready.add(from.port);
-      await this.#network.inWorld('tc qdisc add dev "$1" clsact', [from.port]);
-    }
+    const ready = this.#ready.get(from.port) ?? this.#network.inWorld('tc qdisc add dev "$1" clsact', [from.port]);
+    this.#ready.set(from.port, ready);
+    await ready;
     const number = String(++this.#filters);
     const code = lossProgram(to?.address, percent);
     const where = 'dev "$1" ingress pref "$2" protocol ip';

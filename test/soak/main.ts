@@ -1,0 +1,130 @@
+// npm run soak -- [--minutes N] [--seed N] [--machines N] [--json] [--keep-going] [--evidence FOLDER]: faults at random on
+// machines that boot. `--matrix`: every fault once, with the table of docs/faults.md. Ends with 0 when nothing happened that
+// must not, with 1 when something did, with 2 when it was called wrongly, with 130 after Ctrl-C.
+import { mkdtemp } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { computer } from "../bench/figures.ts";
+import { whyNoMachines } from "../system/booted/why.ts";
+import { findEtcd } from "../system/etcd-server.ts";
+import { Campaign } from "./campaign.ts";
+import { keepEvidence } from "./evidence.ts";
+import { type MatrixRow, runMatrix } from "./matrix.ts";
+import { type SoakCount, runSoak } from "./soak.ts";
+import { matrixTable, soakTable } from "./tables.ts";
+
+const fewestMachines = 3;
+const values = readArgs();
+const minutes = number("minutes", { least: 1, most: 7 * 24 * 60 });
+const machines = number("machines", { least: fewestMachines, most: 9 });
+const seed = number("seed", { least: 0, most: 2 ** 32 - 1 });
+const missing = findEtcd() === undefined ? "etcd is not installed (Debian: etcd-server)" : await whyNoMachines();
+if (missing !== undefined) {
+  console.error(missing);
+  process.exit(1);
+}
+
+const over = new AbortController();
+const ending = { isInterrupted: false };
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => {
+    if (ending.isInterrupted) process.exit(130); // the machines' world ends with this process
+    ending.isInterrupted = true;
+    over.abort();
+    say("ending: what is broken is mended first; once more to end at once");
+  });
+
+const fromMs = performance.now();
+const beside = computer();
+say(`seed ${seed}, ${machines} machines, ${values.matrix ? "every fault once" : `${minutes} minutes`} (${beside})`);
+let count: SoakCount | undefined;
+let rows: readonly MatrixRow[] = [];
+let folder: string | undefined;
+const campaign = await Campaign.open({
+  machines,
+  seed,
+  say,
+  onViolation: ({ what, during }) => {
+    console.error(`\nVIOLATION after ${elapsed()}: ${what}\n  while broken: ${during.join(", ") || "nothing"}`);
+    if (!values["keep-going"]) over.abort();
+  },
+});
+try {
+  const timer = setTimeout(() => over.abort(), minutes * 60_000);
+  if (values.matrix) rows = await runMatrix(campaign, { over: over.signal });
+  else count = await runSoak(campaign, { over: over.signal, onRound: (so) => (count = so) });
+  clearTimeout(timer);
+} finally {
+  if (campaign.watch.violations.length > 0) {
+    folder = values.evidence ?? (await mkdtemp("/var/tmp/flotilla-soak-evidence-"));
+    await keepEvidence(campaign, folder);
+  }
+  await campaign.close();
+}
+report();
+process.exit(ending.isInterrupted ? 130 : campaign.watch.violations.length > 0 ? 1 : 0);
+
+function report(): void {
+  const { checks, violations, longestDoubleMs } = campaign.watch;
+  const injected = count === undefined ? rows.length : [...count.faults.values()].flat().length;
+  if (values.json) {
+    const summary = {
+      ...{ seed, machines, seconds: Math.round((performance.now() - fromMs) / 1000), computer: beside },
+      ...{ faults: injected, checks, violations, longestDoubleMs: Math.round(longestDoubleMs), evidence: folder },
+      ...(count === undefined ? { matrix: rows } : { ...count, byFault: Object.fromEntries(count.faults) }),
+    };
+    console.log(JSON.stringify(summary, undefined, 1));
+    return;
+  }
+  console.log(`\n${count === undefined ? matrixTable(rows) : soakTable(count)}\n`);
+  const life =
+    count === undefined
+      ? ""
+      : `, ${count.overlaps} times two at once; ${count.commits} commits and ${count.handwork} holds and drains`;
+  console.log(
+    `${injected} faults in ${elapsed()}${life}; ${checks} checks; ${violations.length} violations (seed ${seed})`,
+  );
+  if (longestDoubleMs > 0)
+    console.log(
+      `a machine that came back ran units beside their newer copies for ${(longestDoubleMs / 1000).toFixed(1)} s at most`,
+    );
+  if (folder !== undefined) console.log(`journals, logs and what was seen: ${folder}`);
+}
+
+function say(text: string): void {
+  console.error(`${elapsed().padStart(9)}  ${text}`);
+}
+
+function elapsed(): string {
+  const seconds = Math.round((performance.now() - fromMs) / 1000);
+  return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
+}
+
+function readArgs() {
+  try {
+    return parseArgs({
+      options: {
+        minutes: { type: "string", default: "30" },
+        seed: { type: "string", default: String(Date.now() % 2 ** 32) },
+        machines: { type: "string", default: String(fewestMachines) },
+        evidence: { type: "string" },
+        matrix: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        "keep-going": { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function number(name: "minutes" | "seed" | "machines", { least, most }: { least: number; most: number }): number {
+  const value = Number(values[name]);
+  if (!Number.isSafeInteger(value) || value < least || value > most)
+    refuse(`--${name} takes a whole number from ${least} to ${most}`);
+  return value;
+}
+
+function refuse(what: string): never {
+  console.error(what);
+  process.exit(2);
+}

@@ -1,0 +1,81 @@
+// Hours of bad days: a random fault every few seconds, sometimes two at once, and ordinary life in between. What is chosen
+// follows from the seed; how it comes out does not, as machines have a time of their own.
+import type { Campaign, Outcome } from "./campaign.ts";
+import { type Fault, faults } from "./faults.ts";
+import { chooseCommit, chooseHandwork } from "./life.ts";
+
+export interface SoakCount {
+  /** Begun, by name of the fault, and the outcomes of those. */
+  readonly faults: ReadonlyMap<string, readonly Outcome[]>;
+  /** Rounds in which two faults overlapped. */
+  readonly overlaps: number;
+  readonly commits: number;
+  readonly handwork: number;
+}
+
+const chances = { two: 0.3, brief: 0.4, commit: 0.4, handwork: 0.3 };
+const pauseMs = [500, 4_000] as const;
+
+/** Until `over`. `onRound` hears what there is so far. */
+export async function runSoak(
+  campaign: Campaign,
+  { over, onRound }: { over: AbortSignal; onRound: (count: SoakCount) => void },
+): Promise<SoakCount> {
+  const { random, watch, site } = campaign;
+  const count = { faults: new Map<string, Outcome[]>(), overlaps: 0, commits: 0, handwork: 0 };
+  while (await isGoingOn(random.between(...pauseMs), over)) {
+    const chosen = choose(campaign);
+    const isBrief = random.happens(chances.brief);
+    const commit = random.happens(chances.commit) ? chooseCommit(campaign) : undefined;
+    const pardon = commit === undefined ? undefined : watch.excuse(commit.excuse);
+    const meanwhile = async (): Promise<void> => {
+      if (commit === undefined) return;
+      watch.note(commit.what);
+      await commit.carryOut();
+      count.commits++;
+    };
+    const outcomes = (await campaign.round(chosen, { isBrief, meanwhile })) ?? [];
+    pardon?.();
+    for (const outcome of outcomes)
+      count.faults.set(outcome.fault, [...(count.faults.get(outcome.fault) ?? []), outcome]);
+    if (outcomes.length > 1) count.overlaps++;
+    const handwork = random.happens(chances.handwork) ? chooseHandwork(campaign) : undefined;
+    if (handwork !== undefined) {
+      await campaign.change(handwork.what, handwork.excuse, handwork.carryOut);
+      count.handwork++;
+    }
+    onRound(count);
+  }
+  watch.note(`ended with ${site.wishes.all().length} units`);
+  return count;
+}
+
+/** One fault, or two of different sorts. */
+function choose({ random }: Campaign): readonly Fault[] {
+  const first = weighted(random.next(), faults);
+  const others = faults.filter(({ sort }) => sort !== first.sort);
+  return random.happens(chances.two) ? [first, weighted(random.next(), others)] : [first];
+}
+
+function weighted(chance: number, among: readonly Fault[]): Fault {
+  const whole = among.reduce((sum, { weight = 1 }) => sum + weight, 0);
+  let rest = chance * whole;
+  for (const fault of among) {
+    rest -= fault.weight ?? 1;
+    if (rest < 0) return fault;
+  }
+  return among[among.length - 1]!;
+}
+
+/** After a pause, which is cut short when it is over. */
+function isGoingOn(pauseMs: number, over: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      over.removeEventListener("abort", end);
+      resolve(!over.aborted);
+    };
+    const timer = setTimeout(end, over.aborted ? 0 : pauseMs);
+    over.addEventListener("abort", end);
+  });
+}
