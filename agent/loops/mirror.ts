@@ -34,6 +34,8 @@ export interface Mirror {
   get(key: string): Entry | undefined;
   /** Everything up to this revision has been seen; 0 before the first snapshot. */
   readonly revision: number;
+  /** Rises whenever the store was found not to be what it was: put back to an earlier state, or another one. */
+  readonly era: number;
   /** Whether the content is whole and a watch stands. */
   readonly connected: boolean;
   /** Monotonic ms since when it has been connected without a break; after an outage, when the registry came back. */
@@ -64,7 +66,10 @@ class RegistryMirror implements Mirror {
   #life = new AbortController();
   #done: Promise<void> = Promise.resolve();
   #isWhole = false;
+  #readsBegun = 0;
+  #readsDone = 0;
   revision = 0;
+  era = 0;
   connected = false;
   connectedSinceMs = -Infinity;
   confirmedMs = -Infinity;
@@ -96,7 +101,9 @@ class RegistryMirror implements Mirror {
   }
 
   reached(revision: number, signal: AbortSignal): Promise<void> {
-    return this.#until(() => this.revision >= revision, signal);
+    // In a store that was put back the revision may be far ahead: what is read whole from now on has it, if there is such a one
+    const begun = this.#readsBegun;
+    return this.#until(() => this.revision >= revision || this.#readsDone > begun, signal);
   }
 
   entries(): ReadonlyMap<string, Entry> {
@@ -118,6 +125,7 @@ class RegistryMirror implements Mirror {
     const pauses = new Pauses(clock, { firstMs: firstPauseMs, mostMs: longestPauseMs });
     while (!signal.aborted) {
       try {
+        if (this.#isWhole && this.lastProblem !== undefined) this.#isWhole = await this.#isSameStore(signal);
         if (!this.#isWhole) await this.#readAll(signal);
         const beganMs = clock.monotonicMs();
         const onChange = (): void => pauses.reset();
@@ -138,16 +146,34 @@ class RegistryMirror implements Mirror {
     }
   }
 
+  /**
+   * Whether a watch may be taken up where it ended. A store that was restored from a backup gives out its revisions anew: a
+   * watch from one that it has not reached waits in silence. The newest key that is known tells; any doubt is an occasion
+   * to read anew.
+   */
+  async #isSameStore(signal: AbortSignal): Promise<boolean> {
+    const { registry } = this.#options;
+    let newest: Entry | undefined;
+    for (const entry of this.#entries.values()) {
+      if (newest === undefined || entry.modRevision > newest.modRevision) newest = entry;
+    }
+    if (newest === undefined) return false;
+    const { entry, revision } = await registry.get(newest.key, signal);
+    return revision >= this.revision && entry?.modRevision === newest.modRevision && entry.value === newest.value;
+  }
+
   async #readAll(signal: AbortSignal): Promise<void> {
     const { registry, prefix, clock, log } = this.#options;
+    const number = ++this.#readsBegun;
     const snapshot = await registry.read(prefix, signal);
     if (signal.aborted) return;
+    this.#readsDone = number;
     const changed = this.#difference(snapshot);
+    const missed = snapshot.entries.filter((entry) => entry.modRevision <= this.revision && changed.has(entry.key));
     if (snapshot.revision < this.revision) {
       log.warn("mirror.store-went-back", { from: this.revision, to: snapshot.revision });
-    }
-    const missed = snapshot.entries.filter((entry) => entry.modRevision <= this.revision && changed.has(entry.key));
-    if (this.revision > 0 && missed.length > 0) log.warn("mirror.repaired", { keys: missed.length });
+    } else if (missed.length > 0) log.warn("mirror.repaired", { keys: missed.length });
+    if (snapshot.revision < this.revision || missed.length > 0) this.era++;
     this.#entries.clear();
     for (const entry of snapshot.entries) this.#entries.set(entry.key, entry);
     this.revision = snapshot.revision;

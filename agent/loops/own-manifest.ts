@@ -20,6 +20,8 @@ export interface OwnManifestPorts {
 export class OwnManifest {
   readonly #ports: OwnManifestPorts;
   #current: Manifest | undefined;
+  /** Of the current one, as it was written. */
+  #text: string | undefined;
   #offered: string | undefined;
   #loaded = false;
 
@@ -50,9 +52,11 @@ export class OwnManifest {
       return;
     }
     troubles.clear("manifest");
-    if (this.#current !== undefined && comparePositions(offered, this.#current) === 0) return;
+    // In a store that was put back a position may have been given out twice: what the store has now is what holds
+    if (this.#offered === this.#text) return;
     await disk.write(manifestFile, encodeManifest(offered));
     this.#current = offered;
+    this.#text = this.#offered;
     log.info("manifest.accepted", {
       epoch: offered.epoch,
       generation: offered.generation,
@@ -64,7 +68,10 @@ export class OwnManifest {
     const { disk, log } = this.#ports;
     const kept = await disk.read(manifestFile);
     const read = kept === undefined ? undefined : parseManifest(manifestFile, kept);
-    if (read?.ok === true) this.#current = read.value;
+    if (read?.ok === true) {
+      this.#current = read.value;
+      this.#text = kept;
+    }
     // A damaged copy is no reason to stop anything: the registry's manifest takes its place.
     if (read?.ok === false) log.error("manifest.damaged", read.problems[0]);
     this.#loaded = true;

@@ -376,10 +376,12 @@ class Connection implements EmbeddedConnection {
     checkPrefix(what, prefix);
     let next = from;
     let told: number | undefined;
+    const { store } = this.#keeper;
     for (;;) {
       await this.#open(what, signal);
+      if (store !== this.#keeper.store) throw unreachable(what, new Error("The store was restored"));
       const changed = this.#keeper.changed; // asked for before reading, so that no change falls between
-      const batch = this.#keeper.store.since(prefix, next);
+      const batch = store.since(prefix, next);
       if (batch === undefined) {
         throw new Problem("watch-compacted", `Cannot ${what} from revision ${next}`, {
           hint: "That far back the history is no longer kept; read anew",

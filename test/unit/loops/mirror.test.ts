@@ -91,6 +91,7 @@ describe("mirror", () => {
 
   test("keeps what it has while the registry is away, and takes up the watch where it was", async () => {
     await put("a", "1");
+    await put("newest", "0");
     const reads: string[] = [];
     const mirror = mirrorOf(counted(link, reads));
     const release = mirror.acquire();
@@ -100,7 +101,7 @@ describe("mirror", () => {
     await clock.advance(60_000);
     assert.deepEqual(
       [mirror.connected, mirror.lastProblem?.code, contentOf(mirror)],
-      [false, "registry-unreachable", { a: "1" }],
+      [false, "registry-unreachable", { a: "1", newest: "0" }],
     );
     await put("a", "2");
     await remove("a");
@@ -108,7 +109,7 @@ describe("mirror", () => {
     link.restore();
     await clock.advanceUntil(() => mirror.connected, 15_000);
     await mirror.reached((await writer.get("b")).revision, never);
-    assert.deepEqual(contentOf(mirror), { b: "3" });
+    assert.deepEqual(contentOf(mirror), { b: "3", newest: "0" });
     assert.ok(mirror.connectedSinceMs >= since + 60_000, "callers can see that the registry has only just returned");
     assert.equal(mirror.lastProblem, undefined);
     assert.deepEqual(
@@ -120,6 +121,34 @@ describe("mirror", () => {
     assert.deepEqual(log.events("info"), ["mirror.returned"]);
     release();
   });
+
+  for (const { what, later } of [
+    { what: "and stands still at an earlier revision", later: 0 },
+    { what: "and has gone beyond where it was", later: 20 },
+  ]) {
+    test(`a store that was restored from a backup ${what} is read anew`, async () => {
+      await put("a", "1");
+      const backup = store.backUp();
+      for (let edition = 2; edition < 10; edition++) await put("a", String(edition));
+      await put("b", "forgotten");
+      const mirror = mirrorOf(link);
+      const release = mirror.acquire();
+      await mirror.ready(never);
+      const before = mirror.revision;
+      link.cutOff();
+      store.restoreFrom(backup);
+      for (let edition = 0; edition < later; edition++) await put("c", String(edition));
+      link.restore();
+      const waiting = mirror.reached(before + 1_000, never);
+      await clock.advanceUntil(() => mirror.era > 0 && mirror.connected, 15_000);
+      await waiting; // what was promised in another life of the store holds nobody up
+      assert.deepEqual(contentOf(mirror), await storeContent());
+      const { revision } = await put("a", "new");
+      await mirror.reached(revision, never);
+      assert.equal(mirror.get("a")?.value, "new");
+      release();
+    });
+  }
 
   test("tries again with growing pauses, not in a loop", async () => {
     link.cutOff();
