@@ -11,6 +11,8 @@ export const bounds = {
   noticedMs: 10_000,
   elsewhereMs: 15_000,
   engineLeaseMs: 5_000,
+  /** Whoever only sends, and hears nothing, gives up a connection after this; what it sent until then was heard. */
+  deafMs: 13_000,
   leaderMs: 6_000,
   /** systemd starts a unit again: RestartSec=1, and some time for the start. */
   restartedMs: 5_000,
@@ -89,33 +91,33 @@ function movable({ site, watch }: Scene, machine: SoakMachine): readonly string[
   return [...watch.runsOn(machine).keys()].filter((name) => !global.has(name));
 }
 
-/** The machine is lost to the others: noticed, and its units run elsewhere, both in time. */
-async function lost(
-  scene: Scene,
-  { machine, wasLeader }: { machine: SoakMachine; wasLeader: boolean },
-): Promise<Figures> {
-  const { watch } = scene;
-  const names = movable(scene, machine);
-  const fromMs = watch.nowMs;
-  return lostSince(scene, { machine, wasLeader, names, fromMs });
+/** A machine that is lost to the others. */
+interface Loss {
+  readonly machine: SoakMachine;
+  readonly names: readonly string[];
+  readonly fromMs: number;
+  /** What it may take longer than a machine that is simply dead. */
+  readonly beyondMs?: number;
 }
 
-async function lostSince(
-  { watch }: Scene,
-  since: { machine: SoakMachine; wasLeader: boolean; names: readonly string[]; fromMs: number },
-): Promise<Figures> {
-  const { machine, wasLeader, names, fromMs } = since;
-  const left = (ms: number): number => fromMs + ms + bounds.slackMs - watch.nowMs;
+function lossOf(scene: Scene, machine: SoakMachine): Loss {
+  return { machine, names: movable(scene, machine), fromMs: scene.watch.nowMs };
+}
+
+/** It is noticed, and its units run elsewhere, both in time. */
+async function lost({ watch }: Scene, { machine, names, fromMs, beyondMs = 0 }: Loss): Promise<Figures> {
+  const left = (ms: number): number => fromMs + ms + beyondMs + bounds.slackMs - watch.nowMs;
   const isAbsent = (): boolean => watch.sight !== undefined && !watch.sight.machines.has(machine.id);
   await watch.until(`${machine.name} counts as dead`, isAbsent, left(bounds.noticedMs));
   const noticedMs = watch.nowMs - fromMs;
-  // A new leader does not know since when the machine is silent, and gives it a full lease
-  const withinMs = bounds.elsewhereMs + (wasLeader ? bounds.engineLeaseMs : 0);
   const areElsewhere = (): boolean =>
     names.every((name) => watch.runsOf(name).some((run) => run.machine !== machine.name));
-  await watch.until(`${names.join(", ")} of ${machine.name} run elsewhere`, areElsewhere, left(withinMs));
+  await watch.until(`${names.join(", ")} of ${machine.name} run elsewhere`, areElsewhere, left(bounds.elsewhereMs));
   return { noticedMs, elsewhereMs: watch.nowMs - fromMs };
 }
+
+/** A new leader does not know since when a machine is silent that it has never seen, and gives it a full lease. */
+const newLeaderMs = bounds.engineLeaseMs;
 
 async function anotherLeader({ watch }: Scene, epoch: number): Promise<Figures> {
   const fromMs = watch.nowMs;
@@ -124,17 +126,16 @@ async function anotherLeader({ watch }: Scene, epoch: number): Promise<Figures> 
   return { noticedMs: watch.nowMs - fromMs };
 }
 
-function machineKilled(pick: (scene: Scene) => SoakMachine | undefined, wasLeader: boolean): Fault["begin"] {
+function machineKilled(pick: (scene: Scene) => SoakMachine | undefined, beyondMs: number): Fault["begin"] {
   return async (scene) => {
     const machine = pick(scene);
     if (machine === undefined) return undefined;
-    const names = movable(scene, machine);
-    const fromMs = scene.watch.nowMs;
+    const loss = lossOf(scene, machine);
     await machine.powerCut();
     return {
       on: machine.name,
       machines: [machine],
-      unfold: () => lostSince(scene, { machine, wasLeader, names, fromMs }),
+      unfold: () => lost(scene, { ...loss, beyondMs }),
       mend: () => machine.boot(),
     };
   };
@@ -181,15 +182,13 @@ function leaderFrozen(isLong: boolean): Fault["begin"] {
     const machine = leaderOf(scene);
     if (machine === undefined) return undefined;
     const epoch = scene.watch.sight?.leader?.epoch ?? 0;
-    const names = movable(scene, machine);
-    const fromMs = scene.watch.nowMs;
+    const loss = lossOf(scene, machine);
     machine.signal("flotilla.service", "SIGSTOP");
     machine.isAgentAway = true;
     return {
       on: machine.name,
       machines: [machine],
-      unfold: () =>
-        isLong ? lostSince(scene, { machine, wasLeader: true, names, fromMs }) : anotherLeader(scene, epoch),
+      unfold: () => (isLong ? lost(scene, { ...loss, beyondMs: newLeaderMs }) : anotherLeader(scene, epoch)),
       mend: async () => {
         machine.signal("flotilla.service", "SIGCONT");
         await machine.agentAnswers();
@@ -237,12 +236,13 @@ async function storeFollower({ site, random }: Scene): Promise<readonly Member[]
 async function cablePulled(scene: Scene): Promise<Grip | undefined> {
   const machine = follower(scene);
   if (machine === undefined) return undefined;
+  const loss = lossOf(scene, machine);
   machine.isUnplugged = true;
   await machine.booted.unplug();
   return {
     on: machine.name,
     machines: [machine],
-    unfold: () => lost(scene, { machine, wasLeader: false }),
+    unfold: () => lost(scene, loss),
     mend: async () => {
       await machine.booted.replug();
       machine.isUnplugged = false;
@@ -267,12 +267,13 @@ function storeCutOff(ways: { readonly there: boolean; readonly back: boolean }, 
       ...(ways.there ? [{ from: machine, to: member }] : []),
       ...(ways.back ? [{ from: member, to: machine }] : []),
     ]);
-    const mend = await together(losses.map((loss) => site.lose(loss)));
+    const loss = lossOf(scene, machine);
+    const mend = await together(losses.map((each) => site.lose(each)));
     return {
       on: machine.name,
       machines: [machine],
       mend,
-      ...(isLong ? { unfold: () => lost(scene, { machine, wasLeader: false }) } : {}),
+      ...(isLong ? { unfold: () => lost(scene, { ...loss, beyondMs: ways.there ? 0 : bounds.deafMs }) } : {}),
     };
   };
 }
@@ -554,14 +555,14 @@ export const faults: readonly Fault[] = [
     sort: "machine",
     asserts: "noticed in 10 s, its units elsewhere in 15 s",
     lastsMs: [2_000, 25_000],
-    begin: machineKilled(follower, false),
+    begin: machineKilled(follower, 0),
   },
   {
     name: "leader's machine killed",
     sort: "machine",
     asserts: "noticed in 10 s, its units elsewhere in 15 s and the engine's lease",
     lastsMs: [2_000, 25_000],
-    begin: machineKilled(leaderOf, true),
+    begin: machineKilled(leaderOf, newLeaderMs),
   },
   {
     name: "machine rebooted",
@@ -658,7 +659,7 @@ export const faults: readonly Fault[] = [
   {
     name: "a machine does not hear etcd",
     sort: "link",
-    asserts: "as unplugged",
+    asserts: "as unplugged, once it has given up the connection on which it is heard",
     lastsMs: [1_000, 25_000],
     begin: storeCutOff({ there: false, back: true }, true),
   },

@@ -64,7 +64,8 @@ export class Watch {
   readonly #doubles = new Map<string, number>();
   /** Stopped where their place was given away: by unit, until when they have to run somewhere. */
   readonly #awaited = new Map<string, number>();
-  readonly #alarmed = new Set<string>();
+  /** Ids of machines that were present when etcd was looked at last. */
+  readonly #present = new Set<string>();
   readonly #over = new AbortController();
   readonly #fromMs = performance.now();
   readonly #onViolation: (violation: Violation) => void;
@@ -190,13 +191,11 @@ export class Watch {
   #checkPresence(machine: SoakMachine, sight: Sight): void {
     this.checks++;
     if (sight.machines.has(machine.id)) {
-      this.#alarmed.delete(machine.id);
+      this.#present.add(machine.id);
       return;
     }
-    if (this.#alarmed.has(machine.id)) return;
-    const excused = [machine.name, storeName].some((name) => this.#silentFor(name) > harmlessSilenceMs);
-    if (excused || this.nowMs < memoryMs) return;
-    this.#alarmed.add(machine.id);
+    const isExcused = [machine.name, storeName].some((name) => this.#silentFor(name) > harmlessSilenceMs);
+    if (!this.#present.delete(machine.id) || isExcused) return;
     this.violate(`${machine.name} counts as dead though it was never silent for ${harmlessSilenceMs} ms`);
   }
 

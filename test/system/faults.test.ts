@@ -21,7 +21,7 @@ const quick: readonly string[] = [
   "leader's agent killed",
   "etcd leader killed",
   "all packets lost for 5 s",
-  "a machine does not hear etcd",
+  "etcd does not hear a machine",
   "machine killed",
 ];
 
@@ -44,16 +44,7 @@ describe("faults on three machines", { skip: missing ?? false, concurrency: 1, t
     assert.deepEqual(violations, [], campaign.watch.record.slice(-4_000));
   }
 
-  for (const name of quick)
-    test(name, async () => {
-      const fault = faults.find((each) => each.name === name);
-      assert.ok(fault);
-      const outcomes = await campaign.round([fault]);
-      nothingFound();
-      assert.equal(outcomes?.length, 1, "it could be done");
-    });
-
-  test("the watch sees a unit that stops, a second one of a unit, and a machine that is lost without a reason", async () => {
+  test("the watch sees a unit that stops, a second one of a unit, and a machine that is lost, without a reason", async () => {
     const { watch, site } = campaign;
     const [run] = watch.runsOf("alone.service");
     assert.ok(run);
@@ -80,6 +71,16 @@ describe("faults on three machines", { skip: missing ?? false, concurrency: 1, t
     await watch.until(`${other.name} counts as dead`, isAbsent, 15_000);
     await watch.until("it is found", () => watch.violations.length > 0, 5_000);
     other.signal("flotilla.service", "SIGCONT");
+    await campaign.settle();
     assert.ok(found().includes(`${other.name} counts as dead though it was never silent for 5300 ms`));
   });
+
+  for (const name of quick)
+    test(name, async () => {
+      const fault = faults.find((each) => each.name === name);
+      assert.ok(fault);
+      const outcomes = await campaign.round([fault]);
+      nothingFound();
+      assert.equal(outcomes?.length, 1, "it could be done");
+    });
 });
