@@ -28,6 +28,8 @@ export interface PlacedUnit {
   readonly unsettled?: "launch" | "stop";
   /** Its [Install] section has not been honoured since its text was written. */
   readonly installDue?: true;
+  /** OnPartition=stop is in force for it: what each step of its stop may take. */
+  readonly fenceStepMs?: number;
 }
 
 /** One job for systemd and what belongs to it. Jobs of different units run side by side. */

@@ -48,6 +48,14 @@ export interface Systemd {
    * as soon as the unit has been started since then, by whomever; until `noteLaunched` the unit is `unsettled` otherwise.
    */
   noteAhead(unit: UnitName, next: LaunchNote | "stop"): Promise<void>;
+  /**
+   * Units that were written with `fence` run on a permit. This one lasts until `untilMs` of the clock (monotonic), in place of
+   * any before, and from now on they may be started. When it ends, systemd itself stops them, whatever has become of us, and
+   * keeps them down: a start is a `dependency` failure. Rejects with "systemd-permit" where systemd will not have it.
+   */
+  grantPermit(untilMs: number): Promise<void>;
+  /** The same where a permit still stands; false, and nothing done, where it has ended or there never was one. */
+  extendPermit(untilMs: number): Promise<boolean>;
   /** Takes a stopped unit away: disables, resets its failure, removes links and files. */
   remove(unit: UnitName): Promise<void>;
   /**

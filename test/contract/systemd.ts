@@ -371,6 +371,94 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       await systemd.remove(made.name);
     });
 
+    describe("a permit", () => {
+      const service = "[Service]\nExecStart=/bin/sleep 600\n";
+      /** A unit with OnPartition=stop, and one without. */
+      const pair = async (): Promise<readonly [UnitName, UnitName]> => {
+        const [one, other] = [fresh("stays"), fresh("stays")];
+        const fenced: Unit = { ...unit(one.name, service), fence: { stepMs: 5_000, stopMs: 5_000 } };
+        await place(fenced, unit(other.name, service));
+        assert.equal((await systemd.placed()).find((each) => each.name === one.name)?.hash, fenced.hash);
+        return [one.name, other.name];
+      };
+      const soon = (ms: number): number => performance.now() + ms;
+      const states = async (...names: readonly UnitName[]): Promise<readonly string[]> =>
+        Promise.all(names.map(async (each) => (await stateOf(each)).active));
+
+      test("is needed to start; its end stops the unit and keeps it down, and nothing else; another lets it start", async () => {
+        const [fenced, free] = await pair();
+        assert.equal((await run("start", fenced)).result, "dependency");
+        assert.equal(await systemd.extendPermit(soon(60_000)), false, "there is none to extend");
+        await systemd.grantPermit(soon(1_000));
+        assert.deepEqual(await run("start", fenced), { result: "done" });
+        assert.deepEqual(await run("start", free), { result: "done" });
+        const beganMs = performance.now();
+        await until(fenced, (active) => active === "inactive");
+        assert.ok(performance.now() - beganMs < 3_000, "it was not left to its own end");
+        assert.deepEqual(await states(fenced, free), ["inactive", "active"]);
+        const { result, problem } = await run("start", fenced);
+        assert.equal(result, "dependency");
+        assert.ok(problem instanceof Problem);
+        assert.equal(await systemd.extendPermit(soon(60_000)), false, "it is over");
+        await systemd.grantPermit(soon(60_000));
+        assert.deepEqual(await run("start", fenced), { result: "done" });
+        await run("stop", fenced);
+        await run("stop", free);
+      });
+
+      test("is extended while it stands, any number of times, and ends when it was last said to", async () => {
+        const [fenced] = await pair();
+        await systemd.grantPermit(soon(500));
+        await run("start", fenced);
+        for (let each = 0; each < 5; each++) assert.equal(await systemd.extendPermit(soon(1_500)), true);
+        await new Promise((resolve) => setTimeout(resolve, 700));
+        assert.deepEqual(await states(fenced), ["active"], "the first end does not count");
+        await systemd.grantPermit(soon(400));
+        await until(fenced, (active) => active === "inactive");
+      });
+
+      test("that was over when it was given is none", async () => {
+        const [fenced] = await pair();
+        await systemd.grantPermit(soon(60_000));
+        await run("start", fenced);
+        await systemd.extendPermit(soon(-1_000));
+        await until(fenced, (active) => active === "inactive");
+        assert.equal(await systemd.extendPermit(soon(60_000)), false);
+      });
+
+      test("outlives the agent, ends without it, and is taken over by the next", async () => {
+        const [fenced] = await pair();
+        await systemd.grantPermit(soon(1_000));
+        await run("start", fenced);
+        await systemd.close();
+        systemd = harness.open();
+        assert.equal(await systemd.extendPermit(soon(2_500)), true);
+        await new Promise((resolve) => setTimeout(resolve, 1_300));
+        assert.deepEqual(await states(fenced), ["active"], "what the earlier agent said does not count");
+        await systemd.close();
+        await new Promise((resolve) => setTimeout(resolve, 1_500));
+        systemd = harness.open();
+        await until(fenced, (active) => active === "inactive");
+        assert.equal(await systemd.extendPermit(soon(60_000)), false);
+      });
+
+      test("is nothing to a unit that no longer has OnPartition=stop, and is to one that has it now", async () => {
+        const [was, becomes] = await pair();
+        await systemd.grantPermit(soon(60_000));
+        await run("start", was);
+        await run("start", becomes);
+        const fence = { stepMs: 2_000, stopMs: 2_000 };
+        await place(unit(was, service), { ...unit(becomes, service), fence });
+        const placed = new Map((await systemd.placed()).map((each) => [each.name, each]));
+        assert.deepEqual([placed.get(was)?.fenceStepMs, placed.get(becomes)?.fenceStepMs], [undefined, 2_000]);
+        assert.equal(placed.get(becomes)?.hash, placed.get(was)?.hash);
+        await systemd.extendPermit(soon(100));
+        await until(becomes, (active) => active === "inactive");
+        assert.deepEqual(await states(was), ["active"]);
+        await run("stop", was);
+      });
+    });
+
     test("a restarted agent finds everything as it was", async () => {
       const made = fresh("stays");
       await place(made);

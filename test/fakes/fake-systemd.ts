@@ -5,6 +5,7 @@ import { type UnitHash, type UnitName, byName } from "../../agent/domain/names.t
 import { Problem } from "../../agent/domain/problem.ts";
 import type { SystemdState } from "../../agent/domain/status.ts";
 import type { Unit } from "../../agent/domain/unit.ts";
+import type { Clock } from "../../agent/ports/clock.ts";
 import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
 import { unitHash } from "../../agent/text/hash.ts";
 
@@ -22,6 +23,8 @@ export type FakeStart =
 
 export interface FakeSystemdOptions {
   readonly wallMs?: () => number;
+  /** On which permits end, whatever becomes of agents; the real one unless set. */
+  readonly clock?: Pick<Clock, "monotonicMs" | "sleep">;
 }
 
 interface Lying {
@@ -31,6 +34,7 @@ interface Lying {
   readonly restarted?: string | undefined;
   readonly ahead?: "stop" | { readonly note: LaunchNote; readonly invocation: number } | undefined;
   readonly installDue?: true | undefined;
+  readonly fenceStepMs?: number | undefined;
 }
 
 interface Hanging {
@@ -52,6 +56,7 @@ export class FakeSystemd {
   readonly asked: string[] = [];
 
   readonly #wallMs: () => number;
+  readonly #clock: Pick<Clock, "monotonicMs" | "sleep">;
   readonly #lying = new Map<UnitName, Lying>();
   readonly #states = new Map<UnitName, SystemdState>();
   readonly #host = new Map<UnitName, string>();
@@ -64,10 +69,15 @@ export class FakeSystemd {
   readonly #enabled = new Set<UnitName>();
   readonly #unwritable = new Map<UnitName, Problem>();
   readonly #listeners = new Set<(names: ReadonlySet<UnitName> | undefined) => void>();
+  /** How long a unit takes to go down when its permit ends, on the clock; at once unless set. */
+  readonly #fallMs = new Map<UnitName, number>();
+  #falls = new AbortController();
+  #permit: { readonly untilMs: number; readonly over: AbortController } | undefined;
   #reachable = true;
 
   constructor(options: FakeSystemdOptions = {}) {
     this.#wallMs = options.wallMs ?? Date.now;
+    this.#clock = options.clock ?? realClock;
   }
 
   /** How `name` starts from now on; without this every unit comes up. */
@@ -79,6 +89,16 @@ export class FakeSystemd {
   hangStops(name: UnitName, hang: boolean): void {
     if (hang) this.#slowStops.add(name);
     else this.#slowStops.delete(name);
+  }
+
+  /** When its permit ends, `name` is `deactivating` for so long before it is down. */
+  fallsWithin(name: UnitName, ms: number): void {
+    this.#fallMs.set(name, ms);
+  }
+
+  /** The end of the permit of units with OnPartition=stop; undefined while there is none. */
+  get permitUntilMs(): number | undefined {
+    return this.#permit?.untilMs;
   }
 
   /** How often it has been started, restarts included. */
@@ -156,6 +176,10 @@ export class FakeSystemd {
   /** Runtime files and states are gone; the host's own units are not. */
   reboot(): void {
     for (const name of [...this.#hanging.keys()]) this.#endHanging(name, (job) => canceled(job, name));
+    this.#permit?.over.abort(new Error("reboot"));
+    this.#falls.abort(new Error("reboot"));
+    this.#falls = new AbortController();
+    this.#permit = undefined;
     this.#lying.clear();
     this.#states.clear();
     this.#invocations.clear();
@@ -202,6 +226,16 @@ export class FakeSystemd {
       noteAhead: async (name, next) => {
         this.#note(name, { ahead: next === "stop" ? next : { note: next, invocation: this.invocations(name) } });
       },
+      grantPermit: async (untilMs) => {
+        reach();
+        this.#arm(untilMs);
+      },
+      extendPermit: async (untilMs) => {
+        reach();
+        if (this.#permit === undefined) return false;
+        this.#arm(untilMs);
+        return true;
+      },
       remove: async (name) => {
         reach();
         const where = this.#host.get(name);
@@ -228,13 +262,14 @@ export class FakeSystemd {
     const problem = where === undefined ? this.#unwritable.get(unit.name) : foreignProblem(unit.name, where);
     if (problem !== undefined) return [[unit.name, problem]];
     this.asked.push(`write ${unit.name}`);
-    const { text, dropIns, hasInstall } = unit;
+    const { text, dropIns, hasInstall, fence } = unit;
     this.#lying.set(unit.name, {
       launched: undefined,
       ...this.#lying.get(unit.name),
       text,
       hash: unitHash(text, dropIns),
       installDue: hasInstall ? true : undefined,
+      fenceStepMs: fence?.stepMs,
     });
     return [];
   }
@@ -244,7 +279,7 @@ export class FakeSystemd {
     if (lying !== undefined) this.#lying.set(name, { ...lying, ...change });
   }
 
-  #placed(name: UnitName, { hash, launched, restarted, ahead, installDue }: Lying): PlacedUnit {
+  #placed(name: UnitName, { hash, launched, restarted, ahead, installDue, fenceStepMs }: Lying): PlacedUnit {
     const isStarted = typeof ahead === "object" && this.invocations(name) !== ahead.invocation;
     const note = isStarted ? ahead.note : { hash: launched, restart: restarted };
     return {
@@ -254,7 +289,35 @@ export class FakeSystemd {
       ...(note.restart === undefined ? {} : { restarted: note.restart }),
       ...(ahead === undefined || isStarted ? {} : { unsettled: ahead === "stop" ? "stop" : "launch" }),
       ...(installDue === undefined ? {} : { installDue }),
+      ...(fenceStepMs === undefined ? {} : { fenceStepMs }),
     };
+  }
+
+  #arm(untilMs: number): void {
+    this.#permit?.over.abort(new Error("another permit"));
+    const permit = { untilMs, over: new AbortController() };
+    this.#permit = permit;
+    const end = (): void => {
+      if (this.#permit === permit) this.#fall();
+    };
+    if (untilMs <= this.#clock.monotonicMs()) end();
+    else this.#clock.sleep(untilMs - this.#clock.monotonicMs(), permit.over.signal).then(end, () => undefined);
+  }
+
+  /** The permit is over: what had it goes down, by systemd's own doing. */
+  #fall(): void {
+    this.#permit = undefined;
+    for (const [name, { fenceStepMs }] of this.#lying) {
+      if (fenceStepMs === undefined || ["inactive", "failed"].includes(this.state(name).active)) continue;
+      this.#endHanging(name, (job) => canceled(job, name));
+      const down = (): void => {
+        if (this.state(name).active === "deactivating") this.setState(name, { active: "inactive", sub: "dead" });
+      };
+      this.setState(name, { active: "deactivating", sub: "stop" });
+      const ms = this.#fallMs.get(name) ?? 0;
+      if (ms === 0) down();
+      else this.#clock.sleep(ms, this.#falls.signal).then(down, () => undefined);
+    }
   }
 
   #enable(name: UnitName): [UnitName, Problem][] {
@@ -295,6 +358,8 @@ export class FakeSystemd {
   }
 
   async #start(job: FakeJob, name: UnitName, signal: AbortSignal): Promise<JobResult> {
+    if (this.#lying.get(name)?.fenceStepMs !== undefined && this.#permit === undefined)
+      return { result: "dependency", problem: failure(job, name, "It needs flotilla-permit.target (inactive)") };
     // A stop under way has to end first
     if (this.state(name).active === "deactivating") {
       this.#endHanging(name, (hanging) => canceled(hanging, name));
@@ -343,6 +408,18 @@ export class FakeSystemd {
     for (const listener of [...this.#listeners]) setImmediate(listener, names);
   }
 }
+
+const realClock: Pick<Clock, "monotonicMs" | "sleep"> = {
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(resolve, ms).unref();
+      signal?.addEventListener("abort", () => {
+        clearTimeout(timer);
+        reject(signal.reason as Error);
+      });
+    }),
+};
 
 function failure(job: FakeJob, name: UnitName, hint: string, cause?: unknown): Problem {
   return new Problem("systemd-job", `Cannot ${job} unit "${name}"`, { hint, cause });

@@ -155,6 +155,8 @@ function inTurn(systemd: Systemd, turns: Turns): Systemd {
     run: (job, unit, signal) => after(() => systemd.run(job, unit, signal)),
     noteAhead: (unit, next) => after(() => systemd.noteAhead(unit, next)),
     noteLaunched: (unit, note) => after(() => systemd.noteLaunched(unit, note)),
+    grantPermit: (untilMs) => after(() => systemd.grantPermit(untilMs)),
+    extendPermit: (untilMs) => after(() => systemd.extendPermit(untilMs)),
     remove: (unit) => after(() => systemd.remove(unit)),
     onChange: (listener) => systemd.onChange(listener),
     close: () => systemd.close(),

@@ -93,14 +93,19 @@ export class Jobs {
     const release = await this.#slot(signal);
     const timer = setTimeout(release, slotMs);
     try {
-      const path = await abortable(this.#ask(kind, unit), signal);
-      if (typeof path !== "string") return path;
-      const result = await this.#end({ kind, unit, path }, signal);
-      return await this.#inWords(kind, unit, result);
+      return await this.runAtOnce(kind, unit, signal);
     } finally {
       clearTimeout(timer);
       release();
     }
+  }
+
+  /** The same without a turn, for what takes no time and cannot wait. */
+  async runAtOnce(kind: JobKind, unit: UnitName, signal: AbortSignal): Promise<JobResult> {
+    const path = await abortable(this.#ask(kind, unit), signal);
+    if (typeof path !== "string") return path;
+    const result = await this.#end({ kind, unit, path }, signal);
+    return this.#inWords(kind, unit, result);
   }
 
   /** The job's object path, or why systemd would not take it. */

@@ -10,6 +10,7 @@ import type { Systemd } from "../../ports/systemd.ts";
 import { Connection, managerInterface, managerPath } from "./connection.ts";
 import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
+import { Permit } from "./permit.ts";
 import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
 import { type Listed, Units, inFlight, list, property, text, unitPath } from "./units.ts";
 
@@ -46,6 +47,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
   const changes = new Changes();
   const call = (what: Call): Promise<readonly unknown[]> => connection.call(what);
   const jobs = new Jobs({ call, concurrency: options.concurrency });
+  const permit = new Permit({ call, run: (job, unit, signal) => jobs.runAtOnce(job, unit, signal), clock });
   let healed = false;
   const connection: Connection = new Connection({
     sockets: options.address === undefined ? usualSockets(options.scope, needed(runtime)) : [socketOf(options.address)],
@@ -58,6 +60,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
     },
     onOpen: async (through) => {
       units.forgetAll();
+      permit.forget();
       // An agent that died between writing and reloading left systemd with older texts than lie here.
       if (!healed && files.reloadDue()) {
         await through(managerCall("Reload"));
@@ -182,7 +185,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
   };
 
   const settled = async (unit: LyingUnit): Promise<PlacedUnit> => {
-    const { name, hash, ahead, installDue } = unit;
+    const { name, hash, ahead, installDue, fenceStepMs } = unit;
     const isStarted = typeof ahead === "object" && !["", ahead.invocation].includes(await invocation(name));
     const note = isStarted ? ahead.note : { hash: unit.launched, restart: unit.restarted };
     return {
@@ -192,6 +195,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       ...(note.restart === undefined ? {} : { restarted: note.restart }),
       ...(ahead === undefined || isStarted ? {} : { unsettled: ahead === "stop" ? "stop" : "launch" }),
       ...(installDue === undefined ? {} : { installDue }),
+      ...(fenceStepMs === undefined ? {} : { fenceStepMs }),
     };
   };
 
@@ -229,6 +233,11 @@ export function createSystemd(options: SystemdOptions): Systemd {
     async noteAhead(unit, next) {
       files.noteAhead(unit, next === "stop" ? next : { note: next, invocation: await invocation(unit) });
     },
+    async grantPermit(untilMs) {
+      files.writePermit();
+      await reach("a permit", () => permit.grant(untilMs));
+    },
+    extendPermit: (untilMs) => reach("a permit", () => permit.extend(untilMs)),
     async remove(name) {
       const place = files.placeOf(name);
       if (place.kind === "host") throw foreignProblem(name, place.path);
@@ -239,9 +248,11 @@ export function createSystemd(options: SystemdOptions): Systemd {
     },
     onChange: (listener) => changes.listen(listener),
     async close() {
+      const closed = new Problem("aborted", "Cannot go on waiting for systemd: the connection was closed");
       changes.close();
+      permit.close(closed);
       await connection.close();
-      jobs.fail(new Problem("aborted", "Cannot go on waiting for systemd: the connection was closed"));
+      jobs.fail(closed);
     },
   };
 }

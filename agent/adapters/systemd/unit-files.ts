@@ -20,6 +20,7 @@ import type { DropIn, Unit } from "../../domain/unit.ts";
 import type { Log } from "../../ports/log.ts";
 import { unitHash } from "../../text/hash.ts";
 import { concatenate, listValue, parseUnitFile } from "../../text/unit-file.ts";
+import { fenceDropIn, fenceStepMs, fenceText, permitFiles } from "./permit.ts";
 
 /** systemd applies drop-ins by file name; three digits before each name keep them in our order. */
 const mostDropIns = 1_000;
@@ -54,14 +55,20 @@ export interface Install {
   readonly others: readonly string[];
 }
 
-interface Remembered {
-  readonly signature: string;
+/** What the files of a unit say. */
+interface Contents {
   readonly hash: UnitHash;
   readonly install: Install;
+  readonly fenceStepMs: number | undefined;
+}
+
+interface Remembered extends Contents {
+  readonly signature: string;
 }
 
 export class UnitFiles {
   readonly #units: string;
+  readonly #permit: string;
   readonly #launched: string;
   readonly #ahead: string;
   readonly #enabled: string;
@@ -76,6 +83,7 @@ export class UnitFiles {
 
   constructor(options: UnitFilesOptions) {
     this.#units = join(options.runDirectory, "units");
+    this.#permit = join(options.runDirectory, "permit");
     this.#launched = join(options.runDirectory, "launched");
     this.#ahead = join(options.runDirectory, "ahead");
     this.#enabled = join(options.runDirectory, "enabled");
@@ -122,9 +130,25 @@ export class UnitFiles {
       this.#remembered.delete(unit.name);
       // Before the text: whoever finds that finds what is still to be done for it
       if (unit.hasInstall) this.#put(join(this.#installDue, unit.name), "");
+      if (unit.fence !== undefined) this.writePermit();
       this.#writeDropIns(unit);
       this.#put(this.#file(unit.name), unit.text);
       if (!this.#link(unit.name)) throw foreignProblem(unit.name, join(this.#links, unit.name));
+    });
+  }
+
+  /** The units that stand for the permit, where they are missing. */
+  writePermit(): void {
+    writing("the units of the permit", () => {
+      this.#folders();
+      for (const [name, text] of permitFiles) {
+        const file = join(this.#permit, name);
+        if (readText(file) !== text) this.#put(file, text);
+        const link = join(this.#links, name);
+        const stat = statOf(link);
+        if (stat === undefined) symlinkSync(file, link);
+        else if (!stat.isSymbolicLink() || readlinkSync(link) !== file) throw foreignProblem(name as UnitName, link);
+      }
     });
   }
 
@@ -212,7 +236,7 @@ export class UnitFiles {
     if (!this.#cleaned) rmSync(this.#temporary, { recursive: true, force: true });
     this.#cleaned = true;
     const notes = [this.#launched, this.#ahead, this.#enabled, this.#installDue];
-    for (const folder of [this.#units, ...notes, this.#temporary, this.#links]) {
+    for (const folder of [this.#units, this.#permit, ...notes, this.#temporary, this.#links]) {
       mkdirSync(folder, { recursive: true, mode: 0o755 });
     }
   }
@@ -227,6 +251,7 @@ export class UnitFiles {
   #writeDropIns(unit: Unit): void {
     const folder = `${this.#file(unit.name)}${dropInFolder}`;
     const wanted = new Map(unit.dropIns.map((dropIn, at) => [fileOfDropIn(dropIn, at), dropIn.text]));
+    if (unit.fence !== undefined) wanted.set(fenceDropIn, fenceText(unit.name, unit.fence.stepMs));
     if (wanted.size === 0) {
       rmSync(folder, { recursive: true, force: true });
       this.#unlinkDropIns(unit.name);
@@ -292,16 +317,22 @@ export class UnitFiles {
       ...(restarted === undefined ? {} : { restarted }),
       ...(ahead === undefined ? {} : { ahead }),
       ...(statOf(join(this.#installDue, name)) === undefined ? {} : { installDue: true }),
+      ...(known.fenceStepMs === undefined ? {} : { fenceStepMs: known.fenceStepMs }),
     };
   }
 
-  #readUnit(name: UnitName, files: readonly string[]): { hash: UnitHash; install: Install } {
+  /** Our own drop-in is none of the unit's texts. */
+  #readUnit(name: UnitName, files: readonly string[]): Contents {
     const text = readFileSync(this.#file(name), "utf8");
-    const dropIns = files.map((file) => ({
-      name: file.replace(/^[0-9]{3}-/, ""),
-      text: readFileSync(join(`${this.#file(name)}${dropInFolder}`, file), "utf8"),
-    }));
-    return { hash: unitHash(text, dropIns), install: installOf([text, ...dropIns.map((dropIn) => dropIn.text)]) };
+    const read = (file: string): string => readFileSync(join(`${this.#file(name)}${dropInFolder}`, file), "utf8");
+    const dropIns = files
+      .filter((file) => file !== fenceDropIn)
+      .map((file) => ({ name: file.replace(/^[0-9]{3}-/, ""), text: read(file) }));
+    return {
+      hash: unitHash(text, dropIns),
+      install: installOf([text, ...dropIns.map((dropIn) => dropIn.text)]),
+      fenceStepMs: files.includes(fenceDropIn) ? fenceStepMs(name, read(fenceDropIn)) : undefined,
+    };
   }
 }
 
