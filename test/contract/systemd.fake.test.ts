@@ -17,6 +17,6 @@ systemdContract("fake", async () => {
     behave: (name, behaviour) => machine.onStart(name, starts[behaviour]),
     addHostUnit: async (name, where) => machine.addHostUnit(name, `/${where}/${name}`),
     hostUnitIntact: async (name) => machine.hostUnit(name) !== undefined,
-    close: async () => undefined,
+    close: async () => machine.reboot(),
   };
 });

@@ -413,7 +413,7 @@ const realClock: Pick<Clock, "monotonicMs" | "sleep"> = {
   monotonicMs: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, ms).unref();
+      const timer = setTimeout(resolve, ms);
       signal?.addEventListener("abort", () => {
         clearTimeout(timer);
         reject(signal.reason as Error);
