@@ -76,22 +76,21 @@ export class Campaign {
   ): Promise<readonly Outcome[] | undefined> {
     const begun: Begun[] = [];
     const figures: Figures[] = [];
-    try {
+    await this.#orViolate(async () => {
       for (const fault of faults) {
         if (begun.length > 0) await pause(this.random.between(500, 6_000));
         const one = await this.#begin(fault, begun);
         if (one !== undefined) begun.push(one);
       }
-      if (begun.length === 0) return undefined;
+      if (begun.length === 0) return;
       await meanwhile?.();
       figures.push(await this.#last(begun, isBrief));
-    } catch (error) {
-      this.watch.violate(error instanceof Error ? error.message : String(error));
-    }
+    });
+    if (begun.length === 0) return undefined;
     const mendedMs: number[] = [];
     for (const each of begun) {
       mendedMs.push(this.watch.nowMs);
-      await each.mend();
+      await this.#orViolate(() => each.mend());
       this.watch.broken.delete(labelOf(each));
       this.watch.note(`mended: ${labelOf(each)}`);
     }
@@ -112,7 +111,7 @@ export class Campaign {
     const pardon = this.watch.excuse(excuse);
     this.#say(what);
     this.watch.note(what);
-    await carryOut();
+    await this.#orViolate(carryOut);
     await this.#settleOr(what);
     pardon();
   }
@@ -133,11 +132,16 @@ export class Campaign {
   }
 
   async #settleOr(what: string): Promise<void> {
+    this.watch.checks++;
+    await this.#orViolate(() => this.settle(), `After "${what}": `);
+  }
+
+  /** What does not come about as it has to is a violation like any other. */
+  async #orViolate(task: () => Promise<void>, prefix = ""): Promise<void> {
     try {
-      await this.settle();
-      this.watch.checks++;
+      await task();
     } catch (error) {
-      this.watch.violate(`After "${what}": ${error instanceof Error ? error.message : String(error)}`);
+      this.watch.violate(`${prefix}${error instanceof Error ? error.message : String(error)}`);
     }
   }
 

@@ -492,16 +492,29 @@ async function masked(scene: Scene): Promise<Grip | undefined> {
   };
 }
 
-/** The text of the repository is put back; until then what was edited does not run. */
+/** The text of the repository is put back as soon as the machine has something to do, and the unit restarted with it. */
 async function edited(scene: Scene): Promise<Grip | undefined> {
   const chosen = chooseUnit(scene, isPlain);
   if (chosen === undefined) return undefined;
   const { machine, unit, on, machines } = chosen;
-  const { watch } = scene;
-  const pardon = watch.excuse({ unit, machine: machine.name, because: "its text was edited" });
+  const { site, watch } = scene;
   const path = `/run/systemd/system/${unit}`;
+  const everywhere = "every.service";
+  const pardons = [
+    watch.excuse({ unit, machine: machine.name, because: "its text was edited" }),
+    watch.excuse({ unit: everywhere, because: "its text changes" }),
+  ];
   await machine.booted.output(["sh", "-c", 'echo "# edited" >>"$1" && systemctl daemon-reload', "sh", path]);
-  return { on, machines, mend: async () => undefined, end: pardon };
+  const isPutBack = async (): Promise<boolean> => !(await machine.booted.read(path)).includes("# edited");
+  return {
+    on,
+    machines,
+    mend: async () => {
+      await site.wishes.change(everywhere);
+      await watch.until(`${unit} has the text of the repository on ${machine.name}`, isPutBack, 30_000);
+    },
+    end: () => pardons.forEach((pardon) => pardon()),
+  };
 }
 
 async function gitAway(scene: Scene): Promise<Grip | undefined> {
@@ -759,7 +772,7 @@ export const faults: readonly Fault[] = [
   {
     name: "unit edited on its machine",
     sort: "unit",
-    asserts: nothingHappens,
+    asserts: "runs on; the text of the repository is put back at the next commit for the machine",
     lastsMs: [2_000, 5_000],
     begin: edited,
   },
