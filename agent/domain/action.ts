@@ -66,6 +66,11 @@ export interface MachineView {
   readonly foreign: ReadonlyMap<UnitName, string>;
   /** Units with a job under way: untouched in this pass. */
   readonly busy: ReadonlySet<UnitName>;
+  /**
+   * Units with OnPartition=stop that may not be started now, nor written to be started, and why if that is to be told:
+   * systemd would refuse it.
+   */
+  readonly barred?: ReadonlyMap<UnitName, Problem | undefined>;
   /** True when an earlier pass wrote and was cut short before systemd read the files. */
   readonly reloadDue?: boolean;
 }

@@ -38,6 +38,11 @@ export function plan(view: MachineView): Reconciliation {
     if (unit?.hash !== entry.hash) continue; // its text is not at hand
     const { target, restart } = entry;
     const step = stepFor({ unit, target, restart, placed: present, state: view.states.get(name) });
+    if (view.barred?.has(name) === true && (step.job?.kind === "start" || step.job?.kind === "restart")) {
+      const problem = view.barred.get(name);
+      if (problem !== undefined) problems.set(name, problem);
+      continue;
+    }
     if (step.write !== undefined) write.push({ unit, because: step.write });
     if (step.job !== undefined) jobs.push({ ...step.job, unit: name });
     reload ||= step.write !== undefined || (step.job !== undefined && changeWasCutShort(present, unit));

@@ -7,7 +7,7 @@ import type { TargetState, Unit } from "../domain/unit.ts";
 
 export interface UnitView {
   /** As it shall be. */
-  readonly unit: Pick<Unit, "hash" | "onChange">;
+  readonly unit: Pick<Unit, "hash" | "onChange" | "fence">;
   readonly target: Exclude<TargetState, "inactive">;
   /** The restart that was asked for last, if any. */
   readonly restart: string | undefined;
@@ -33,7 +33,9 @@ export function stepFor(view: UnitView): Step {
   }
   if (placed.hash !== unit.hash) return changedStep(view, placed);
   const step = settledStep(view, placed);
-  return placed.installDue === true ? { ...step, write: "its [Install] section is to be honoured" } : step;
+  if (placed.installDue === true) return { ...step, write: "its [Install] section is to be honoured" };
+  if (placed.fenceStepMs !== unit.fence?.stepMs) return { ...step, write: "its OnPartition= is not in force" };
+  return step;
 }
 
 /** Of a unit whose text lies there as it shall be. */

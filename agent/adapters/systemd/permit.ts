@@ -85,6 +85,7 @@ export class Permit {
   readonly #over = new AbortController();
   /** Timers that may be running: all but the newest are to be stopped. Undefined: an earlier agent may have left some. */
   #timers: Set<UnitName> | undefined;
+  #turn: Promise<void> = Promise.resolve();
   /** Microseconds of CLOCK_MONOTONIC when the manager began. */
   #startUs: bigint | undefined;
 
@@ -114,7 +115,17 @@ export class Permit {
     });
   }
 
-  async #arm(template: string, untilMs: number): Promise<boolean> {
+  /** One after another: each stops the timers of those before it, and no two may stop each other's. */
+  #arm(template: string, untilMs: number): Promise<boolean> {
+    const armed = this.#turn.then(() => this.#armInTurn(template, untilMs));
+    this.#turn = armed.then(
+      () => undefined,
+      () => undefined, // whoever asked is told
+    );
+    return armed;
+  }
+
+  async #armInTurn(template: string, untilMs: number): Promise<boolean> {
     const { run } = this.#options;
     const timer = `${template}@${await this.#moment(untilMs)}.timer` as UnitName;
     const timers = (this.#timers ??= new Set(await this.#left()));

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { MachineView } from "../../../agent/domain/action.ts";
 import type { CommitId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
 import type { ManifestTarget } from "../../../agent/domain/placement.ts";
+import { Problem } from "../../../agent/domain/problem.ts";
 import type { SystemdState } from "../../../agent/domain/status.ts";
 import type { OnChange, Unit } from "../../../agent/domain/unit.ts";
 import { plan } from "../../../agent/reconcile/reconcile.ts";
@@ -29,6 +30,10 @@ interface Case {
   readonly unsettled?: Readonly<Record<string, "launch" | "stop">>;
   /** Units whose [Install] section nobody came to. */
   readonly installDue?: readonly string[];
+  /** Units with OnPartition=stop; those here for which it is in force; those that may not be started, with a problem. */
+  readonly fenced?: readonly string[];
+  readonly inForce?: readonly string[];
+  readonly barred?: Readonly<Record<string, string | undefined>>;
   readonly reloadDue?: boolean;
   /** The restart that everything is told, and the one that launched units were last told. */
   readonly restart?: string;
@@ -56,6 +61,7 @@ function unitOf(name: string, digit: string, given: Case): Unit {
       global: false,
     },
     onChange: given.onChange ?? "restart",
+    ...(given.fenced?.includes(name) === true ? { fence: { stepMs: 5_000, stopMs: 5_000 } } : {}),
     description: undefined,
     hasInstall: false,
   };
@@ -97,6 +103,7 @@ function view(given: Case): MachineView {
       ...(kind === "launched" ? { restarted: given.restarted } : {}),
       ...(given.unsettled?.[name] === undefined ? {} : { unsettled: given.unsettled[name] }),
       ...(given.installDue?.includes(name) === true ? { installDue: true } : {}),
+      ...(given.inForce?.includes(name) === true ? { fenceStepMs: 5_000 } : {}),
     })),
     states: new Map(
       here
@@ -105,6 +112,12 @@ function view(given: Case): MachineView {
     ),
     foreign: new Map(Object.entries(given.foreign ?? {}) as [UnitName, string][]),
     busy: new Set((given.busy ?? []) as UnitName[]),
+    barred: new Map(
+      Object.entries(given.barred ?? {}).map(([name, code]) => [
+        name as UnitName,
+        code === undefined ? undefined : new Problem(code, "Cannot start it"),
+      ]),
+    ),
     ...(given.reloadDue === undefined ? {} : { reloadDue: given.reloadDue }),
   };
 }
@@ -400,6 +413,33 @@ const cases: readonly (Case & { readonly name: string; readonly expect: readonly
     told: { "ssh.service": "launched", b: "launched" },
     foreign: { "ssh.service": "/usr/lib/systemd/system/ssh.service" },
     expect: ["write b", "daemon-reload", "start b", "refuse ssh.service unit-foreign"],
+  },
+  {
+    name: "a unit that may not be started is neither written nor started, and it is said; one that runs runs on",
+    told: { a: "launched", b: "launched 2", c: "launched", d: "launched", e: "loaded" },
+    here: { b: "launched 1", c: "launched", d: "launched 1 inactive" },
+    unsettled: { d: "stop" },
+    fenced: ["a", "b", "c", "d", "e"],
+    inForce: ["b", "c", "d"],
+    barred: { a: "unit-fenced", b: "unit-fenced", c: "unit-fenced", d: undefined, e: "unit-fenced" },
+    expect: ["write e", "daemon-reload", "refuse a unit-fenced", "refuse b unit-fenced"],
+  },
+  {
+    name: "a unit that may not be started is stopped and taken away as any other",
+    told: { a: "released", b: "loaded" },
+    here: { a: "launched", b: "launched", c: "launched" },
+    fenced: ["a", "b", "c"],
+    inForce: ["a", "b", "c"],
+    barred: { a: "unit-fenced", b: "unit-fenced", c: "unit-fenced" },
+    expect: ["remove a", "stop b", "remove c"],
+  },
+  {
+    name: "what OnPartition=stop asks for is put in force, and taken back, without a restart",
+    told: { a: "launched", b: "launched", c: "launched" },
+    here: { a: "launched", b: "launched", c: "launched" },
+    fenced: ["a", "c"],
+    inForce: ["b", "c"],
+    expect: ["write a", "write b", "daemon-reload"],
   },
   {
     name: "a released name of the host's own is no problem and is not touched",
