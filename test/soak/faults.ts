@@ -106,13 +106,17 @@ function lossOf(scene: Scene, machine: SoakMachine): Loss {
 
 /** It is noticed, and its units run elsewhere, both in time. */
 async function lost({ watch }: Scene, { machine, names, fromMs, beyondMs = 0 }: Loss): Promise<Figures> {
-  const left = (ms: number): number => fromMs + ms + beyondMs + bounds.slackMs - watch.nowMs;
-  const isAbsent = (): boolean => watch.sight !== undefined && !watch.sight.machines.has(machine.id);
-  await watch.until(`${machine.name} counts as dead`, isAbsent, left(bounds.noticedMs));
+  // A new leader of etcd gives every lease its whole time again
+  const left = (ms: number): number =>
+    Math.max(fromMs, watch.termFromMs) + ms + beyondMs + bounds.slackMs - watch.nowMs;
+  const isAbsent = (): boolean => watch.sight?.machines.has(machine.id) === false;
+  await watch.until(`${machine.name} counts as dead`, isAbsent, () => left(bounds.noticedMs));
   const noticedMs = watch.nowMs - fromMs;
   const areElsewhere = (): boolean =>
     names.every((name) => watch.runsOf(name).some((run) => run.machine !== machine.name));
-  await watch.until(`${names.join(", ")} of ${machine.name} run elsewhere`, areElsewhere, left(bounds.elsewhereMs));
+  await watch.until(`${names.join(", ")} of ${machine.name} run elsewhere`, areElsewhere, () =>
+    left(bounds.elsewhereMs),
+  );
   return { noticedMs, elsewhereMs: watch.nowMs - fromMs };
 }
 

@@ -26,7 +26,9 @@ export async function runSoak(
   while (await isGoingOn(random.between(...pauseMs), over)) {
     const chosen = choose(campaign);
     const isBrief = random.happens(chances.brief);
-    const commit = random.happens(chances.commit) ? chooseCommit(campaign) : undefined;
+    // What is looked for on a unit by itself would be something else with a new text
+    const mayCommit = chosen.every(({ sort }) => sort !== "unit") && random.happens(chances.commit);
+    const commit = mayCommit ? chooseCommit(campaign) : undefined;
     const pardon = commit === undefined ? undefined : watch.excuse(commit.excuse);
     const meanwhile = async (): Promise<void> => {
       if (commit === undefined) return;

@@ -25,6 +25,8 @@ export interface Sight {
   readonly machines: ReadonlySet<string>;
   /** Id of the machine that leads, and its epoch. */
   readonly leader: { readonly machine: string; readonly epoch: number } | undefined;
+  /** Of etcd's own leader: a new one gives every lease its whole time again. */
+  readonly term: string;
 }
 
 export class Store {
@@ -173,11 +175,11 @@ interface Status {
 }
 
 interface Range {
-  readonly header?: object;
+  readonly header?: { readonly raft_term: string };
   readonly kvs?: readonly { readonly key: string; readonly value?: string; readonly create_revision: string }[];
 }
 
-function sightOf({ kvs = [] }: Range): Sight {
+function sightOf({ header, kvs = [] }: Range): Sight {
   const machines = new Set<string>();
   let leader: Sight["leader"];
   for (const { key, value = "", create_revision } of kvs) {
@@ -188,7 +190,7 @@ function sightOf({ kvs = [] }: Range): Sight {
       leader = { machine, epoch: Number(create_revision) };
     }
   }
-  return { machines, leader };
+  return { machines, leader, term: header?.raft_term ?? "" };
 }
 
 function base64(words: string): string {

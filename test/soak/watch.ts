@@ -9,6 +9,8 @@ const sampleMs = 200;
 const lookMs = 300;
 /** Design: a machine that is silent for less keeps its presence, with a little for what the measuring takes. */
 export const harmlessSilenceMs = 5_300;
+/** What etcd said longer ago is no word on what is now. */
+const freshMs = 1_000;
 /** How far back silence may explain what is seen. */
 const memoryMs = 25_000;
 /** Of a unit that was left running on a machine that was cut off: two of it, until this long after the machine is back. */
@@ -56,6 +58,8 @@ export class Watch {
   longestDoubleMs = 0;
   /** The newest that a majority of etcd said, and when; undefined: nothing for longer than a few looks. */
   sight: (Sight & { readonly atMs: number }) | undefined;
+  /** When etcd was last seen to have another leader of its own. */
+  termFromMs = 0;
   readonly #site: Site;
   readonly #notes: string[] = [];
   readonly #excuses = new Set<Excuse>();
@@ -70,6 +74,7 @@ export class Watch {
   readonly #fromMs = performance.now();
   readonly #onViolation: (violation: Violation) => void;
   #loops: readonly Promise<void>[] = [];
+  #term = "";
 
   constructor(site: Site, { onViolation }: { onViolation: (violation: Violation) => void }) {
     this.#site = site;
@@ -128,12 +133,17 @@ export class Watch {
     return this.#site.machines.find((machine) => machine.isUp && machine.id === sight?.leader?.machine);
   }
 
-  /** Ms until it is so; rejects when it is not in time, or when the watch is ended. */
-  async until(what: string, condition: () => boolean | Promise<boolean>, withinMs: number): Promise<number> {
+  /** Ms until it is so; rejects when it is not in time (which may change meanwhile), or when the watch is ended. */
+  async until(
+    what: string,
+    condition: () => boolean | Promise<boolean>,
+    within: number | (() => number),
+  ): Promise<number> {
     const fromMs = performance.now();
+    const leftMs = typeof within === "number" ? () => within - (performance.now() - fromMs) : within;
     while (!(await condition())) {
       if (this.#over.signal.aborted) throw new Error("The watch was ended");
-      if (performance.now() - fromMs > withinMs) throw new Error(`Not so within ${Math.round(withinMs)} ms: ${what}`);
+      if (leftMs() < 0) throw new Error(`Not so after ${Math.round(performance.now() - fromMs)} ms: ${what}`);
       await pause(50);
     }
     return Math.round(performance.now() - fromMs);
@@ -142,7 +152,7 @@ export class Watch {
   /** What differs from what the cluster shall run; empty: nothing. */
   differences(): readonly string[] {
     const { sight } = this;
-    if (sight === undefined) return ["etcd does not answer"];
+    if (sight === undefined || this.nowMs - sight.atMs > freshMs) return ["etcd does not answer"];
     const found: string[] = [];
     const up = this.#site.machines.filter((machine) => machine.isUp);
     for (const machine of up) if (!sight.machines.has(machine.id)) found.push(`${machine.name} is not present in etcd`);
@@ -182,6 +192,11 @@ export class Watch {
     for (const { id, name } of this.#site.machines) {
       const [is, was] = [sight.machines.has(id), this.sight?.machines.has(id)];
       if (is !== was) this.note(`${name} is ${is ? "present" : "absent"} in etcd`);
+    }
+    if (sight.term !== this.#term) {
+      this.note(`etcd is in term ${sight.term}`);
+      this.#term = sight.term;
+      this.termFromMs = this.nowMs;
     }
     this.sight = { ...sight, atMs: askedMs };
     for (const machine of this.#site.machines) this.#checkPresence(machine, sight);
