@@ -125,8 +125,11 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const source = git === undefined || commits === undefined ? undefined : { ...git, commits };
   if (machine.mayLead && (source !== undefined || allowSubmit)) {
     const registrySinceMs = (): number => own.connectedSinceMs;
+    const registryWentBackMs = (): number => Math.max(own.wentBackMs, cluster.wentBackMs);
     const onSync = (sync: Sync | undefined): void => void (leading = sync);
-    loops.push(lead({ ...parts, git: source, mirror: cluster, registrySinceMs, troubles, onSync }, signal));
+    loops.push(
+      lead({ ...parts, git: source, mirror: cluster, registrySinceMs, registryWentBackMs, troubles, onSync }, signal),
+    );
   }
   const done = Promise.all(loops).then(() => undefined);
   const hands = new ClusterHands({ registry, view, seen: (revision) => view.reached(revision), allowSubmit, clock });

@@ -2,7 +2,7 @@
 // Decides only on a whole and connected picture; whatever it could not read changes nothing.
 import { type WantedReader, createWantedReader } from "../desired/desired.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
-import { type Decision, type Manifest, undecidable } from "../domain/placement.ts";
+import { type Decision, type Manifest, type Position, undecidable } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DesiredState, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -29,6 +29,8 @@ const settleMarginMs = 1_000;
 const gatherLossesMs = 200;
 /** ... and so long at most, from the first. */
 const mostGatherMs = 1_000;
+/** A leader that takes office so long after the registry went back still has to do with it. */
+const wentBackMemoryMs = 60_000;
 /** Units that begin to wait in one pass and are named in the log, each with its reasons. */
 const maxNamed = 50;
 
@@ -38,6 +40,8 @@ export interface EnginePorts {
   readonly machineLeaseMs: number;
   /** Monotonic ms since when this machine has had the registry without a break, leading or not. */
   readonly registrySinceMs: () => number;
+  /** Monotonic ms when this machine last found the registry put back to an earlier state; -Infinity: never. */
+  readonly registryWentBackMs: () => number;
   /** Whether units that people submit are run; else they are as if nobody had. */
   readonly allowSubmit: boolean;
   /** Units moved for balance in a minute; 0: none. */
@@ -58,6 +62,12 @@ export class Engine {
   readonly #sinceMs: number;
   readonly #wanted: WantedReader = createWantedReader();
   #desired: DesiredState | "none" | undefined;
+  #isNewest = false;
+  /** How machines are told apart older manifests from newer ones: the tenure's epoch, or above all that any machine has seen. */
+  #epoch: number;
+  /** Machines that were found ahead of the registry, and when the last of them was. */
+  readonly #ahead = new Set<MachineId>();
+  #aheadMs = -Infinity;
   readonly #scheduler = new Scheduler();
   readonly #feed = new Feed(this.#scheduler);
   readonly #moves: Moves;
@@ -78,13 +88,18 @@ export class Engine {
   constructor(ports: EnginePorts, tenure: Tenure) {
     this.#ports = ports;
     this.#tenure = tenure;
+    this.#epoch = tenure.epoch;
     this.#sinceMs = ports.clock.monotonicMs();
     this.#moves = new Moves(this.#scheduler, { perMinute: ports.rebalancePerMinute, nowMs: ports.clock.wallMs() });
   }
 
-  /** The adopted commit's units, from now on; "none": it is known that no commit was ever adopted. */
-  want(desired: DesiredState | "none"): void {
+  /**
+   * The adopted commit's units, from now on; "none": it is known that no commit was ever adopted. `isNewest`: the repository
+   * was asked in this tenure, and has no newer one.
+   */
+  want(desired: DesiredState | "none", isNewest: boolean): void {
     this.#desired = desired;
+    this.#isNewest = isNewest;
     this.#waker.wake();
   }
 
@@ -127,6 +142,8 @@ export class Engine {
         cause: unreadable,
       });
     }
+    const returnMs = this.#returnMs(picture);
+    if (returnMs > 0) return returnMs;
     const settleMs = this.#settleMs();
     const settling = settleMs > 0;
     const nowMs = clock.wallMs();
@@ -144,15 +161,16 @@ export class Engine {
     const { writes, handovers } = nextManifests({
       board: this.#scheduler,
       touched: isWhole
-        ? this.#touched(novelty, { outcome, fences })
+        ? new Set([...this.#touched(novelty, { outcome, fences }), ...picture.ahead])
         : [...picture.manifests.keys(), ...standing.keys()],
       desired,
       undecidable: undecided,
       restarts: picture.restarts,
       manifests: picture.manifests,
       statuses: picture.statuses,
+      lost: picture.ahead,
       standing,
-      epoch: this.#tenure.epoch,
+      epoch: this.#raiseEpoch(picture),
       generation: this.#generation + 1,
     });
     for (const { unit, from, to } of handovers) log.debug("unit.handover", { unit, from, to });
@@ -170,6 +188,38 @@ export class Engine {
     const dueMs = await this.#tidyUp(picture, signal);
     const waits = [settleMs, dueMs, moveMs - nowMs, fences.dueMs].filter((ms) => ms > 0 && ms < Infinity);
     return waits.length === 0 ? undefined : Math.min(...waits);
+  }
+
+  /**
+   * A registry that was put back to an earlier state knows neither where units have gone since nor which commit was the last:
+   * nothing is decided before every machine had its time to say what it has, and before the repository was asked. How long
+   * that still is, in ms; throws a Problem while the repository cannot be had.
+   */
+  #returnMs(picture: RegistryPicture): number {
+    const { clock, machineLeaseMs, registryWentBackMs, log } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    for (const machine of picture.ahead) {
+      if (this.#ahead.has(machine)) continue;
+      this.#ahead.add(machine);
+      this.#aheadMs = nowMs;
+      log.warn("registry.behind", { machine });
+    }
+    const wentBackMs = Math.max(this.#aheadMs, registryWentBackMs());
+    const leftMs = wentBackMs + machineLeaseMs + settleMarginMs - nowMs;
+    if (leftMs > 0) return leftMs;
+    if (wentBackMs < this.#sinceMs - wentBackMemoryMs || this.#isNewest || this.#desired === "none") return 0;
+    throw new Problem("registry-behind", "Cannot decide: the registry was put back to an earlier state", {
+      hint: "What runs goes on running; the repository must be reached, and its newest commit be a good one",
+    });
+  }
+
+  /** Above everything that any machine has seen: in a registry that was put back numbers are given out anew. */
+  #raiseEpoch({ manifests, statuses }: RegistryPicture): number {
+    const isAbove = ({ epoch, generation }: Position): boolean =>
+      epoch > this.#epoch || (epoch === this.#epoch && generation > this.#generation);
+    for (const manifest of manifests.values()) if (isAbove(manifest)) this.#epoch = manifest.epoch + 1;
+    for (const { seen } of statuses.values()) if (isAbove(seen)) this.#epoch = seen.epoch + 1;
+    return this.#epoch;
   }
 
   #noteLoss(): void {

@@ -41,6 +41,8 @@ export interface LeadPorts {
   readonly machineLeaseMs: number;
   /** Monotonic ms since when this machine has had the registry without a break, leading or not. */
   readonly registrySinceMs: () => number;
+  /** Monotonic ms when this machine last found the registry put back to an earlier state; -Infinity: never. */
+  readonly registryWentBackMs: () => number;
   /** Told of this machine's syncing when it begins to lead, and of undefined when it ceases to. */
   readonly onSync: (sync: Sync | undefined) => void;
 }
@@ -60,7 +62,7 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
     if (tenure === undefined) return;
     log.info("leader.elected", { machine: machine.id, epoch: tenure.epoch });
     const release = mirror.acquire();
-    const { machineLeaseMs, registrySinceMs, rebalancePerMinute } = ports;
+    const { machineLeaseMs, registrySinceMs, registryWentBackMs, rebalancePerMinute } = ports;
     const { hostname } = machine;
     const engine = new Engine(
       {
@@ -68,6 +70,7 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
         mirror,
         machineLeaseMs,
         registrySinceMs,
+        registryWentBackMs,
         allowSubmit,
         rebalancePerMinute,
         hostname,
@@ -114,7 +117,7 @@ async function runByHand({ mirror, log }: LeadPorts, { engine, tenure }: Leading
   };
   const stop = mirror.onChange(giveWay);
   giveWay(mirror.entries().keys());
-  engine.want("none");
+  engine.want("none", false);
   await engine.run();
   stop();
   await resigning;
@@ -152,7 +155,7 @@ async function syncAndRun(
       troubles,
     },
     tenure,
-    (desired) => engine.want(desired),
+    (desired, isNewest) => engine.want(desired, isNewest),
   );
   ports.onSync(sync);
   await Promise.all([engine.run(), sync.run()]);

@@ -34,8 +34,8 @@ export interface Mirror {
   get(key: string): Entry | undefined;
   /** Everything up to this revision has been seen; 0 before the first snapshot. */
   readonly revision: number;
-  /** Rises whenever the store was found not to be what it was: put back to an earlier state, or another one. */
-  readonly era: number;
+  /** Monotonic ms when the store was last found not to be what it was (put back to an earlier state); -Infinity: never. */
+  readonly wentBackMs: number;
   /** Whether the content is whole and a watch stands. */
   readonly connected: boolean;
   /** Monotonic ms since when it has been connected without a break; after an outage, when the registry came back. */
@@ -69,7 +69,7 @@ class RegistryMirror implements Mirror {
   #readsBegun = 0;
   #readsDone = 0;
   revision = 0;
-  era = 0;
+  wentBackMs = -Infinity;
   connected = false;
   connectedSinceMs = -Infinity;
   confirmedMs = -Infinity;
@@ -173,7 +173,7 @@ class RegistryMirror implements Mirror {
     if (snapshot.revision < this.revision) {
       log.warn("mirror.store-went-back", { from: this.revision, to: snapshot.revision });
     } else if (missed.length > 0) log.warn("mirror.repaired", { keys: missed.length });
-    if (snapshot.revision < this.revision || missed.length > 0) this.era++;
+    if (snapshot.revision < this.revision || missed.length > 0) this.wentBackMs = clock.monotonicMs();
     this.#entries.clear();
     for (const entry of snapshot.entries) this.#entries.set(entry.key, entry);
     this.revision = snapshot.revision;

@@ -34,6 +34,11 @@ export class OwnManifest {
     return this.#current;
   }
 
+  /** Whether it is the one that the registry offered last. */
+  get isHeard(): boolean {
+    return this.#offered !== undefined && this.#offered === this.#text;
+  }
+
   /** The registry's value; true when it differs from the last. */
   offer(value: string): boolean {
     if (this.#offered === value) return false;
@@ -45,18 +50,20 @@ export class OwnManifest {
   async accept(): Promise<void> {
     const { disk, troubles, log } = this.#ports;
     if (!this.#loaded) await this.#load();
-    if (this.#offered === undefined) return;
-    const offered = this.#judge(this.#offered);
+    // Another may be offered while this one is written
+    const text = this.#offered;
+    if (text === undefined) return;
+    const offered = this.#judge(text);
     if (offered instanceof Problem) {
       troubles.set("manifest", toRecord(offered));
       return;
     }
     troubles.clear("manifest");
     // In a store that was put back a position may have been given out twice: what the store has now is what holds
-    if (this.#offered === this.#text) return;
+    if (text === this.#text) return;
     await disk.write(manifestFile, encodeManifest(offered));
     this.#current = offered;
-    this.#text = this.#offered;
+    this.#text = text;
     log.info("manifest.accepted", {
       epoch: offered.epoch,
       generation: offered.generation,

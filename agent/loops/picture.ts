@@ -1,8 +1,8 @@
 // The registry's entries as typed values, for the engine and the view. A value is read once for each revision of it; one
 // that cannot be read is a problem with a name and keeps the place of what it hides: unknown is not absent.
 import { type Leader, type Machine, type MachineSettings, effectiveMetadata } from "../domain/machine.ts";
-import type { MachineId, UnitName } from "../domain/names.ts";
-import type { Manifest, Revision } from "../domain/placement.ts";
+import type { CommitId, MachineId, UnitName } from "../domain/names.ts";
+import { type Manifest, type ManifestEntry, type Revision, comparePositions } from "../domain/placement.ts";
 import type { Checked, Problem } from "../domain/problem.ts";
 import type { MachineStatus } from "../domain/status.ts";
 import type { ClusterEvent, Hold, RestartRequest, SubmittedUnit } from "../domain/submitted.ts";
@@ -34,8 +34,11 @@ export interface RegistryPicture {
   readonly machines: ReadonlyMap<MachineId, Machine>;
   /** What operators say of machines; also of those that are not there. */
   readonly settings: ReadonlyMap<MachineId, MachineSettings>;
+  /** Of a machine that is `ahead`: what it says that it has, in place of what the registry says that it was told. */
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   readonly statuses: ReadonlyMap<MachineId, MachineStatus>;
+  /** Machines that have seen a newer manifest than the registry has: it was put back to an earlier state. */
+  readonly ahead: ReadonlySet<MachineId>;
   readonly submitted: ReadonlyMap<UnitName, SubmittedUnit>;
   readonly holds: ReadonlyMap<UnitName, Hold>;
   readonly restarts: ReadonlyMap<UnitName, RestartRequest>;
@@ -57,6 +60,7 @@ interface Mutable extends RegistryPicture {
   readonly machines: Map<MachineId, Machine>;
   readonly manifests: Map<MachineId, Manifest>;
   readonly statuses: Map<MachineId, MachineStatus>;
+  readonly ahead: Set<MachineId>;
   readonly modified: Map<string, number>;
 }
 
@@ -69,6 +73,8 @@ interface Read {
 export class PictureReader {
   #known = new Map<string, Read>();
   readonly #laidOver = new WeakMap<Machine, { readonly settings: MachineSettings; readonly machine: Machine }>();
+  readonly #told = new Map<MachineId, Manifest>();
+  readonly #held = new WeakMap<MachineStatus, Manifest>();
   #last: Mutable | undefined;
 
   /**
@@ -175,7 +181,9 @@ export class PictureReader {
       if (machine !== undefined) machines.set(id, this.#layOver(machine, each));
     }
     this.#known = known;
-    return {
+    this.#told.clear();
+    for (const [id, manifest] of manifests) this.#told.set(id, manifest);
+    const picture: Mutable = {
       leader:
         leader === undefined || leaderEntry === undefined
           ? undefined
@@ -186,6 +194,7 @@ export class PictureReader {
       settings,
       manifests,
       statuses,
+      ahead: new Set(),
       submitted,
       holds,
       restarts,
@@ -196,6 +205,22 @@ export class PictureReader {
       problems,
       modified: new Map([...entries.values()].map(({ key, modRevision }) => [key, modRevision])),
     };
+    for (const id of statuses.keys()) this.#settleManifest(picture, id);
+    return picture;
+  }
+
+  /** Whichever is newer: what the machine was told, or what it says that it has. */
+  #settleManifest(picture: Mutable, id: MachineId): void {
+    const told = this.#told.get(id);
+    const status = picture.statuses.get(id);
+    picture.ahead.delete(id);
+    if (status !== undefined && (told === undefined || comparePositions(status.seen, told) > 0)) {
+      picture.ahead.add(id);
+      const held = this.#held.get(status) ?? heldManifest(status, { told, picture });
+      this.#held.set(status, held);
+      picture.manifests.set(id, held);
+    } else if (told === undefined) picture.manifests.delete(id);
+    else picture.manifests.set(id, told);
   }
 
   /** The value of a key under machines/, manifests/ or statuses/, and how it enters a picture. */
@@ -205,11 +230,25 @@ export class PictureReader {
   ): { readonly value: Checked<unknown>; readonly enter: (picture: Mutable) => void } {
     if (key === keys.manifest(machine)) {
       const read = parseManifest(key, value);
-      return { value: read, enter: ({ manifests }) => read.ok && manifests.set(machine, read.value) };
+      return {
+        value: read,
+        enter: (picture) => {
+          if (!read.ok) return;
+          this.#told.set(machine, read.value);
+          this.#settleManifest(picture, machine);
+        },
+      };
     }
     if (key === keys.status(machine)) {
       const read = parseStatus(key, value);
-      return { value: read, enter: ({ statuses }) => read.ok && statuses.set(machine, read.value) };
+      return {
+        value: read,
+        enter: (picture) => {
+          if (!read.ok) return;
+          picture.statuses.set(machine, read.value);
+          this.#settleManifest(picture, machine);
+        },
+      };
     }
     const read = parseMachine(key, value);
     return {
@@ -228,6 +267,37 @@ export class PictureReader {
     this.#laidOver.set(machine, { settings, machine: laid });
     return laid;
   }
+}
+
+/** Where a text comes from is not in a status: of git's units the adopted commit stands in, of which the text may be another. */
+const noCommit = "0".repeat(40) as CommitId;
+
+/** The manifest that a machine has carried out, as far as its status tells: the registry has forgotten it. */
+function heldManifest(
+  { machine, seen, units }: MachineStatus,
+  {
+    told,
+    picture,
+  }: {
+    readonly told: Manifest | undefined;
+    readonly picture: Pick<RegistryPicture, "submitted" | "revision">;
+  },
+): Manifest {
+  const commit = picture.revision.adopted?.commit ?? noCommit;
+  return {
+    machine,
+    ...seen,
+    units: units.map(({ name, hash, started, active }): ManifestEntry => {
+      const fenceMs = told?.units.find((entry) => entry.name === name && entry.hash === hash)?.fenceMs;
+      const entry = {
+        name,
+        hash,
+        target: started === true || active !== "inactive" ? ("launched" as const) : ("loaded" as const),
+        ...(fenceMs === undefined ? {} : { fenceMs }),
+      };
+      return picture.submitted.has(name) ? { ...entry, source: "submitted" } : { ...entry, source: "git", commit };
+    }),
+  };
 }
 
 /** In a store that was put back to an earlier state one revision may have another value than it had. */

@@ -12,12 +12,16 @@ export interface Renewal {
   readonly everyMs: number;
 }
 
-/** The first answer counts, good or bad: settles as `Registry.renewLease` does. Leaves no request and no timer behind. */
-export async function renew({ registry, clock, id, everyMs }: Renewal, signal: AbortSignal): Promise<void> {
+/**
+ * The first answer counts, good or bad: settles as `Registry.renewLease` does, with the monotonic ms when what was answered
+ * had been sent. Leaves no request and no timer behind.
+ */
+export async function renew({ registry, clock, id, everyMs }: Renewal, signal: AbortSignal): Promise<number> {
   const { controller, dispose } = childOf(signal);
-  const answers = new Set<Promise<void>>();
+  const answers = new Set<Promise<number>>();
   const ask = (): void => {
-    const answer = registry.renewLease(id, controller.signal);
+    const sentMs = clock.monotonicMs();
+    const answer = registry.renewLease(id, controller.signal).then(() => sentMs);
     answer.catch(() => undefined); // one that comes after the first is not heard
     answers.add(answer);
   };
@@ -28,8 +32,8 @@ export async function renew({ registry, clock, id, everyMs }: Renewal, signal: A
         () => "again" as const,
         () => "over" as const,
       );
-      const first = await Promise.race([...[...answers].map((answer) => answer.then(() => "renewed" as const)), pause]);
-      if (first === "renewed") return;
+      const first = await Promise.race([...answers, pause]);
+      if (typeof first === "number") return first;
       signal.throwIfAborted();
     }
   } finally {

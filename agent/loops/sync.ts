@@ -56,7 +56,7 @@ export interface SyncPorts {
 export class Sync {
   readonly #ports: SyncPorts;
   readonly #tenure: Tenure;
-  readonly #onDesired: (desired: DesiredState) => void;
+  readonly #onDesired: (desired: DesiredState, isNewest: boolean) => void;
   readonly #waker = new Waker();
   readonly #asked: ((result: SyncResult) => void)[] = [];
   #isOver = false;
@@ -67,8 +67,11 @@ export class Sync {
   #due = { wallMs: 0, monotonicMs: 0 };
   #failures = 0;
   #restored = false;
+  #isNewest = false;
+  #readMs = -Infinity;
 
-  constructor(ports: SyncPorts, tenure: Tenure, onDesired: (desired: DesiredState) => void) {
+  /** `onDesired` is told whether the repository was asked in this tenure, and has no newer commit. */
+  constructor(ports: SyncPorts, tenure: Tenure, onDesired: (desired: DesiredState, isNewest: boolean) => void) {
     this.#ports = ports;
     this.#tenure = tenure;
     this.#onDesired = onDesired;
@@ -102,10 +105,13 @@ export class Sync {
   }
 
   async #pass(signal: AbortSignal): Promise<number> {
-    const { mirror } = this.#ports;
+    const { mirror, clock } = this.#ports;
     // What earlier leaders have recorded is seen first.
     await mirror.reached(this.#tenure.epoch, signal);
     await mirror.ready(signal);
+    // In a store that was put back the record may be an older one
+    if (this.#readMs < mirror.wentBackMs) this.#revision = undefined;
+    this.#readMs = clock.monotonicMs();
     this.#revision ??= this.#readRevision(mirror.get(keys.revision));
     const asked = { here: this.#asked.length, elsewhere: this.#pendingRequest() };
     if (this.#desired === undefined) {
@@ -173,7 +179,7 @@ export class Sync {
       // Nothing is decided until the branch holds a commit that can be read; what runs goes on running.
       log.error("commit.lost", desired, { commit: adopted.commit });
       troubles.set("commit", toRecord(desired));
-    } else this.#take(desired);
+    } else this.#take(desired, false);
   }
 
   async #readAdopted(commit: CommitId): Promise<DesiredState | Problem> {
@@ -188,10 +194,11 @@ export class Sync {
     return desired.ok ? desired.value : new Problem("commit-adopted", message, { cause: desired.problems[0] });
   }
 
-  #take(desired: DesiredState): void {
+  #take(desired: DesiredState, isNewest: boolean): void {
     this.#desired = desired;
+    this.#isNewest = isNewest;
     this.#ports.troubles.clear("commit");
-    this.#onDesired(desired);
+    this.#onDesired(desired, isNewest);
   }
 
   async #fetch(signal: AbortSignal): Promise<{ said: SyncResult; failure: Problem | undefined }> {
@@ -201,6 +208,7 @@ export class Sync {
       const { adopted, refused } = this.#revision?.value ?? {};
       if (head === adopted?.commit) {
         if (refused !== undefined) await this.#record({ adopted });
+        if (!this.#isNewest && this.#desired !== undefined) this.#take(this.#desired, true);
         return { said: { outcome: "unchanged", commit: head, problems: [] }, failure: undefined };
       }
       if (head === refused?.commit) {
@@ -237,7 +245,7 @@ export class Sync {
       { kind: "commit-adopted", message },
     );
     log.info("commit.adopted", { commit: head, units: desired.value.units.size, subject });
-    this.#take(desired.value);
+    this.#take(desired.value, true);
     return { outcome: "adopted", commit: head, problems: [] };
   }
 

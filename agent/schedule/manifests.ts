@@ -31,6 +31,8 @@ export interface ManifestInput {
   /** As they stand now; also those of machines that are gone. */
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   readonly statuses: ReadonlyMap<MachineId, Pick<MachineStatus, "seen"> & { readonly units: readonly Named[] }>;
+  /** Machines whose manifest has to be written in any case: the registry has lost the one that is in `manifests`. */
+  readonly lost: ReadonlySet<MachineId>;
   /** A machine that is not in it is gone. */
   readonly standing: ReadonlyMap<MachineId, Standing>;
   readonly epoch: number;
@@ -103,7 +105,8 @@ class Draft {
 function openDraft(input: ManifestInput, id: MachineId): Draft {
   const { board, undecidable } = input;
   const manifest = input.manifests.get(id);
-  const draft = new Draft(manifest, manifest === undefined && input.standing.get(id) === "present");
+  const isNew = manifest === undefined && input.standing.get(id) === "present";
+  const draft = new Draft(manifest, isNew || input.lost.has(id));
   if (manifest === undefined) return draft;
   const isGone = goneFrom(input, manifest);
   for (const entry of manifest.units) {

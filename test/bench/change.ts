@@ -45,6 +45,7 @@ export async function change(say: (text: string) => void): Promise<readonly Row[
       mirror,
       machineLeaseMs: 600_000,
       registrySinceMs: () => -Infinity,
+      registryWentBackMs: () => -Infinity,
       allowSubmit: true,
       rebalancePerMinute: 0,
       hostname: "bench",
@@ -60,7 +61,7 @@ export async function change(say: (text: string) => void): Promise<readonly Row[
       ]),
     );
     const first = watched.next(machineCount);
-    engine.want(desired(units));
+    engine.want(desired(units), true);
     const running = engine.run();
     await first;
     await mirror.reached((await operator.read(keys.leader)).revision, over.signal);
@@ -93,13 +94,13 @@ export async function change(say: (text: string) => void): Promise<readonly Row[
       const added = unit(`more${run}.service`);
       more.set(added.name, added);
       const next = desired(new Map([...more].sort(([a], [b]) => byName(a, b))));
-      return () => engine.want(next);
+      return () => engine.want(next, true);
     });
     await measure("one unit's text changed", (run) => {
       const changed = unit(`u${String(run).padStart(6, "0")}.service`, "2");
       more.set(changed.name, changed);
       const next = desired(new Map([...more].sort(([a], [b]) => byName(a, b))));
-      return () => engine.want(next);
+      return () => engine.want(next, true);
     });
     await measure("one machine gone, its 30 units elsewhere", (run) => async () => {
       await operator.write({ guards: [], writes: [{ kind: "delete", key: keys.machine(ids[run] as MachineId) }] });

@@ -40,6 +40,7 @@ export class SimSystemd extends FakeSystemd {
   readonly #queued = new Map<UnitName, number>();
   readonly #up = new Set<UnitName>();
   readonly #running = new Map<UnitName, string | undefined>();
+  readonly #told = new Map<UnitName, string | undefined>();
   /** Units whose last start failed or that failed by themselves: flotilla leaves those as they are. */
   readonly failed = new Set<UnitName>();
 
@@ -52,7 +53,12 @@ export class SimSystemd extends FakeSystemd {
     return this.#up;
   }
 
-  /** The text that a unit was last told to take up. */
+  /** The text that lay there when it was last asked to take one up: that may be still to come. */
+  wasTold(name: UnitName): string | undefined {
+    return this.#told.get(name);
+  }
+
+  /** The text that it has taken up. */
   runs(name: UnitName): string | undefined {
     return this.#running.get(name);
   }
@@ -67,6 +73,7 @@ export class SimSystemd extends FakeSystemd {
     this.#last.clear();
     this.#queued.clear();
     this.#running.clear();
+    this.#told.clear();
     this.failed.clear();
     for (const name of [...this.#up]) this.#down(name, "power");
   }
@@ -110,6 +117,7 @@ export class SimSystemd extends FakeSystemd {
     { job, name, signal }: { readonly job: FakeJob; readonly name: UnitName; readonly signal: AbortSignal },
   ): Promise<JobResult> {
     this.#world.onJob(job, name);
+    if (job !== "stop") this.#told.set(name, this.textOf(name));
     const before = this.#last.get(name) ?? Promise.resolve();
     const number = (this.#queued.get(name) ?? 0) + 1;
     this.#queued.set(name, number);

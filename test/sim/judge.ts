@@ -111,7 +111,7 @@ export class Judge {
       this.#violated("stop-untold", `${machine.letter} stops ${unit}, which it was told to run`);
     }
     const text = machine.systemd.textOf(unit);
-    const isNew = machine.systemd.runs(unit) !== text || entry?.restart !== undefined;
+    const isNew = machine.systemd.wasTold(unit) !== text || entry?.restart !== undefined;
     if (!isNew) this.#violated("restart-untold", `${machine.letter} restarts ${unit} without a new text`);
   }
 
@@ -214,7 +214,8 @@ export class Judge {
       this.#violated("manifest-unreadable", `${key} cannot be read: ${next.problems[0]?.message ?? ""}`);
       return;
     }
-    if (next.value.epoch !== this.#leaderEpoch) {
+    // Above the leader's own only where the store went back
+    if (next.value.epoch < this.#leaderEpoch || this.#leaderEpoch === 0) {
       this.#violated("stale-leader", `Epoch ${next.value.epoch} writes ${key} in epoch ${this.#leaderEpoch}`);
     }
     this.#takeManifest(key, value);

@@ -4,7 +4,9 @@ import { type EmbeddedConnection, type EmbeddedRegistry } from "../../agent/adap
 import { aborted, deferred, unreachable } from "../../agent/adapters/registry/calls.ts";
 import type { Registry, WatchBatch } from "../../agent/ports/registry.ts";
 import type { FakeClock } from "../fakes/fake-clock.ts";
+import { keys } from "../../agent/text/values.ts";
 import type { Dice } from "./dice.ts";
+import { Violation } from "./trace.ts";
 
 /** As the real adapter: no answer by then is no answer. */
 export const deadlineMs = 2_000;
@@ -62,7 +64,10 @@ export class Link {
     return {
       read: (prefix, signal) => this.#call("read", signal, () => direct.read(prefix)),
       get: (key, signal) => this.#call("get", signal, () => direct.get(key)),
-      write: (transaction, signal) => this.#call("write", signal, () => direct.write(transaction)),
+      write: (transaction, signal) => {
+        mustBeFenced(transaction);
+        return this.#call("write", signal, () => direct.write(transaction));
+      },
       grantLease: (ttlMs, signal) => this.#call("grant a lease", signal, () => direct.grantLease(ttlMs)),
       renewLease: (id, signal) => this.#call("renew a lease", signal, () => direct.renewLease(id)),
       revokeLease: (id, signal) => this.#call("revoke a lease", signal, () => direct.revokeLease(id)),
@@ -186,6 +191,13 @@ export class Link {
     }
     throw unreachable("watch", new Error("The stream is silent"));
   }
+}
+
+/** Whatever decides for others is written only by whoever leads at that moment. */
+function mustBeFenced({ guards, writes }: Parameters<Registry["write"]>[0]): void {
+  const decides = writes.some(({ key }) => key.startsWith(keys.manifests) || key === keys.revision);
+  const isFenced = guards.some(({ kind, key, revision }) => kind === "created" && key === keys.leader && revision > 0);
+  if (decides && !isFenced) throw new Violation("safety/unfenced", "A decision is written without a fence");
 }
 
 /** Rejects with the signal. */

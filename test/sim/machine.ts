@@ -73,6 +73,10 @@ export class SimMachine {
     });
   }
 
+  get mayLead(): boolean {
+    return this.#options.mayLead;
+  }
+
   get agent(): Agent | undefined {
     return this.#running?.agent;
   }

@@ -2,6 +2,7 @@
 import { Cluster } from "./cluster.ts";
 import { Faults } from "./faults.ts";
 import { People } from "./people.ts";
+import type { SimMachine } from "./machine.ts";
 import { unrest } from "./rest.ts";
 import { Violation } from "./trace.ts";
 import { Wishes } from "./wishes.ts";
@@ -53,7 +54,9 @@ async function live(cluster: Cluster): Promise<void> {
   if (isBusy) cluster.act((over) => people.run(over));
   await cluster.pass(dice.between(...storm));
   faults.end();
-  const lost = cluster.machines.length > 2 && dice.chance(0.2) ? dice.pick(cluster.machines) : undefined;
+  const isLed = (without: SimMachine): boolean => cluster.machines.some((each) => each.mayLead && each !== without);
+  const dispensable = cluster.machines.filter(isLed);
+  const lost = dispensable.length > 1 && dice.chance(0.2) ? dice.pick(dispensable) : undefined;
   for (const machine of cluster.machines) {
     if (machine === lost) machine.powerOff();
     else machine.boot();

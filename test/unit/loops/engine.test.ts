@@ -279,7 +279,7 @@ describe("what cannot be trusted", () => {
     const problem = await house.box("a").problem("manifest-unreadable");
     assert.match(problem?.message ?? "", new RegExp(keys.manifest(idOf("b"))));
     await house.remove(keys.manifest(idOf("b")));
-    await house.until(() => house.up()["new.service"] !== undefined, 15_000, 100);
+    await house.until(() => house.up()["new.service"] !== undefined, 30_000, 100);
     await house.clock.advance(30_000);
     assert.equal(house.up()["log.service"], "abc");
     assert.equal(await house.box("a").problem("manifest-unreadable"), undefined);

@@ -350,6 +350,7 @@ class Lead {
       restarts: picture.restarts,
       manifests: picture.manifests,
       statuses: picture.statuses,
+      lost: picture.ahead,
       standing,
       epoch,
       generation,

@@ -140,7 +140,7 @@ describe("mirror", () => {
       for (let edition = 0; edition < later; edition++) await put("c", String(edition));
       link.restore();
       const waiting = mirror.reached(before + 1_000, never);
-      await clock.advanceUntil(() => mirror.era > 0 && mirror.connected, 15_000);
+      await clock.advanceUntil(() => mirror.wentBackMs >= 0 && mirror.connected, 15_000);
       await waiting; // what was promised in another life of the store holds nobody up
       assert.deepEqual(contentOf(mirror), await storeContent());
       const { revision } = await put("a", "new");
