@@ -1,7 +1,7 @@
 // npm run soak -- [--minutes N] [--seed N] [--machines N] [--json] [--keep-going] [--evidence FOLDER]: faults at random on
-// machines that boot. `--matrix`: every fault once, with the table of docs/faults.md. Ends with 0 when nothing happened that
-// must not, with 1 when something did, with 2 when it was called wrongly, with 130 after Ctrl-C.
-import { mkdtemp } from "node:fs/promises";
+// machines that boot. `--matrix`: every fault once; with `--write` the table of docs/faults.md is written anew. Ends with 0
+// when nothing happened that must not, with 1 when something did, with 2 when it was called wrongly, with 130 after Ctrl-C.
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { computer } from "../bench/figures.ts";
 import { whyNoMachines } from "../system/booted/why.ts";
@@ -49,10 +49,12 @@ const campaign = await Campaign.open({
   },
 });
 try {
-  const timer = setTimeout(() => over.abort(), minutes * 60_000);
   if (values.matrix) rows = await runMatrix(campaign, { over: over.signal });
-  else count = await runSoak(campaign, { over: over.signal, onRound: (so) => (count = so) });
-  clearTimeout(timer);
+  else {
+    const timer = setTimeout(() => over.abort(), minutes * 60_000);
+    count = await runSoak(campaign, over.signal);
+    clearTimeout(timer);
+  }
 } finally {
   if (campaign.watch.violations.length > 0) {
     folder = values.evidence ?? (await mkdtemp("/var/tmp/flotilla-soak-evidence-"));
@@ -61,6 +63,7 @@ try {
   await campaign.close();
 }
 report();
+if (values.write && rows.length > 0) await writeTable();
 process.exit(ending.isInterrupted ? 130 : campaign.watch.violations.length > 0 ? 1 : 0);
 
 function report(): void {
@@ -90,6 +93,17 @@ function report(): void {
   if (folder !== undefined) console.log(`journals, logs and what was seen: ${folder}`);
 }
 
+async function writeTable(): Promise<void> {
+  const document = new URL("../../docs/faults.md", import.meta.url);
+  const text = await readFile(document, "utf8");
+  const note = `Written by \`npm run soak -- --matrix --write\`, on a computer with ${beside} at its beginning.`;
+  const table = `<!-- matrix -->\n\n<!-- prettier-ignore-start -->\n\n${note}\n\n${matrixTable(rows)}\n\n<!-- prettier-ignore-end -->\n\n<!-- matrix end -->`;
+  await writeFile(
+    document,
+    text.replace(/<!-- matrix -->[^]*<!-- matrix end -->/, () => table),
+  );
+}
+
 function say(text: string): void {
   console.error(`${elapsed().padStart(9)}  ${text}`);
 }
@@ -108,6 +122,7 @@ function readArgs() {
         machines: { type: "string", default: String(fewestMachines) },
         evidence: { type: "string" },
         matrix: { type: "boolean", default: false },
+        write: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
         "keep-going": { type: "boolean", default: false },
       },

@@ -16,11 +16,8 @@ export interface SoakCount {
 const chances = { two: 0.3, brief: 0.4, commit: 0.4, handwork: 0.3 };
 const pauseMs = [500, 4_000] as const;
 
-/** Until `over`. `onRound` hears what there is so far. */
-export async function runSoak(
-  campaign: Campaign,
-  { over, onRound }: { over: AbortSignal; onRound: (count: SoakCount) => void },
-): Promise<SoakCount> {
+/** Until `over`; what is broken then is mended first. */
+export async function runSoak(campaign: Campaign, over: AbortSignal): Promise<SoakCount> {
   const { random, watch, site } = campaign;
   const count = { faults: new Map<string, Outcome[]>(), overlaps: 0, commits: 0, handwork: 0 };
   while (await isGoingOn(random.between(...pauseMs), over)) {
@@ -46,7 +43,6 @@ export async function runSoak(
       await campaign.change(handwork.what, handwork.excuse, handwork.carryOut);
       count.handwork++;
     }
-    onRound(count);
   }
   watch.note(`ended with ${site.wishes.all().length} units`);
   return count;
