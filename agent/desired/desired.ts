@@ -3,19 +3,31 @@
 import { type CommitId, type UnitName, byName } from "../domain/names.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { DesiredState, Unit } from "../domain/unit.ts";
+import { encodeKeptTexts } from "../text/kept-texts.ts";
 import { checkDropIns, checkPeers } from "./check.ts";
 import { type Reports, expand } from "./expand.ts";
+import { type KeptUnits, readKept } from "./kept.ts";
 import { indexPaths } from "./links.ts";
 import { type Blobs, type ParseCache, createParseCache, createTextReader } from "./texts.ts";
 import { type TreeEntryLike, sortTree } from "./tree.ts";
 import { WantedReader, type WantedSources } from "./wanted.ts";
 
-export type { Blobs, ParseCache, TreeEntryLike, WantedReader, WantedSources };
+export type { Blobs, KeptUnits, ParseCache, TreeEntryLike, WantedReader, WantedSources };
 export { createParseCache };
 
 /** One for each loop that asks again and again what the cluster is to run. */
 export function createWantedReader(): WantedReader {
   return new WantedReader(examineTree);
+}
+
+/** What `readKeptUnits` reads: a line for each text. */
+export function encodeKeptUnits(units: Iterable<Unit>): string {
+  return encodeKeptTexts(units);
+}
+
+/** Units of a machine's own copy. Their file is unknown, and their target is whatever the manifest says. */
+export function readKeptUnits(text: string): KeptUnits {
+  return readKept(text, createWantedReader());
 }
 
 export interface CommitTree {

@@ -13,6 +13,7 @@ import type { Systemd } from "../ports/systemd.ts";
 import { keys } from "../text/values.ts";
 import { Beat } from "./beat.ts";
 import { Commits } from "./commits.ts";
+import { KeptTexts } from "./kept-texts.ts";
 import { lead } from "./lead.ts";
 import { Local } from "./local.ts";
 import { type Mirror, createMirror } from "./mirror.ts";
@@ -79,6 +80,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const commits = git === undefined ? undefined : (git.commits ?? new Commits(git.port));
   const cluster = createMirror({ registry, clock, log, prefix: "" });
   const own = createMirror({ registry, clock, log, prefix: keys.manifest(machine.id) });
+  const record = createMirror({ registry, clock, log, prefix: keys.machine(machine.id) });
   const common = { clock, log, troubles };
   const offer = () => {
     const entry = own.get(keys.manifest(machine.id));
@@ -90,12 +92,16 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     manifest: new OwnManifest({ me: machine.id, disk, log, troubles }),
     texts: {
       git: git === undefined || commits === undefined ? undefined : { port: git.port, commits },
-      submitted: new SubmittedTexts({ registry, disk, log, allowSubmit }),
+      submitted: new SubmittedTexts({ registry, allowSubmit }),
+      kept: new KeptTexts({ disk, log }),
     },
-    registryReady: (each) => own.ready(each).then(offer),
+    registryReady: async (each) => {
+      await Promise.all([own.ready(each).then(offer), beat.judged(each)]);
+    },
+    mayBegin: (each) => beat.unrefused(each),
     ...common,
   });
-  const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
+  const beat: Beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
   const statuses = new Statuses({ registry, systemd, local, beat, ...common });
   let leading: Sync | undefined;
   const view = new View(
@@ -120,7 +126,11 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     beat.run(signal),
     local.run(signal),
     statuses.run(signal),
-    followManifest({ mirror: own, offer }, signal),
+    follow({ mirror: own, onChange: offer }, signal),
+    follow(
+      { mirror: record, onChange: () => beat.seen(record.get(keys.machine(machine.id)), record.revision) },
+      signal,
+    ),
   ];
   const source = git === undefined || commits === undefined ? undefined : { ...git, commits };
   if (machine.mayLead && (source !== undefined || allowSubmit)) {
@@ -136,12 +146,12 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   return { view, hands, done };
 }
 
-/** Has `offer` called at every change of this machine's manifest. */
-async function followManifest(
-  { mirror, offer }: { readonly mirror: Mirror; readonly offer: () => void },
+/** Has `onChange` called at every change of what the mirror shows. */
+async function follow(
+  { mirror, onChange }: { readonly mirror: Mirror; readonly onChange: () => void },
   signal: AbortSignal,
 ): Promise<void> {
-  const stop = mirror.onChange(offer);
+  const stop = mirror.onChange(onChange);
   const release = mirror.acquire();
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -1,7 +1,7 @@
 // This machine in the registry: claims its id with its boot's nonce and keeps the lease alive that says it lives.
 // Presence lost to an outage is taken up again; nothing on the machine depends on it.
 import type { Machine } from "../domain/machine.ts";
-import { Problem, toRecord } from "../domain/problem.ts";
+import { Problem, asProblem, toRecord } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Disk } from "../ports/disk.ts";
 import type { Log } from "../ports/log.ts";
@@ -43,6 +43,10 @@ export class Beat {
   /** As it lies on disk. */
   #noted: string | undefined;
   #doubted = false;
+  #verdict: "open" | "held" | "refused" = "open";
+  /** Whether this process has ever had the id. */
+  #wasHeld = false;
+  readonly #waiting = new Set<() => void>();
 
   constructor(ports: BeatPorts) {
     this.#ports = ports;
@@ -57,6 +61,22 @@ export class Beat {
   doubt(): void {
     this.#doubted = true;
     this.#waker.wake();
+  }
+
+  /** Has the record looked at, as the registry had it at this revision: whether it is still the one that was claimed. */
+  seen(record: Entry | undefined, revision: number): void {
+    const claimed = this.#claim?.revision;
+    if (claimed !== undefined && revision >= claimed && record?.modRevision !== claimed) this.doubt();
+  }
+
+  /** Resolves when it is known whether the id is this machine's. Rejects with the signal's reason. */
+  async judged(signal: AbortSignal): Promise<void> {
+    await this.#until(() => this.#verdict !== "open", signal);
+  }
+
+  /** Resolves at once unless the id was seen to be another machine's; then when it is so no longer. */
+  async unrefused(signal: AbortSignal): Promise<void> {
+    await this.#until(() => this.#verdict !== "refused", signal);
   }
 
   /** Calls `listener` after every new claim. */
@@ -93,6 +113,7 @@ export class Beat {
     }
     if (this.#doubted) this.#claim = undefined;
     this.#doubted = false;
+    await this.#noteNonce();
     this.#lease ??= await registry.grantLease(leaseMs, signal);
     if (this.#claim === undefined && !(await this.#take(this.#lease.id, signal))) return takenRetryMs;
     return this.#lease.ttlMs / 3;
@@ -100,21 +121,13 @@ export class Beat {
 
   /** False while the id is another machine's. */
   async #take(lease: LeaseId, signal: AbortSignal): Promise<boolean> {
-    const { machine, registry, disk, troubles, log } = this.#ports;
-    if (this.#noted === undefined) this.#noted = this.#previous = (await disk.read(nonceFile)) ?? "";
+    const { machine, registry, troubles, log } = this.#ports;
     const key = keys.machine(machine.id);
     const { entry } = await registry.get(key, signal);
     const holder = entry === undefined ? undefined : this.#stranger(entry);
     if (holder !== undefined) {
-      const problem = new Problem("machine-id-taken", `Cannot claim machine id ${machine.id}: ${holder} holds it`, {
-        hint: `This machine is ${machine.hostname} (${machine.publicIp || "no address"}); a cloned machine needs an /etc/machine-id of its own`,
-      });
-      troubles.set("machine-id", toRecord(problem));
+      this.#refuse(holder);
       return false;
-    }
-    if (this.#noted !== machine.nonce) {
-      await disk.write(nonceFile, machine.nonce);
-      this.#noted = machine.nonce;
     }
     const written = await registry.write(
       {
@@ -127,18 +140,91 @@ export class Beat {
     this.#previous = machine.nonce;
     troubles.clear("machine-id");
     this.#claim = { lease, revision: written.revision };
+    this.#wasHeld = true;
     log.info("machine.present", { machine: machine.id });
+    this.#judge("held");
     for (const listener of this.#listeners) listener();
     return true;
   }
 
-  /** Who holds the record, in words, unless it is this machine, in this boot or in the one before. */
-  #stranger(entry: Entry): string | undefined {
+  /**
+   * Before the record is written, so that the next boot knows it. Where it cannot be written the machine is present all the
+   * same: then its next boot has to wait until this record has run out.
+   */
+  async #noteNonce(): Promise<void> {
+    const { machine, disk, troubles } = this.#ports;
+    if (this.#noted === machine.nonce) return;
+    try {
+      if (this.#noted === undefined) this.#noted = this.#previous = (await disk.read(nonceFile)) ?? "";
+      if (this.#noted !== machine.nonce) await disk.write(nonceFile, machine.nonce);
+      this.#noted = machine.nonce;
+      troubles.clear("nonce");
+    } catch (error) {
+      troubles.set("nonce", toRecord(asProblem(error, "disk-write", "Cannot note this boot")));
+    }
+  }
+
+  /**
+   * Who holds the record, unless it is this machine, in this boot or in the one before. A clone has the nonce of its
+   * original's last boot on its disk: that counts only beside its name and address, and otherwise once it has run out.
+   */
+  #stranger(entry: Entry): Holder | undefined {
+    const { machine } = this.#ports;
     const read = parseMachine(entry.key, entry.value);
     // A record that cannot be read was written by nobody who could use it.
     if (!read.ok) return undefined;
     const { nonce, hostname, publicIp } = read.value;
-    if (nonce === this.#ports.machine.nonce || nonce === this.#previous) return undefined;
-    return `${hostname} (${publicIp || "no address"})`;
+    if (nonce === machine.nonce) return undefined;
+    const isBefore = nonce === this.#previous;
+    if (isBefore && hostname === machine.hostname && publicIp === machine.publicIp) return undefined;
+    return { who: inWords(read.value), isBefore };
   }
+
+  #refuse({ who, isBefore }: Holder): void {
+    const { machine, troubles, log } = this.#ports;
+    const own = inWords(machine);
+    const remedy = "A cloned machine needs an /etc/machine-id of its own";
+    const problem = this.#wasHeld
+      ? new Problem("machine-id-taken", `Cannot keep machine id ${machine.id}: ${who} has taken it from ${own}`, {
+          hint: `What runs here goes on running. One of the two is a copy of the other. ${remedy}`,
+        })
+      : new Problem("machine-id-taken", `Cannot claim machine id ${machine.id}: ${who} holds it`, {
+          hint: isBefore
+            ? `This machine is ${own}. If it had that name and address before, the id is its own as soon as the old record has run out. ${remedy}`
+            : `This machine is ${own}. ${remedy}`,
+        });
+    troubles.set("machine-id", toRecord(problem));
+    if (this.#verdict !== "refused") log.error("machine.id-taken", problem, { machine: machine.id, holder: who });
+    this.#judge("refused");
+  }
+
+  #judge(verdict: "held" | "refused"): void {
+    this.#verdict = verdict;
+    for (const waiting of [...this.#waiting]) waiting();
+  }
+
+  async #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
+    while (!condition()) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          this.#waiting.delete(done);
+          signal.removeEventListener("abort", done);
+          resolve();
+        };
+        this.#waiting.add(done);
+        signal.addEventListener("abort", done, { once: true });
+      });
+    }
+  }
+}
+
+/** Whose the record is: a stranger's, or that of a machine which was this one's boot before or is its original. */
+interface Holder {
+  readonly who: string;
+  readonly isBefore: boolean;
+}
+
+function inWords({ hostname, publicIp }: Pick<Machine, "hostname" | "publicIp">): string {
+  return `${hostname} (${publicIp || "no address"})`;
 }

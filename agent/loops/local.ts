@@ -3,7 +3,7 @@
 import type { PlacedUnit } from "../domain/action.ts";
 import type { UnitName } from "../domain/names.ts";
 import type { Manifest, ManifestEntry } from "../domain/placement.ts";
-import { type Problem, type ProblemRecord, toRecord } from "../domain/problem.ts";
+import { type Problem, type ProblemRecord, asProblem, toRecord } from "../domain/problem.ts";
 import type { SystemdState } from "../domain/status.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -26,6 +26,8 @@ export interface LocalPorts {
   readonly texts: TextSources;
   /** Resolves when the registry's manifest has been offered, or is known to be missing. */
   readonly registryReady: (signal: AbortSignal) => Promise<void>;
+  /** Resolves unless this machine's id is known to be another's, whose manifest it then is; never without a registry. */
+  readonly mayBegin: (signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
   readonly troubles: Troubles;
@@ -81,6 +83,8 @@ export class Local {
     });
     try {
       await this.#hearRegistry(signal);
+      // Rejects only when cut short
+      await this.#ports.mayBegin(signal).catch(() => undefined);
       await tick({ name: "local", waker: this.#waker, clock, log, troubles, pass: (each) => this.#pass(each) }, signal);
     } finally {
       stop();
@@ -100,16 +104,22 @@ export class Local {
 
   async #pass(signal: AbortSignal): Promise<number | undefined> {
     const { systemd, manifest: own, texts } = this.#ports;
-    await own.accept();
+    // A disk that takes nothing new is no reason not to do what it has
+    const unaccepted = await own.accept().then(
+      () => undefined,
+      (error: unknown) => asProblem(error, "disk-write", "Cannot accept a manifest"),
+    );
     this.#placed = await systemd.placed();
     const manifest = own.current;
     if (manifest === undefined) {
       this.#tell();
+      if (unaccepted !== undefined) throw unaccepted;
       return undefined;
     }
-    const wanted = new Map(manifest.units.map((entry) => [entry.name, entry]));
-    const staying = manifest.units.filter((entry) => entry.target !== "released");
-    const { units, missing } = await findTexts(staying, texts, signal);
+    const told = manifest.units.filter((entry) => entry.target !== "released");
+    const { entries: staying, units, missing } = await findTexts(told, texts, signal);
+    const released = manifest.units.filter((entry) => entry.target === "released");
+    const wanted = new Map([...staying, ...released].map((entry) => [entry.name, entry]));
     if (this.#jobs.abandonOutdated(wanted)) this.#placed = await systemd.placed();
     const lying = new Set(this.#placed.map((unit) => unit.name));
     const fresh = staying.map((entry) => entry.name).filter((name) => !lying.has(name));
@@ -118,7 +128,7 @@ export class Local {
     this.#reloadDue ||= this.#first && this.#placed.some((unit) => unread(unit, states.get(unit.name)));
     this.#first = false;
     const { plan: todo, problems } = plan({
-      entries: manifest.units,
+      entries: [...wanted.values()],
       units,
       placed: this.#placed,
       states,
@@ -139,6 +149,7 @@ export class Local {
     );
     this.#tell();
     // Whatever could be done is done; for the rest the pass is repeated.
+    if (unaccepted !== undefined) throw unaccepted;
     if (missing !== undefined) throw missing;
     return this.#jobs.nextRetryMs();
   }

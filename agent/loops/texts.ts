@@ -1,23 +1,30 @@
-// The unit texts that a manifest names: of git's units derived from git alone, for which the registry says which unit and
-// which hash, never what is in it. Given to local.ts.
+// The unit texts that a manifest names: those that this machine has kept, and the others from where they are from. Of git's
+// units that is git alone: the registry says which unit and which hash, never what is in it. Given to local.ts.
 import { type CommitId, type UnitName, byName } from "../domain/names.ts";
 import type { ManifestEntry } from "../domain/placement.ts";
 import { Problem, asProblem } from "../domain/problem.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Git } from "../ports/git.ts";
 import type { Commits } from "./commits.ts";
+import type { KeptTexts } from "./kept-texts.ts";
 import type { SubmittedTexts } from "./submitted-texts.ts";
 
 export interface Texts {
+  /**
+   * As given; where a text cannot be had and an older one of that unit was kept, with that one's hash: it is what the machine
+   * runs, also after a reboot, until the new one can be had.
+   */
+  readonly entries: readonly ManifestEntry[];
   readonly units: ReadonlyMap<UnitName, Unit>;
-  /** Why some are left out: not to be had now, or not with the hash that the manifest names. */
+  /** Why some are left out or older (not to be had now, or not with the hash that the manifest names), or not kept. */
   readonly missing: Problem | undefined;
 }
 
 export interface TextSources {
   /** Undefined: no repository is set. */
   readonly git: GitSource | undefined;
-  readonly submitted: Pick<SubmittedTexts, "find">;
+  readonly submitted: Pick<SubmittedTexts, "find" | "refusal">;
+  readonly kept: Pick<KeptTexts, "load" | "find" | "keep">;
 }
 
 export interface GitSource {
@@ -27,23 +34,47 @@ export interface GitSource {
 
 type GitEntry = ManifestEntry & { readonly source: "git" };
 
-/** Fetches only when a commit is not in the store. Never rejects for a text: what cannot be had is left out. */
+/** Fetches only when a commit is not in the store. Rejects with the signal only: what cannot be had is left out. */
 export async function findTexts(
   entries: readonly ManifestEntry[],
   sources: TextSources,
   signal: AbortSignal,
 ): Promise<Texts> {
-  const submitted = await sources.submitted.find(
-    entries.filter(({ source }) => source === "submitted"),
+  const { kept, submitted } = sources;
+  await kept.load();
+  const refused = entries.find((entry) => entry.source === "submitted" && submitted.refusal(entry) !== undefined);
+  const usable = refused === undefined ? entries : entries.filter(({ source }) => source !== "submitted");
+  const units = new Map<UnitName, Unit>();
+  for (const entry of usable) {
+    const unit = kept.find(entry);
+    if (unit?.hash === entry.hash) units.set(entry.name, unit);
+  }
+  const wanting = usable.filter(({ name }) => !units.has(name));
+  const byHand = await submitted.find(
+    wanting.filter(({ source }) => source === "submitted"),
     signal,
   );
-  const { units, missing } = await findInGit(
-    entries.filter((entry): entry is GitEntry => entry.source === "git"),
+  const inGit = await findInGit(
+    wanting.filter((entry): entry is GitEntry => entry.source === "git"),
     sources.git,
     signal,
   );
-  for (const unit of submitted.units) units.set(unit.name, unit);
-  return { units, missing: missing ?? submitted.missing };
+  for (const unit of [...byHand.units, ...inGit.units.values()]) units.set(unit.name, unit);
+  const standIns = new Map<UnitName, Unit>();
+  for (const entry of usable) {
+    const older = units.has(entry.name) ? undefined : kept.find(entry);
+    if (older !== undefined) standIns.set(entry.name, older);
+  }
+  for (const unit of standIns.values()) units.set(unit.name, unit);
+  const unkept = await kept.keep(units).then(
+    () => undefined,
+    (error: unknown) => asProblem(error, "disk-write", "Cannot keep the units' texts"),
+  );
+  return {
+    entries: entries.map((entry) => ({ ...entry, hash: standIns.get(entry.name)?.hash ?? entry.hash })),
+    units,
+    missing: inGit.missing ?? byHand.missing ?? (refused && submitted.refusal(refused)) ?? unkept,
+  };
 }
 
 async function findInGit(

@@ -131,6 +131,114 @@ describe("beat", () => {
     assert.equal(await clone.problem("machine-id-taken"), undefined);
   });
 
+  describe("a machine that was cloned with its disk", () => {
+    /** The original runs a unit; the clone has its disk, and is otherwise as `like` says. */
+    async function cloned(like: { readonly hostname?: string; readonly publicIp?: string }): Promise<[Box, Box]> {
+      house = await House.open({ machines: "ab", leaders: "" });
+      const [box, clone] = [house.box("a"), house.box("b")];
+      const commit = house.commit({ "web.service": service() });
+      box.start();
+      await box.tell([1, 1], [{ unit: "web.service", commit, text: service() }]);
+      await house.until(async () => (await box.listed()).length === 1);
+      for (const [file, text] of box.disk.files) clone.disk.files.set(file, text);
+      clone.machine = { ...clone.machine, ...like, id: box.id };
+      clone.start();
+      return [box, clone];
+    }
+
+    test("does not get the id while its original lives, starts nothing, and says whose it is", async () => {
+      const [box, clone] = await cloned({ hostname: "host-a" });
+      const before = await recordOf(box);
+      await house.always(() => clone.up().length === 0 && box.up().length === 1, 5 * machineLeaseMs, 500);
+      assert.deepEqual([claims(clone), claims(box)], [0, 1]);
+      assert.deepEqual(await recordOf(box), before);
+      const problem = await clone.problem("machine-id-taken");
+      assert.match(problem?.message ?? "", /Cannot claim machine id a+: host-a \(10\.0\.0\.97\) holds it/);
+      assert.match(
+        problem?.hint ?? "",
+        /This machine is host-a \(10\.0\.0\.98\).*run out.*\/etc\/machine-id of its own/,
+      );
+      assert.deepEqual(clone.log.events("error"), ["machine.id-taken"]);
+      assert.equal(await box.problem("machine-id-taken"), undefined);
+      await box.kill();
+      await house.until(() => claims(clone) === 1, machineLeaseMs + 3_000);
+      await house.until(() => clone.up().length === 1, 2_000);
+      assert.equal(await clone.problem("machine-id-taken"), undefined);
+    });
+
+    for (const [what, like] of [
+      ["another address", { publicIp: "10.9.9.9" }],
+      ["another name", { hostname: "renamed" }],
+    ] as const)
+      test(`is not told from one that comes back with ${what}, which waits until its old record has run out`, async () => {
+        const box = await one();
+        await box.crash();
+        box.machine = { ...box.machine, ...like };
+        box.start();
+        await house.clock.advance(machineLeaseMs / 2);
+        assert.deepEqual([claims(box), box.up()], [1, []]);
+        await house.until(() => claims(box) === 2, machineLeaseMs);
+        await house.until(() => box.up().length === 1, 2_000);
+        assert.equal(await box.problem("machine-id-taken"), undefined);
+      });
+
+    test("and has its name and address as well takes the id over; the original says so, and nothing stops on either", async () => {
+      const [box, clone] = await cloned({ hostname: "host-a", publicIp: "10.0.0.97" });
+      await house.until(() => claims(clone) === 1, 1_000);
+      await house.until(async () => (await box.problem("machine-id-taken")) !== undefined, 3_000);
+      const problem = await box.problem("machine-id-taken");
+      assert.match(
+        problem?.message ?? "",
+        /Cannot keep machine id a+: host-a \(10\.0\.0\.97\) has taken it from host-a/,
+      );
+      assert.match(problem?.hint ?? "", /goes on running.*copy.*\/etc\/machine-id of its own/);
+      assert.deepEqual(box.log.events("error"), ["machine.id-taken"]);
+      await house.until(() => clone.up().length === 1, 2_000);
+      box.asked();
+      await house.always(() => clone.up().length === 1 && box.up().length === 1, 5 * machineLeaseMs, 500);
+      // They do not take it from each other again and again
+      assert.deepEqual([claims(clone), claims(box)], [1, 1]);
+      for (const each of [box, clone]) {
+        await each.stop();
+        each.start();
+        await house.clock.advance(20_000);
+      }
+      assert.deepEqual(box.asked(), []);
+      assert.deepEqual(house.up(), { "web.service": "ab" });
+      assert.deepEqual([claims(clone), claims(box)], [2, 1]);
+      await clone.crash();
+      await house.until(() => claims(box) === 2, machineLeaseMs + 3_000);
+      assert.equal(await box.problem("machine-id-taken"), undefined);
+    });
+  });
+
+  test("a record that went away without its lease is written again at once", async () => {
+    const box = await one();
+    await house.remove(keys.machine(box.id));
+    await house.until(() => claims(box) === 2, 1_000);
+  });
+
+  test("a boot that cannot be noted, or read, keeps no machine out", async () => {
+    house = await House.open({ machines: "a", leaders: "" });
+    const box = house.box("a");
+    const broken = (code: string) => (): Promise<never> => Promise.reject(new Problem(code, "Cannot reach the disk"));
+    box.through = {
+      disk: (disk) => ({
+        read: (file) => (file === "nonce" ? broken("disk-read")() : disk.read(file)),
+        write: (file, text) => disk.write(file, text),
+        remove: (file) => disk.remove(file),
+      }),
+    };
+    box.start();
+    await house.until(() => claims(box) === 1, 1_000);
+    assert.notEqual(await box.problem("disk-read"), undefined);
+    await box.stop();
+    box.through = {};
+    box.start();
+    await house.until(() => claims(box) === 2, 1_000);
+    assert.equal(await box.problem("disk-read"), undefined);
+  });
+
   test("a record that nobody can read is taken over", async () => {
     house = await House.open({ machines: "a", leaders: "" });
     await house.put(keys.machine(idOf("a")), "{");
@@ -250,7 +358,7 @@ describe("statuses", () => {
     await house.until(async () => (await box.listed()).length === 1);
     clone.machine = { ...clone.machine, id: box.id };
     clone.start();
-    await house.until(() => clone.up().length === 1);
+    await house.clock.advance(1_000);
     const { revision } = await house.operator.read("");
     clone.systemd.setState(name("web.service"), { active: "failed", sub: "failed" });
     await house.clock.advance(10_000);
