@@ -66,8 +66,8 @@ export class Watch {
   readonly #runs = new Map<string, ReadonlyMap<string, Run>>();
   readonly #silences = new Map<string, Silence[]>();
   readonly #doubles = new Map<string, number>();
-  /** Stopped where their place was given away: by unit, until when they have to run somewhere. */
-  readonly #awaited = new Map<string, number>();
+  /** Stopped where their place was given away: by unit, where that was, and until when they have to run elsewhere. */
+  readonly #awaited = new Map<string, { readonly machine: string; readonly untilMs: number }>();
   /** Ids of machines that were present when etcd was looked at last. */
   readonly #present = new Set<string>();
   readonly #over = new AbortController();
@@ -226,11 +226,13 @@ export class Watch {
     }
     for (const machine of machines) if (machine.isUp) this.#compare(machine, before.get(machine.name) ?? new Map());
     for (const { name, isGlobal } of wishes.all()) if (!isGlobal) this.#checkDouble(name);
-    for (const [unit, untilMs] of this.#awaited) {
-      if (this.runsOf(unit).length > 0 || this.#isExcused({ unit })) this.#awaited.delete(unit);
-      else if (this.nowMs > untilMs) {
+    for (const [unit, { machine, untilMs }] of this.#awaited) {
+      const runs = this.runsOf(unit);
+      if (runs.some((run) => run.machine !== machine) || this.#isExcused({ unit })) this.#awaited.delete(unit);
+      else if (runs.length > 0 || this.nowMs > untilMs) {
         this.#awaited.delete(unit);
-        this.violate(`${unit} was stopped for another machine and runs nowhere after ${handedOverMs} ms`);
+        const now = runs.length > 0 ? "started again there" : `runs nowhere after ${handedOverMs} ms`;
+        this.violate(`${unit} was stopped on ${machine} as if for another machine, and ${now}`);
       }
     }
   }
@@ -274,9 +276,11 @@ export class Watch {
   #judgeStop(machine: SoakMachine, { unit, isBack }: { unit: string; isBack: boolean }): void {
     if (this.#isExcused({ unit, machine: machine.name })) return;
     // Long enough silent that its place may have been given away: then the newer copy wins
-    const mayBeGivenAway = !isBack && this.#silentLately(machine.name);
+    const isGlobal = this.#site.wishes.get(unit)?.isGlobal === true;
+    const mayBeGivenAway = !isBack && !isGlobal && this.#silentLately(machine.name);
     if (!mayBeGivenAway) this.violate(`${unit} ${isBack ? "was restarted" : "was stopped"} on ${machine.name}`);
-    else if (!this.#awaited.has(unit)) this.#awaited.set(unit, this.nowMs + handedOverMs);
+    else if (!this.#awaited.has(unit))
+      this.#awaited.set(unit, { machine: machine.name, untilMs: this.nowMs + handedOverMs });
   }
 
   /** A machine comes back to its share a while after it is heard again. */
