@@ -13,6 +13,7 @@ import type { Systemd } from "../ports/systemd.ts";
 import { keys } from "../text/values.ts";
 import { Beat } from "./beat.ts";
 import { Commits } from "./commits.ts";
+import { Fence } from "./fence.ts";
 import { KeptTexts } from "./kept-texts.ts";
 import { lead } from "./lead.ts";
 import { Local } from "./local.ts";
@@ -82,13 +83,26 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const own = createMirror({ registry, clock, log, prefix: keys.manifest(machine.id) });
   const record = createMirror({ registry, clock, log, prefix: keys.machine(machine.id) });
   const common = { clock, log, troubles };
+  let read: { readonly revision: number; readonly atMs: number } | undefined;
   const offer = () => {
+    // What lags behind what was read by itself is not offered again
+    if (read !== undefined && own.revision < read.revision && own.connectedSinceMs < read.atMs) return;
     const entry = own.get(keys.manifest(machine.id));
     // A missing key says nothing.
     if (entry !== undefined) local.offer(entry.value);
   };
+  const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
+  const fence: Fence = new Fence({
+    ...{ me: machine.id, systemd, registry, beat },
+    offer: ({ value }, revision) => {
+      read = { revision, atMs: clock.monotonicMs() };
+      local.offer(value);
+    },
+    ...common,
+  });
   const local: Local = new Local({
     systemd,
+    fence,
     manifest: new OwnManifest({ me: machine.id, disk, log, troubles }),
     texts: {
       git: git === undefined || commits === undefined ? undefined : { port: git.port, commits },
@@ -101,7 +115,6 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     mayBegin: (each) => beat.unrefused(each),
     ...common,
   });
-  const beat: Beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
   const statuses = new Statuses({ registry, systemd, local, beat, ...common });
   let leading: Sync | undefined;
   const view = new View(
@@ -124,6 +137,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   );
   const loops = [
     beat.run(signal),
+    fence.run(signal),
     local.run(signal),
     statuses.run(signal),
     follow({ mirror: own, onChange: offer }, signal),

@@ -36,6 +36,9 @@ export class Beat {
   readonly #ports: BeatPorts;
   readonly #waker = new Waker();
   readonly #listeners = new Set<() => void>();
+  readonly #heldListeners = new Set<() => void>();
+  #heldUntilMs = -Infinity;
+  #isHastened = false;
   #claim: Claim | undefined;
   #lease: { readonly id: LeaseId; readonly ttlMs: number } | undefined;
   /** As this process found it: the record may show it until the first claim. */
@@ -55,6 +58,22 @@ export class Beat {
   /** Undefined while this machine is not in the registry, as far as it knows. */
   claim(): Claim | undefined {
     return this.#claim;
+  }
+
+  /** Monotonic ms before which the lease cannot have run out, whatever comes: from when what was answered last was sent. */
+  heldUntilMs(): number {
+    return this.#heldUntilMs;
+  }
+
+  /** Renews the lease more often, for those who would be stopped by a short break; or as usual. */
+  hasten(isHastened: boolean): void {
+    this.#isHastened = isHastened;
+  }
+
+  /** Calls `listener` after every new claim, and after every renewal of its lease. */
+  onHeld(listener: () => void): () => void {
+    this.#heldListeners.add(listener);
+    return () => this.#heldListeners.delete(listener);
   }
 
   /** The claim was found not to hold: look at once. */
@@ -104,7 +123,8 @@ export class Beat {
     if (this.#lease !== undefined) {
       try {
         const { id, ttlMs } = this.#lease;
-        await renew({ registry, clock, id, everyMs: ttlMs / 10 }, signal);
+        const sentMs = await renew({ registry, clock, id, everyMs: ttlMs / 10 }, signal);
+        this.#heldUntilMs = sentMs + ttlMs;
       } catch (error) {
         if (!(error instanceof Problem) || error.code !== "lease-lost") throw error;
         this.#lease = undefined;
@@ -114,9 +134,15 @@ export class Beat {
     if (this.#doubted) this.#claim = undefined;
     this.#doubted = false;
     await this.#noteNonce();
-    this.#lease ??= await registry.grantLease(leaseMs, signal);
-    if (this.#claim === undefined && !(await this.#take(this.#lease.id, signal))) return takenRetryMs;
-    return this.#lease.ttlMs / 3;
+    if (this.#lease === undefined) {
+      const sentMs = clock.monotonicMs();
+      this.#lease = await registry.grantLease(leaseMs, signal);
+      this.#heldUntilMs = sentMs + this.#lease.ttlMs;
+    }
+    const { id, ttlMs } = this.#lease;
+    if (this.#claim === undefined && !(await this.#take(id, signal))) return takenRetryMs;
+    for (const listener of this.#heldListeners) listener();
+    return ttlMs / (this.#isHastened ? 4 : 3);
   }
 
   /** False while the id is another machine's. */

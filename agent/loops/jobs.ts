@@ -18,6 +18,8 @@ export interface JobPorts {
   readonly log: Log;
   /** What has come of a job: the unit is gone, or lies there with this launched mark. Undefined problem: all is well. */
   readonly onEnd: (unit: UnitName, end: JobEnd) => void;
+  /** Asked at the last moment, for what waited long: false, and the unit is neither started nor restarted. */
+  readonly mayStart: (unit: UnitName) => boolean;
 }
 
 export interface JobEnd {
@@ -84,6 +86,17 @@ export class Jobs {
     return due.length === 0 ? undefined : Math.min(...due);
   }
 
+  /** Neither waits any longer for starts of these units nor lets them rest. */
+  forgetStarts(names: readonly UnitName[]): void {
+    for (const name of names) {
+      this.#rests.delete(name);
+      const task = this.#tasks.get(name);
+      if (task === undefined || task.job.kind === "stop" || task.job.kind === "remove") continue;
+      task.over.abort();
+      this.#tasks.delete(name);
+    }
+  }
+
   /** Leaves a unit alone until it is time to try again. */
   rest(name: UnitName, entry: ManifestEntry | undefined): void {
     const failures = (this.#rests.get(name)?.failures ?? 0) + 1;
@@ -141,6 +154,8 @@ export class Jobs {
     const { systemd, log, clock } = this.#ports;
     const fromMs = clock.monotonicMs();
     const kind = job.kind === "remove" ? "stop" : job.kind;
+    const isStart = kind === "start" || kind === "restart";
+    if (isStart && !this.#ports.mayStart(job.unit)) return { problem: undefined, retry: false };
     // Noted before: an agent that is killed while the job goes on is followed by one that knows of it
     if (kind === "stop") await systemd.noteAhead(job.unit, "stop");
     else if (kind !== "reload" && entry !== undefined)

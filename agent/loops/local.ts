@@ -3,13 +3,14 @@
 import type { PlacedUnit } from "../domain/action.ts";
 import type { UnitName } from "../domain/names.ts";
 import type { Manifest, ManifestEntry } from "../domain/placement.ts";
-import { type Problem, type ProblemRecord, asProblem, toRecord } from "../domain/problem.ts";
+import { Problem, type ProblemRecord, asProblem, toRecord } from "../domain/problem.ts";
 import type { SystemdState } from "../domain/status.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Systemd } from "../ports/systemd.ts";
 import { plan } from "../reconcile/reconcile.ts";
+import type { Fence } from "./fence.ts";
 import { type JobEnd, Jobs } from "./jobs.ts";
 import type { OwnManifest } from "./own-manifest.ts";
 import { patiently } from "./pauses.ts";
@@ -24,6 +25,7 @@ export interface LocalPorts {
   readonly systemd: Systemd;
   readonly manifest: OwnManifest;
   readonly texts: TextSources;
+  readonly fence: Fence;
   /** Resolves when the registry's manifest has been offered, or is known to be missing. */
   readonly registryReady: (signal: AbortSignal) => Promise<void>;
   /** Resolves unless this machine's id is known to be another's, whose manifest it then is; never without a registry. */
@@ -48,13 +50,21 @@ export class Local {
   readonly #problems = new Map<UnitName, ProblemRecord>();
   readonly #listeners = new Set<() => void>();
   #placed: readonly PlacedUnit[] | undefined;
+  /** Units with OnPartition=stop that are to run here. */
+  #fenced: ReadonlySet<UnitName> = new Set();
   #first = true;
   #reloadDue = false;
 
   constructor(ports: LocalPorts) {
     const { systemd, clock, log } = ports;
     this.#ports = ports;
-    this.#jobs = new Jobs({ systemd, clock, log, onEnd: (unit, end) => this.#ended(unit, end) });
+    this.#jobs = new Jobs({
+      systemd,
+      clock,
+      log,
+      onEnd: (unit, end) => this.#ended(unit, end),
+      mayStart: (unit) => this.#mayStart(unit),
+    });
   }
 
   /** The registry's value of this machine's manifest; call at every change of it. */
@@ -78,16 +88,19 @@ export class Local {
   async run(signal: AbortSignal): Promise<void> {
     const { systemd, clock, log, troubles } = this.#ports;
     // After a lost connection anything may have changed; single state changes are the status's business.
-    const stop = systemd.onChange((names) => {
-      if (names === undefined) this.#waker.wake();
-    });
+    const stops = [
+      systemd.onChange((names) => {
+        if (names === undefined) this.#waker.wake();
+      }),
+      this.#ports.fence.onChange(() => this.#waker.wake()),
+    ];
     try {
       await this.#hearRegistry(signal);
       // Rejects only when cut short
       await this.#ports.mayBegin(signal).catch(() => undefined);
       await tick({ name: "local", waker: this.#waker, clock, log, troubles, pass: (each) => this.#pass(each) }, signal);
     } finally {
-      stop();
+      for (const stop of stops) stop();
       await this.#jobs.end();
     }
   }
@@ -103,7 +116,8 @@ export class Local {
   }
 
   async #pass(signal: AbortSignal): Promise<number | undefined> {
-    const { systemd, manifest: own, texts } = this.#ports;
+    const { systemd, manifest: own, texts, fence } = this.#ports;
+    const isFresh = fence.isFresh();
     // A disk that takes nothing new is no reason not to do what it has
     const unaccepted = await own.accept().then(
       () => undefined,
@@ -121,6 +135,7 @@ export class Local {
     const released = manifest.units.filter((entry) => entry.target === "released");
     const wanted = new Map([...staying, ...released].map((entry) => [entry.name, entry]));
     if (this.#jobs.abandonOutdated(wanted)) this.#placed = await systemd.placed();
+    const barred = await this.#bar({ staying, units, isFresh: isFresh && own.isHeard });
     const lying = new Set(this.#placed.map((unit) => unit.name));
     const fresh = staying.map((entry) => entry.name).filter((name) => !lying.has(name));
     const [states, foreign] = await Promise.all([systemd.states([...lying]), systemd.foreign(fresh)]);
@@ -134,6 +149,7 @@ export class Local {
       states,
       foreign,
       busy: this.#jobs.busy(),
+      barred,
       reloadDue: this.#reloadDue,
     });
     this.#renewProblems(staying, problems);
@@ -152,6 +168,34 @@ export class Local {
     if (unaccepted !== undefined) throw unaccepted;
     if (missing !== undefined) throw missing;
     return this.#jobs.nextRetryMs();
+  }
+
+  /** Units with OnPartition=stop that may not be started now, and why; none while this machine is sure of them. */
+  async #bar({ staying, units, isFresh }: Share): Promise<ReadonlyMap<UnitName, Problem | undefined>> {
+    const { fence, systemd } = this.#ports;
+    const lying = (this.#placed ?? []).filter(({ fenceStepMs }) => fenceStepMs !== undefined);
+    const fenced = staying.flatMap(({ name }) => (units.get(name)?.fence === undefined ? [] : [name]));
+    this.#fenced = new Set(fenced);
+    fence.need(fenced.length + lying.length > 0);
+    if (fenced.length === 0) return new Map();
+    let refusal: Problem | undefined;
+    if (isFresh && fence.hasEnded()) {
+      // First, for an agent that is killed in between finds the permit given and nothing to be started again
+      const names = lying.map(({ name }) => name);
+      this.#jobs.forgetStarts(names);
+      for (const name of names) await systemd.noteLaunched(name, undefined);
+      this.#placed = await systemd.placed();
+      refusal = await fence.open();
+    }
+    if (isFresh && fence.isOpen()) return new Map();
+    const isToTell = refusal !== undefined || fence.isCutOff();
+    return new Map(fenced.map((name) => [name, isToTell ? barredProblem(name, refusal) : undefined]));
+  }
+
+  #mayStart(unit: UnitName): boolean {
+    if (!this.#fenced.has(unit) || this.#ports.fence.isOpen()) return true;
+    this.#waker.wake();
+    return false;
   }
 
   /** Problems of the plan replace those of the last one; a job's problem stays until its unit does better or leaves. */
@@ -204,8 +248,24 @@ export class Local {
   }
 }
 
+interface Share {
+  /** What the manifest wants here. */
+  readonly staying: readonly ManifestEntry[];
+  readonly units: ReadonlyMap<UnitName, Unit>;
+  /** Whether the manifest is known to be that of the present. */
+  readonly isFresh: boolean;
+}
+
+function barredProblem(name: UnitName, refusal: Problem | undefined): Problem {
+  if (refusal === undefined)
+    return new Problem("unit-fenced", `Cannot start unit "${name}" while this machine is cut off`, {
+      hint: "It has OnPartition=stop: once the registry is heard, it starts where it is wanted",
+    });
+  return new Problem("unit-fenced", `Cannot start unit "${name}"`, { hint: refusal.hint, cause: refusal });
+}
+
 /** Codes of problems that the plan itself finds anew in every pass. */
-const planned: ReadonlySet<string> = new Set(["unit-foreign"]);
+const planned: ReadonlySet<string> = new Set(["unit-foreign", "unit-fenced"]);
 
 function unread(unit: PlacedUnit, state: SystemdState | undefined): boolean {
   return unit.launched !== unit.hash || state === undefined || state.load === "not-found";

@@ -120,6 +120,7 @@ export class House {
   /** Ends everything; no timer may be left behind. */
   async close(): Promise<void> {
     await Promise.all(this.machines.map((each) => each.stop()));
+    for (const each of this.machines) each.systemd.reboot();
     await this.store.close();
     await settled();
     assert.equal(this.clock.sleeping, 0, "a timer was left behind");
@@ -305,7 +306,7 @@ export class Box {
     this.rebalancePerMinute = rebalancePerMinute;
     this.letter = letter;
     this.id = idOf(letter);
-    this.systemd = new FakeSystemd({ wallMs: () => house.clock.wallMs() });
+    this.systemd = new FakeSystemd({ wallMs: () => house.clock.wallMs(), clock: house.clock });
     this.connection = house.store.connect();
     this.machine = {
       id: this.id,

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { encodeMachine, keys } from "../../../agent/text/values.ts";
+import { Fate } from "./killed.ts";
 import { type Box, House, idOf, machineLeaseMs, name, service } from "./house.ts";
 
 let house: House;
@@ -121,6 +122,211 @@ function beforeRelease(registry: Registry, before: () => Promise<void>): Registr
     write: async (transaction, signal) => {
       if (transaction.writes.some((each) => each.kind === "put" && each.value.includes('"released"'))) await before();
       return registry.write(transaction, signal);
+    },
+  };
+}
+
+/** Lets time pass in small steps, and sees that no unit with OnPartition=stop runs on two machines. */
+async function neverTwo(ms: number, stepMs = 20): Promise<void> {
+  await house.always(() => running("db.service").length <= 1, ms, stepMs);
+}
+
+/** Letters of machines on which it is not down, be it only on its way. */
+function running(unit: string): string {
+  return house.machines
+    .filter((each) => !["inactive", "failed"].includes(each.systemd.state(name(unit)).active))
+    .map((each) => each.letter)
+    .join("");
+}
+
+describe("a machine that is cut off", () => {
+  test("runs on what is to be kept; when it is back the newer copy wins, and the older is stopped", async () => {
+    const c = await onC();
+    c.connection.cutOff();
+    await house.until(() => upElsewhere("web.service"), machineLeaseMs + 3_000);
+    const other = running("web.service").replace("c", "");
+    await house.clock.advance(60_000);
+    assert.equal(running("web.service"), [other, "c"].join(""));
+    const before = house.box(other).systemd.invocations(name("web.service"));
+    c.connection.restore();
+    await house.until(() => running("web.service") === other, 10_000);
+    await house.always(() => running("web.service") === other, 30_000);
+    assert.equal(house.box(other).systemd.invocations(name("web.service")), before, "the newer one is not touched");
+    const { manifests } = await house.held();
+    assert.equal(
+      manifests.get(c.id)?.units.some((each) => each.name === "web.service"),
+      false,
+    );
+  });
+
+  test("stops what is to be stopped before its lease can have run out; elsewhere it starts only then", async () => {
+    const c = await onC();
+    c.systemd.fallsWithin(name("db.service"), stopMs); // it takes all of its time
+    c.connection.cutOff();
+    const fromMs = house.clock.monotonicMs();
+    await house.until(() => c.systemd.state(name("db.service")).active === "deactivating", machineLeaseMs, 10);
+    const untilMs = house.clock.monotonicMs() - fromMs;
+    assert.ok(untilMs <= machineLeaseMs - 1_000, `after ${untilMs} ms`);
+    assert.ok(untilMs > machineLeaseMs - 1_000 - machineLeaseMs / 4 - 500, `after ${untilMs} ms already`);
+    while (!upElsewhere("db.service")) await neverTwo(100, 10);
+    const elsewhereMs = house.clock.monotonicMs() - fromMs;
+    assert.ok(elsewhereMs <= machineLeaseMs + waitMs + 1_000, `after ${elsewhereMs} ms`);
+    assert.equal(c.systemd.state(name("web.service")).active, "active");
+    await neverTwo(60_000, 100);
+    c.connection.restore();
+    await neverTwo(60_000);
+    assert.equal(running("db.service").length, 1);
+    assert.notEqual(running("db.service"), "c");
+    assert.equal(c.systemd.state(name("db.service")).load, "not-found");
+  });
+
+  test("does so without its agent as well, killed or frozen", async () => {
+    for (const how of ["kill", "freeze"] as const) {
+      const c = await onC();
+      const clock = house.clock.process();
+      if (how === "freeze") {
+        await c.stop();
+        c.through = { clock };
+        c.start();
+        await house.clock.advance(machineLeaseMs);
+        clock.suspend();
+        c.connection.freeze();
+      } else await c.kill();
+      const invocations = c.systemd.invocations(name("db.service"));
+      while (!upElsewhere("db.service")) await neverTwo(100, 10);
+      if (how === "freeze") {
+        clock.resume();
+        c.connection.restore();
+      } else c.start();
+      await neverTwo(60_000);
+      assert.equal(c.systemd.invocations(name("db.service")), invocations, how);
+      if (how === "kill") await house.close();
+    }
+  });
+
+  test("for less than its lease leaves everything as it is, at whatever moment that is", async () => {
+    const c = await onC();
+    const before = c.systemd.invocations(name("db.service"));
+    for (let each = 0; each < 12; each++) {
+      await house.clock.advance(2_000 + each * 333);
+      c.connection.cutOff();
+      await house.clock.advance(5_000);
+      c.connection.restore();
+      await house.clock.advance(10_000);
+    }
+    assert.equal(c.systemd.invocations(name("db.service")), before);
+    assert.ok(house.isUp({ "db.service": "c", "log.service": "c", "web.service": "c" }));
+    assert.ok(!c.log.events("warn").includes("fence.fell"));
+  });
+
+  test("and back before anybody was told to take over starts again what it has stopped", async () => {
+    const c = await onC();
+    c.connection.cutOff();
+    await house.until(() => c.systemd.state(name("db.service")).active === "inactive", machineLeaseMs, 10);
+    c.connection.restore();
+    await house.until(() => c.systemd.state(name("db.service")).active === "active", 5_000);
+    await neverTwo(30_000);
+    assert.equal(running("db.service"), "c");
+    assert.equal(c.systemd.invocations(name("db.service")), 2);
+    assert.equal(c.systemd.invocations(name("web.service")), 1);
+    assert.ok(c.log.events("warn").includes("fence.fell"));
+  });
+
+  test("starts it again also when its agent is killed at any point of that", async () => {
+    const points: string[] = [];
+    for (let point = 1; ; point++) {
+      const c = await onC();
+      await c.stop();
+      const fate = new Fate();
+      fate.rule(c);
+      c.start();
+      await house.clock.advance(1_000);
+      c.connection.cutOff();
+      await house.until(() => c.systemd.state(name("db.service")).active === "inactive", machineLeaseMs, 10);
+      fate.arm(point);
+      c.connection.restore();
+      for (let each = 0; each < 600 && fate.died === undefined && running("db.service") === ""; each++)
+        await neverTwo(10, 10);
+      if (fate.died === undefined) {
+        assert.equal(running("db.service"), "c");
+        break;
+      }
+      points.push(fate.died);
+      await c.kill();
+      c.through = {};
+      c.start();
+      await neverTwo(40_000, 50);
+      assert.equal(running("db.service").length, 1, `killed ${fate.died}`);
+      await house.close();
+    }
+    for (const each of ["before systemd.grantPermit", "after systemd.grantPermit", "after systemd.noteLaunched"])
+      assert.ok(points.includes(each), each);
+  });
+});
+
+describe("a restart of the agent", () => {
+  test("in time touches nothing, and the permit goes on", async () => {
+    const c = await onC();
+    for (const how of ["stop", "kill"] as const) {
+      await c[how]();
+      await house.clock.advance(4_000);
+      c.start();
+      await house.clock.advance(30_000);
+      assert.equal(c.systemd.invocations(name("db.service")), 1);
+    }
+    assert.equal(running("db.service"), "c");
+  });
+});
+
+describe("a reboot", () => {
+  test("without the registry brings back what is to be kept, and what is to be stopped only once it is heard", async () => {
+    const c = await onC();
+    await c.crash();
+    c.connection.cutOff();
+    c.start();
+    await house.until(() => c.up().includes("web.service"), 10_000);
+    await house.clock.advance(2_000);
+    assert.deepEqual(c.up(), ["log.service", "web.service"]);
+    const picture = (await c.problems()).filter(({ code }) => code === "unit-fenced");
+    assert.deepEqual([], picture.slice(1));
+    assert.ok(!c.systemd.asked.includes("start db.service") || c.systemd.invocations(name("db.service")) === 0);
+    c.connection.restore();
+    await house.until(() => running("db.service") === "c", 10_000);
+    await neverTwo(30_000, 100);
+    assert.equal(c.systemd.invocations(name("db.service")), 1);
+  });
+
+  test("does not bring back what has moved meanwhile, though the own copy names it and its watch tells nothing", async () => {
+    const c = await onC();
+    await c.crash();
+    await house.until(() => upElsewhere("db.service"), machineLeaseMs + waitMs + 2_000);
+    let isHeld = true;
+    let release = (): void => undefined;
+    const opened = new Promise<void>((resolve) => (release = resolve));
+    c.through = { registry: (registry) => deafTo(registry, keys.manifest(c.id), () => (isHeld ? opened : undefined)) };
+    c.start();
+    await neverTwo(20_000, 50);
+    assert.equal(c.systemd.invocations(name("db.service")), 0);
+    isHeld = false;
+    release();
+    await neverTwo(20_000, 50);
+    assert.equal(c.systemd.invocations(name("db.service")), 0);
+  });
+});
+
+/** Reads and watches of this key give nothing while `held` gives a promise; asking for it by its name does. */
+function deafTo(registry: Registry, key: string, held: () => Promise<void> | undefined): Registry {
+  return {
+    ...beforeRelease(registry, async () => undefined),
+    read: async (prefix, signal) => {
+      if (prefix === key) await held();
+      return registry.read(prefix, signal);
+    },
+    async *watch(prefix, from, signal) {
+      for await (const batch of registry.watch(prefix, from, signal)) {
+        if (prefix === key) await held();
+        yield batch;
+      }
     },
   };
 }
