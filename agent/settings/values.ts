@@ -38,13 +38,18 @@ const secondsIn: Readonly<Record<string, number>> = {
   weeks: 604_800,
 };
 
+const maxDurationChars = 64;
+
 /** A time span as in systemd.time(7) (`2min 30s`, `500ms`; a plain number is seconds) in seconds; undefined when it is none. */
 export function parseDuration(text: string): number | undefined {
-  if (!/^(\s*\d+(\.\d+)?\s*[a-z]*)+\s*$/.test(text) || text.length > 64) return undefined;
+  if (text.length > maxDurationChars || text.trim() === "") return undefined;
+  // Part by part: one pattern for the whole takes exponential time to see that a row of digits is none
+  const part = /\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*/y;
   let total = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)\s*([a-z]*)/g)) {
-    const seconds = unit === "" ? 1 : Object.hasOwn(secondsIn, unit ?? "") ? secondsIn[unit ?? ""] : undefined;
-    if (seconds === undefined) return undefined;
+  while (part.lastIndex < text.length) {
+    const [, amount, unit = ""] = part.exec(text) ?? [];
+    const seconds = unit === "" ? 1 : Object.hasOwn(secondsIn, unit) ? secondsIn[unit] : undefined;
+    if (amount === undefined || seconds === undefined) return undefined;
     total += Number(amount) * seconds;
   }
   // to the microsecond: 500ms + 0.1s must not become 0.6000000000000001

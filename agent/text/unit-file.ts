@@ -81,7 +81,7 @@ export function parseUnitFile(input: Uint8Array | string, file: string): Checked
     }
     const key = trim(text.slice(0, equals));
     if (!sawHeader) {
-      complain("unit-outside", line, `Cannot take "${key}=" outside of a section`, "Put a [Section] line before it");
+      complain("unit-outside", line, `Cannot take ${excerpt(`${key}=`)} outside of a section`, outsideHint);
       continue;
     }
     if (section === undefined) continue;
@@ -158,6 +158,7 @@ export function lastValue(file: UnitFile, option: { section: string; key: string
   return listValue(file, option).at(-1);
 }
 
+const outsideHint = "Put a [Section] line before it";
 const lineLengthHint = `systemd reads at most ${maxLineBytes} bytes in one line`;
 
 /** Undefined for a header that systemd takes. */

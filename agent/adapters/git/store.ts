@@ -1,14 +1,15 @@
 // The object store on disk: fetches into it, checks what came, reads from it, and replaces it when it is damaged or has
 // grown. Lives in the worker thread; the only importer of isomorphic-git. The store is a cache: what it holds can always be
 // fetched anew, and nothing is put in its place before that has been checked.
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import git from "isomorphic-git";
 import { type CommitId, byName, parseCommitId } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { CommitInfo, TreeEntry } from "../../ports/git.ts";
+import { type FileCalls, fileCalls, makeFolder, syncFolder } from "../durable-files.ts";
 import { errorCode, writeProblem } from "./failures.ts";
-import { type Files, confinedFiles, syncFolder } from "./files.ts";
+import { type Files, confinedFiles } from "./files.ts";
 import { readIndexes } from "./indexes.ts";
 import { advertiseBranch, checkAnswer } from "./refs.ts";
 import { type Access, openTransport } from "./transport.ts";
@@ -39,6 +40,8 @@ export interface StoreOptions {
   readonly directory: string;
   /** Folder of the repository that is read, "/"-joined without ends; "" is all. */
   readonly folder: string;
+  /** The system's own unless set. */
+  readonly calls?: FileCalls;
 }
 
 export interface Errand {
@@ -69,6 +72,7 @@ interface Place {
 export class Store {
   readonly #options: StoreOptions;
   readonly #gate = new Gate();
+  readonly #calls: FileCalls;
   #place: Place;
   #reads = 0;
   #readBytes = 0;
@@ -77,12 +81,13 @@ export class Store {
 
   constructor(options: StoreOptions) {
     this.#options = options;
-    this.#place = openPlace(join(options.directory, "store.git"));
+    this.#calls = options.calls ?? fileCalls;
+    this.#place = openPlace(join(options.directory, "store.git"), this.#calls);
   }
 
   /** Makes the branch's newest commit readable. One at a time. */
   async bring(errand: Errand, signal: AbortSignal): Promise<Brought> {
-    await removeLeftovers(this.#place.gitdir, this.#options.directory);
+    await removeLeftovers(this.#place.gitdir, { directory: this.#options.directory, calls: this.#calls });
     const size = await measure(this.#place.gitdir);
     if (errand.anew) return await this.#replace(errand, { because: "damaged", signal });
     let damage: unknown;
@@ -124,11 +129,14 @@ export class Store {
   async info(id: CommitId): Promise<CommitInfo> {
     return await this.#gate.enter(async () => {
       const { commit } = await this.#readCommit(this.#place, id);
+      // The library promises all of it; a commit that git's own tools have not made may lack each
+      const { author, committer, message } = commit as Partial<typeof commit>;
+      const seconds = committer?.timestamp ?? 0;
       return {
         id,
-        subject: clean(commit.message.split("\n")[0] ?? "").slice(0, maxSubjectLength),
-        author: clean(`${commit.author.name} <${commit.author.email}>`).slice(0, maxSubjectLength),
-        atMs: commit.committer.timestamp * 1000,
+        subject: clean(message?.split("\n")[0] ?? "").slice(0, maxSubjectLength),
+        author: clean(`${author?.name ?? ""} <${author?.email ?? ""}>`).slice(0, maxSubjectLength),
+        atMs: Number.isSafeInteger(seconds * 1000) ? seconds * 1000 : 0,
       };
     });
   }
@@ -165,7 +173,7 @@ export class Store {
 
   /** Gives back what the library keeps of packs and objects. */
   #forget(): void {
-    this.#place = openPlace(this.#place.gitdir);
+    this.#place = openPlace(this.#place.gitdir, this.#calls);
     this.#readBytes = 0;
     this.#reads = 0;
   }
@@ -184,9 +192,9 @@ export class Store {
   async #replace(errand: Errand, how: { because: "damaged" | "grown"; signal: AbortSignal }): Promise<Brought> {
     const { directory } = this.#options;
     const fresh = join(directory, "store.git.new");
-    await rm(fresh, { recursive: true, force: true });
+    await this.#calls.rm(fresh, { recursive: true, force: true });
     try {
-      const place = openPlace(fresh);
+      const place = openPlace(fresh, this.#calls);
       let commit: CommitId;
       try {
         commit = await this.#fetchInto(place, { ...errand, known: undefined, signal: how.signal });
@@ -198,7 +206,7 @@ export class Store {
       });
       return { commit, replaced: how.because };
     } finally {
-      await rm(fresh, { recursive: true, force: true });
+      await this.#calls.rm(fresh, { recursive: true, force: true });
     }
   }
 
@@ -209,9 +217,9 @@ export class Store {
     const numbers = aside.map(Number).filter(Number.isFinite);
     const old = `${gitdir}.damaged-${Math.max(0, ...numbers) + 1}`;
     try {
-      if (await exists(gitdir)) await rename(gitdir, old);
-      await rename(fresh, gitdir);
-      await syncFolder(directory);
+      if (await exists(gitdir)) await this.#calls.rename(gitdir, old);
+      await this.#calls.rename(fresh, gitdir);
+      await syncFolder(directory, this.#calls);
     } catch (error) {
       throw writeProblem(error, gitdir);
     } finally {
@@ -219,7 +227,7 @@ export class Store {
       this.#whole.clear();
     }
     const gone = numbers.map((number) => `${gitdir}.damaged-${number}`);
-    for (const path of because === "grown" ? [old] : gone) await rm(path, { recursive: true, force: true });
+    for (const path of because === "grown" ? [old] : gone) await this.#calls.rm(path, { recursive: true, force: true });
   }
 
   async #fetchInto(place: Place, errand: Errand & { readonly signal: AbortSignal }): Promise<CommitId> {
@@ -228,7 +236,7 @@ export class Store {
     const { gitdir, fs, cache } = place;
     const ref = `refs/remotes/origin/${branch}`;
     try {
-      await mkdir(join(gitdir, "objects/pack"), { recursive: true, mode: 0o700 });
+      await makeFolder(join(gitdir, "objects/pack"), this.#calls);
       await git.init({ fs, gitdir, bare: true });
       await git.addRemote({ fs, gitdir, remote: "origin", url: placeholder, force: true });
       // Only a commit that was found whole is offered as present: the library moves refs before the objects arrive.
@@ -385,8 +393,8 @@ async function readRaw({ gitdir, fs, cache }: Place, oid: string) {
 
 const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
-function openPlace(gitdir: string): Place {
-  return { gitdir, fs: confinedFiles(gitdir), cache: {} };
+function openPlace(gitdir: string, calls: FileCalls): Place {
+  return { gitdir, fs: confinedFiles(gitdir, calls), cache: {} };
 }
 
 function damaged(place: Place, error: unknown): Problem {
@@ -451,13 +459,17 @@ function isGrown({ packs, bytes, largest }: Size): boolean {
 }
 
 /** What a crash in the middle of a write or a replacement left behind. */
-async function removeLeftovers(gitdir: string, directory: string): Promise<void> {
+async function removeLeftovers(
+  gitdir: string,
+  { directory, calls }: { readonly directory: string; readonly calls: FileCalls },
+): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await rm(`${gitdir}.new`, { recursive: true, force: true });
+    await makeFolder(directory, calls);
+    await calls.rm(`${gitdir}.new`, { recursive: true, force: true });
     const folder = join(gitdir, "objects/pack");
     if (!(await exists(folder))) return;
-    for (const name of await readdir(folder)) if (name.endsWith(".part")) await rm(join(folder, name), { force: true });
+    for (const name of await readdir(folder))
+      if (name.endsWith(".part")) await calls.rm(join(folder, name), { force: true });
   } catch (error) {
     throw writeProblem(error, directory);
   }

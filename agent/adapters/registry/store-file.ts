@@ -54,11 +54,31 @@ function decode(text: string): StoredState | string {
   const [word, sum] = head.split(" ");
   if (word !== magic) return "It does not begin as such a file does";
   if (sum !== checksum(body)) return "Its checksum does not match";
-  const { ceiling, entries } = JSON.parse(body) as { ceiling: number; entries: readonly Row[] }; // vouched for by the checksum
-  return {
-    ceiling,
-    entries: entries.map(([key, value, createRevision, modRevision]) => ({ key, value, createRevision, modRevision })),
-  };
+  const state = stateIn(body);
+  return state ?? "It has the checksum of a text that is no such state";
+}
+
+/** Undefined: an older or a newer program's, or a person's; a damaged one has another checksum. */
+function stateIn(body: string): StoredState | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return undefined; // its checksum holds and it is no JSON: the caller says so
+  }
+  const { ceiling, entries } = (value ?? {}) as { readonly ceiling?: unknown; readonly entries?: unknown };
+  if (!Number.isSafeInteger(ceiling) || !Array.isArray(entries) || !entries.every(isRow)) return undefined;
+  const rows = entries.map(([key, each, createRevision, modRevision]) => ({
+    ...{ key, value: each, createRevision, modRevision },
+  }));
+  return { ceiling: ceiling as number, entries: rows };
+}
+
+function isRow(row: unknown): row is Row {
+  if (!Array.isArray(row)) return false;
+  const [key, value, ...revisions] = row as unknown[];
+  const isText = typeof key === "string" && typeof value === "string";
+  return isText && revisions.length === 2 && revisions.every((each) => Number.isSafeInteger(each));
 }
 
 function checksum(body: string): string {

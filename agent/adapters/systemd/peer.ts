@@ -1,5 +1,6 @@
 // One D-Bus connection to systemd, over its private socket or a message bus: calls with deadlines, signals, and one end.
 // Given to connection.ts only; the only importer of dbus-next. Knows nothing of units, and does not reconnect.
+import type { Socket } from "node:net";
 import createConnection from "dbus-next/lib/connection.js";
 import { Message } from "dbus-next/lib/message-type.js";
 import { Problem } from "../../domain/problem.ts";
@@ -12,6 +13,9 @@ const callTimeoutMs = 90_000;
 const settleMs = 20;
 /** A further message wakes a connection that sits on a missed request. */
 const nudgeMs = 200;
+
+/** The D-Bus specification's own bound. */
+const maxMessageBytes = 128 * 1024 * 1024;
 
 const busName = "org.freedesktop.DBus";
 
@@ -81,6 +85,7 @@ export class Peer {
     this.#connection = createConnection({ busAddress: `unix:socket=${socketPath}`, authMethods: ["EXTERNAL"] });
     this.#connection.on("error", (error: Error) => this.close(error));
     this.#connection.on("message", (message: Message) => this.#receive(message));
+    this.#connection.once("connect", () => guardReads(this.#connection.stream, (error) => this.close(error)));
     this.#connection.stream.on("close", () => this.close(new Error("The other side closed the connection")));
   }
 
@@ -228,6 +233,31 @@ export class Peer {
     if (message.type === replyType) pending.resolve(message.body);
     else pending.reject(new PeerError(message.errorName ?? "", firstText(message.body)));
   }
+}
+
+/**
+ * The library takes messages apart in a listener of its own, which it adds when the handshake is over. What it throws over
+ * bytes that are no message would be nobody's, and the end of the process: it is the end of this connection.
+ */
+function guardReads(stream: Socket, end: (error: Error) => void): void {
+  const on = stream.on.bind(stream);
+  const read = stream.read.bind(stream);
+  Object.assign(stream, {
+    read: (bytes?: number): unknown => {
+      if ((bytes ?? 0) > maxMessageBytes) throw new Error(`The other side announced a message of ${bytes ?? 0} bytes`);
+      return read(bytes);
+    },
+    on: (event: string, listener: () => void): Socket => {
+      if (event !== "readable") return on(event, listener);
+      return on(event, () => {
+        try {
+          listener();
+        } catch (error) {
+          end(error instanceof Error ? error : new Error(String(error)));
+        }
+      });
+    },
+  });
 }
 
 function firstText(body: readonly unknown[]): string {

@@ -6,6 +6,7 @@ import { damagedStoreFile, storeFile } from "../../../agent/adapters/registry/st
 import { keptRevisions } from "../../../agent/adapters/registry/store.ts";
 import { explainError } from "../../../agent/domain/problem.ts";
 import type { LeaseId, Registry, WatchBatch } from "../../../agent/ports/registry.ts";
+import { sha256 } from "../../../agent/text/digest.ts";
 import { rejectsWith } from "../../contract/registry.ts";
 import { FakeClock, settled } from "../../fakes/fake-clock.ts";
 import { MemoryDisk } from "../../fakes/memory-disk.ts";
@@ -106,6 +107,8 @@ describe("embedded registry on disk", () => {
     { name: "empty", damage: () => "" },
     { name: "one bit changed", damage: (text) => text.replace("keep me", "keep mf") },
     { name: "not ours", damage: () => "[]" },
+    { name: "a right checksum over something else", damage: () => `flotilla-registry-1 ${sha256("{}")}\n{}\n` },
+    { name: "a right checksum over no JSON", damage: () => `flotilla-registry-1 ${sha256("")}\n` },
     { name: "zeroes, as after a power loss", damage: (text) => "\0".repeat(text.length) },
   ];
   for (const { name, damage } of damages) {

@@ -109,6 +109,22 @@ test("calls that wait when the connection dies are rejected, and later ones too"
   assert.match((await peer.closed).message, /closed/);
 });
 
+const noMessages: readonly { what: string; bytes: Buffer }[] = [
+  { what: "a signature that is none", bytes: errorReply(2).fill("!", 26, 27) },
+  {
+    what: "a length above D-Bus' own bound",
+    bytes: Buffer.from("l\x02\0\x01\xff\xff\xff\x7f\x02\0\0\0\0\0\0\0", "latin1"),
+  },
+];
+for (const { what, bytes } of noMessages) {
+  test(`bytes with ${what} end the connection, and not the process`, async () => {
+    await listen(({ serial, count }, socket) => void socket.write(count === 1 ? errorReply(serial) : bytes));
+    const peer = await Peer.connect(path, patience());
+    await assert.rejects(peer.call(ping), unreachable);
+    assert.ok((await peer.closed) instanceof Error);
+  });
+}
+
 const failures: readonly { what: string; begin: () => Promise<void>; cause: RegExp }[] = [
   { what: "there is no socket", begin: async () => undefined, cause: /ENOENT/ },
   { what: "the handshake is refused", begin: () => listen(answer, "REJECTED EXTERNAL"), cause: /authentication/i },

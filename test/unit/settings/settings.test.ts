@@ -354,7 +354,7 @@ suite("settings", () => {
       {
         set: "[Git]\nTimeout",
         good: ["30", "2min", "1h", "1m30s", "0.5min"],
-        bad: ["0", "2h", "-1", "abc", "5 parsecs", "infinity"],
+        bad: ["0", "2h", "-1", "abc", "5 parsecs", "infinity", `${"1".repeat(60)}!`, "1.5.5", "s"],
       },
       { set: "[Git]\nJitter", good: ["0", "500ms", "2 s"], bad: ["1d"] },
       {
