@@ -1,0 +1,107 @@
+// npm run fuzz -- [TARGET...] [--from N] [--seeds K | --minutes M] [--grow] [--corpus DIR]: any block of seeds, or as long as
+// is said. Prints each finding with the seed that makes it again, keeps its smallest input in the corpus, and exits 1.
+import { parseArgs } from "node:util";
+import { type Tried, tryInput, trySeed } from "./campaign.ts";
+import { type Entry, keepInput, readCorpus, readFiles } from "./corpus.ts";
+import type { Material } from "./mutate.ts";
+import { Runner } from "./runner.ts";
+import { shrink } from "./shrink.ts";
+import { targetNames } from "./targets.ts";
+
+/** Of one target: more would be the same again. */
+const maxFindings = 5;
+const maxBreachChars = 1_200;
+/** Inputs of a new manner that one run keeps of one target. */
+const maxKept = 40;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    from: { type: "string", default: "0" },
+    seeds: { type: "string" },
+    minutes: { type: "string" },
+    grow: { type: "boolean", default: false },
+    corpus: { type: "string" },
+  },
+});
+
+const unknown = positionals.filter((name) => !targetNames.includes(name));
+if (unknown.length > 0) {
+  console.error(`Unknown target ${unknown.join(", ")}: ${targetNames.join(", ")}`);
+  process.exit(2);
+}
+const names = positionals.length > 0 ? positionals : targetNames;
+const from = whole(values.from, "--from");
+const perTarget = values.seeds === undefined ? 1_000 : whole(values.seeds, "--seeds");
+const minutes = values.minutes === undefined ? undefined : whole(values.minutes, "--minutes");
+const more = values.corpus === undefined ? [] : await readFiles(values.corpus);
+
+let findings = 0;
+for (const name of names) findings += await campaign(name);
+process.exitCode = findings > 0 ? 1 : 0;
+
+async function campaign(name: string): Promise<number> {
+  const runner = new Runner(name);
+  const { words, maxBytes } = await runner.facts();
+  const entries = [...(await readCorpus(name)), ...more];
+  const material: Material = {
+    corpus: entries.map(({ bytes }) => bytes),
+    words,
+    maxBytes,
+  };
+  const manners = new Set<string>();
+  const found = new Set<string>();
+  const beganMs = Date.now();
+  const untilMs = minutes === undefined ? Infinity : beganMs + (minutes * 60_000) / names.length;
+  let inputs = 0;
+  let kept = 0;
+  let slowestMs = 0;
+
+  const take = async (tried: Tried, said: string): Promise<void> => {
+    inputs++;
+    slowestMs = Math.max(slowestMs, tried.tookMs);
+    const { finding } = tried;
+    if (finding !== undefined) {
+      if (found.has(finding.kind)) return;
+      found.add(finding.kind);
+      const path = await keepInput(name, { kind: "found", bytes: finding.input });
+      console.log(`${name} ${said}: ${finding.breach.slice(0, maxBreachChars)}\n  kept as test/fuzz/corpus/${path}\n`);
+    } else if (!manners.has(tried.manner)) {
+      manners.add(tried.manner);
+      if (values.grow && kept++ < maxKept) await keepManner(name, tried, runner);
+    }
+  };
+
+  try {
+    for (const { name: file, bytes } of entries)
+      await take(await tryInput(limited(bytes, maxBytes), { runner, known: found }), file);
+    if (values.grow) kept = 0; // what the corpus has already is no news
+    const last = minutes === undefined ? from + perTarget : Infinity;
+    for (let seed = from; seed < last && Date.now() < untilMs && found.size < maxFindings; seed++) {
+      await take(await trySeed(seed, material, { runner, known: found }), `seed ${seed}`);
+    }
+  } finally {
+    await runner.close();
+  }
+  const seconds = ((Date.now() - beganMs) / 1000).toFixed(1);
+  console.log(
+    `${name}: ${inputs} inputs, ${manners.size} manners, ${found.size} findings, ${seconds} s, slowest ${Math.round(slowestMs)} ms`,
+  );
+  return found.size;
+}
+
+/** The smallest input that the reader takes in the same manner. */
+async function keepManner(name: string, { input, manner }: Tried, runner: Runner): Promise<void> {
+  const isSame = async (smaller: Uint8Array): Promise<boolean> => (await runner.run(smaller)).manner === manner;
+  await keepInput(name, { kind: "new", bytes: await shrink(input, isSame) });
+}
+
+function limited(bytes: Entry["bytes"], maxBytes: number): Uint8Array {
+  return bytes.subarray(0, maxBytes);
+}
+
+function whole(text: string, option: string): number {
+  if (/^\d{1,12}$/.test(text)) return Number(text);
+  console.error(`${option} takes a whole number`);
+  process.exit(2);
+}
