@@ -560,8 +560,12 @@ async function staysDown({ watch }: Scene, { unit, machine }: { unit: string; ma
 }
 
 /** As an operator would; a unit that has moved meanwhile runs already. */
-async function restart({ watch }: Scene, { machine, unit }: { machine: SoakMachine; unit: string }): Promise<void> {
-  if (!machine.isUp || watch.runsOf(unit).some((run) => run.machine !== machine.name)) return;
+async function restart(
+  { site, watch }: Scene,
+  { machine, unit }: { machine: SoakMachine; unit: string },
+): Promise<void> {
+  const hasMoved = site.wishes.get(unit)?.isGlobal !== true && watch.runsOf(unit).length > 0;
+  if (!machine.isUp || hasMoved) return;
   const ran = await machine.booted.run(["systemctl", "start", unit]);
   if (ran.status !== 0) watch.note(`${unit} could not be started by hand: ${ran.stderr.trim()}`);
 }
