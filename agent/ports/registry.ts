@@ -79,6 +79,8 @@ export interface Registry {
   grantLease(ttlMs: number, signal?: AbortSignal): Promise<{ readonly id: LeaseId; readonly ttlMs: number }>;
   /** Once; resolves when the store has confirmed. "lease-lost" when it no longer exists. Count validity from before the call. */
   renewLease(id: LeaseId, signal?: AbortSignal): Promise<void>;
+  /** How long it lasts if nobody renews it, in ms, and up to a second less than that; 0 when it no longer exists. */
+  leaseLeftMs(id: LeaseId, signal?: AbortSignal): Promise<number>;
   /** Its keys go with it. Resolves also when it no longer exists. */
   revokeLease(id: LeaseId, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;

@@ -365,6 +365,22 @@ export function registryContract(name: string, start: () => Promise<RegistryHarn
         await rejectsWith("lease-lost", registry.renewLease(id));
       });
 
+      test("how long it has left is told to anybody, until nothing is", async () => {
+        const other = harness.connect();
+        const { id, ttlMs } = await registry.grantLease(harness.leaseMs * 100);
+        const granted = await other.leaseLeftMs(id);
+        assert.ok(granted > ttlMs - 5_000 && granted <= ttlMs, `${granted} ms of ${ttlMs}`);
+        await harness.pass(2_500);
+        const passed = await other.leaseLeftMs(id);
+        assert.ok(passed > ttlMs - 10_000 && passed < ttlMs - 1_500, `${passed} ms of ${ttlMs}, 2.5 s later`);
+        await registry.renewLease(id);
+        assert.ok((await other.leaseLeftMs(id)) >= passed + 1_000, "a renewal gives it back");
+        await registry.revokeLease(id);
+        assert.equal(await other.leaseLeftMs(id), 0);
+        assert.equal(await other.leaseLeftMs("7587862091234567" as LeaseId), 0, "one that never was");
+        await other.close();
+      });
+
       test("another client may renew and revoke it", async () => {
         const key = `${fresh()}a`;
         const other = harness.connect();
@@ -517,6 +533,7 @@ export function registryContract(name: string, start: () => Promise<RegistryHarn
         await rejectsWith("aborted", registry.write({ guards: [], writes: [{ kind: "put", key, value: "" }] }, signal));
         await rejectsWith("aborted", registry.grantLease(harness.leaseMs, signal));
         await rejectsWith("aborted", registry.renewLease(lease.id, signal));
+        await rejectsWith("aborted", registry.leaseLeftMs(lease.id, signal));
         await rejectsWith("aborted", registry.revokeLease(lease.id, signal));
         await rejectsWith("aborted", registry.watch("", 1, signal)[Symbol.asyncIterator]().next());
         assert.equal(await value(key), undefined, "what was aborted before it was sent was not written");

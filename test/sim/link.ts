@@ -70,6 +70,7 @@ export class Link {
       },
       grantLease: (ttlMs, signal) => this.#call("grant a lease", signal, () => direct.grantLease(ttlMs)),
       renewLease: (id, signal) => this.#call("renew a lease", signal, () => direct.renewLease(id)),
+      leaseLeftMs: (id, signal) => this.#call("ask after a lease", signal, () => direct.leaseLeftMs(id)),
       revokeLease: (id, signal) => this.#call("revoke a lease", signal, () => direct.revokeLease(id)),
       watch: (prefix, from, signal) => this.#watch(prefix, from, { signal, ended }),
       close: async () => undefined,

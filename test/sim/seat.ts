@@ -87,6 +87,8 @@ function registryOf(seat: Seat, registry: Registry): Registry {
       call(seat, { what: "registry.grantLease", work: () => registry.grantLease(ttlMs, signal) }),
     renewLease: (id, signal) =>
       call(seat, { what: "registry.renewLease", work: () => registry.renewLease(id, signal) }),
+    leaseLeftMs: (id, signal) =>
+      call(seat, { what: "registry.leaseLeftMs", work: () => registry.leaseLeftMs(id, signal) }),
     revokeLease: (id, signal) =>
       call(seat, { what: "registry.revokeLease", work: () => registry.revokeLease(id, signal) }),
     watch: (prefix, from, signal) => watched(seat, registry.watch(prefix, from, signal)),

@@ -271,6 +271,7 @@ export class SimulatedAgent {
       },
       grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
       renewLease: (id, signal) => registry.renewLease(id, signal),
+      leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
       revokeLease: (id, signal) => registry.revokeLease(id, signal),
       close: () => registry.close(),
     };

@@ -191,6 +191,10 @@ class Keeper implements EmbeddedRegistry {
     return true;
   }
 
+  leftMs(id: LeaseId): number {
+    return Math.max(0, (this.store.leases.get(id)?.validUntilMs ?? -Infinity) - this.clock.monotonicMs());
+  }
+
   async revoke(what: string, id: LeaseId): Promise<void> {
     await this.#enqueue(what, (draft) => {
       draft.end(id);
@@ -364,6 +368,10 @@ class Connection implements EmbeddedConnection {
     return this.#call(what, signal, async () => {
       if (!this.#keeper.renew(id)) throw new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended" });
     });
+  }
+
+  leaseLeftMs(id: LeaseId, signal?: AbortSignal): Promise<number> {
+    return this.#call(`ask after lease "${id}"`, signal, async () => this.#keeper.leftMs(id));
   }
 
   revokeLease(id: LeaseId, signal?: AbortSignal): Promise<void> {

@@ -190,6 +190,17 @@ class EtcdRegistry implements Registry {
     if (whole(TTL) <= 0) throw new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended" });
   }
 
+  async leaseLeftMs(id: LeaseId, signal?: AbortSignal): Promise<number> {
+    const request = { ID: id, keys: false };
+    const response = await this.#call<{ readonly TTL: string }>(`ask after lease "${id}"`, {
+      service: "Lease",
+      method: "leaseTimeToLive",
+      request,
+      signal,
+    });
+    return Math.max(0, Number(response.TTL)) * 1000; // -1: there is no such lease
+  }
+
   async revokeLease(id: LeaseId, signal?: AbortSignal): Promise<void> {
     const what = `revoke lease "${id}"`;
     try {

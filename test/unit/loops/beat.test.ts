@@ -49,6 +49,7 @@ describe("beat", () => {
         watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
         read: (prefix, signal) => registry.read(prefix, signal),
         grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
+        leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
         revokeLease: (id, signal) => registry.revokeLease(id, signal),
         renewLease: async (id, signal) => {
           if (!isLost) return registry.renewLease(id, signal);
@@ -375,6 +376,7 @@ function calls(registry: Registry): Registry {
     watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
     grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
     renewLease: (id, signal) => registry.renewLease(id, signal),
+    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
     revokeLease: (id, signal) => registry.revokeLease(id, signal),
     close: () => registry.close(),
   };

@@ -371,6 +371,7 @@ function lagging(registry: Registry, held: () => Promise<void> | undefined): Reg
     write: (transaction, signal) => registry.write(transaction, signal),
     grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
     renewLease: (id, signal) => registry.renewLease(id, signal),
+    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
     revokeLease: (id, signal) => registry.revokeLease(id, signal),
     close: () => registry.close(),
     async *watch(prefix, from, signal): AsyncGenerator<WatchBatch, void, undefined> {

@@ -308,6 +308,7 @@ function bound(registry: Registry): Registry {
     watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
     grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
     renewLease: (id, signal) => registry.renewLease(id, signal),
+    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
     revokeLease: (id, signal) => registry.revokeLease(id, signal),
     close: () => registry.close(),
   };

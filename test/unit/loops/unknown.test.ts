@@ -187,6 +187,7 @@ function through(
     watch: (...given) => registry.watch(...given),
     grantLease: (...given) => registry.grantLease(...given),
     renewLease: (...given) => registry.renewLease(...given),
+    leaseLeftMs: (...given) => registry.leaseLeftMs(...given),
     revokeLease: (...given) => registry.revokeLease(...given),
     close: () => registry.close(),
     get: async (key, signal) => {

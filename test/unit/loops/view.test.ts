@@ -118,6 +118,7 @@ describe("view", () => {
         write: (transaction, signal) => registry.write(transaction, signal),
         grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
         renewLease: (id, signal) => registry.renewLease(id, signal),
+        leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
         revokeLease: (id, signal) => registry.revokeLease(id, signal),
         close: () => registry.close(),
         watch: (prefix, from, signal) => {
