@@ -135,16 +135,28 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     },
     signal,
   );
+  // A registry that was put back has an old status too, or none: claiming the id anew has it written
+  let wentBackMs = -Infinity;
+  const lookBack = (): void => {
+    const latestMs = Math.max(own.wentBackMs, record.wentBackMs);
+    if (latestMs > wentBackMs) beat.doubt();
+    wentBackMs = latestMs;
+  };
+  const onManifest = (): void => {
+    lookBack();
+    offer();
+  };
+  const onRecord = (): void => {
+    lookBack();
+    beat.seen(record.get(keys.machine(machine.id)), record.revision);
+  };
   const loops = [
     beat.run(signal),
     fence.run(signal),
     local.run(signal),
     statuses.run(signal),
-    follow({ mirror: own, onChange: offer }, signal),
-    follow(
-      { mirror: record, onChange: () => beat.seen(record.get(keys.machine(machine.id)), record.revision) },
-      signal,
-    ),
+    follow({ mirror: own, onChange: onManifest }, signal),
+    follow({ mirror: record, onChange: onRecord }, signal),
   ];
   const source = git === undefined || commits === undefined ? undefined : { ...git, commits };
   if (machine.mayLead && (source !== undefined || allowSubmit)) {

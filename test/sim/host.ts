@@ -39,13 +39,14 @@ export class SimSystemd extends FakeSystemd {
   readonly #last = new Map<UnitName, Promise<unknown>>();
   readonly #queued = new Map<UnitName, number>();
   readonly #up = new Set<UnitName>();
+  readonly #hangs = new Set<UnitName>();
   readonly #running = new Map<UnitName, string | undefined>();
   readonly #told = new Map<UnitName, string | undefined>();
   /** Units whose last start failed or that failed by themselves: flotilla leaves those as they are. */
   readonly failed = new Set<UnitName>();
 
   constructor(world: HostWorld) {
-    super({ wallMs: () => world.clock.wallMs() });
+    super({ wallMs: () => world.clock.wallMs(), clock: world.clock });
     this.#world = world;
   }
 
@@ -122,6 +123,8 @@ export class SimSystemd extends FakeSystemd {
     const number = (this.#queued.get(name) ?? 0) + 1;
     this.#queued.set(name, number);
     const isLast = (): boolean => this.#queued.get(name) === number;
+    // A start that hangs would never end by itself
+    if (this.#hangs.has(name)) await handle.run("stop", name, new AbortController().signal);
     // A job goes on without whoever asked for it; one that has another behind it gives way.
     const work = before.then(() => this.#carryOut(handle, { job, name, isLast }));
     this.#last.set(
@@ -171,8 +174,11 @@ export class SimSystemd extends FakeSystemd {
     if (job === "restart" && this.#up.has(name)) this.setState(name, { active: "inactive", sub: "dead" });
     this.failed.delete(name);
     if (fails) this.failed.add(name);
-    if (hangs) this.#endLater(name, isLast);
-    return handle.run(job, name, new AbortController().signal);
+    if (hangs) {
+      this.#hangs.add(name);
+      this.#endLater(name, isLast);
+    }
+    return handle.run(job, name, new AbortController().signal).finally(() => this.#hangs.delete(name));
   }
 
   /** What hangs comes to its end: up, or not within its TimeoutStartSec=. */

@@ -35,6 +35,10 @@ export class Judge {
   readonly #present = new Set<MachineId>();
   readonly #absences = new Map<MachineId, { readonly fromMs: number; untilMs: number | undefined }[]>();
   readonly #up = new Map<UnitName, Map<SimMachine, number>>();
+  /** What went down last. */
+  #left:
+    | { readonly machine: SimMachine; readonly unit: UnitName; readonly atMs: number; readonly sinceMs: number }
+    | undefined;
   #leaderEpoch = 0;
   #wishMs = -Infinity;
   #storeTroubleMs = -Infinity;
@@ -129,6 +133,12 @@ export class Judge {
     const nowMs = this.#cluster.clock.monotonicMs();
     const there = this.#up.get(unit) ?? new Map<SimMachine, number>();
     this.#up.set(unit, there);
+    const left = this.#left;
+    if (left?.unit === unit && left.machine === machine && left.atMs === nowMs) {
+      // A restart is one job
+      there.set(machine, left.sinceMs);
+      return;
+    }
     for (const [other, sinceMs] of there) {
       if (this.wishes?.isGlobal(unit) === true) continue;
       const wasLost = this.#wasAbsent(other, sinceMs) || this.#wasAbsent(machine, nowMs - returnMs);
@@ -139,7 +149,10 @@ export class Judge {
   }
 
   down(machine: SimMachine, { unit, why }: { readonly unit: UnitName; readonly why: string }): void {
-    this.#up.get(unit)?.delete(machine);
+    const there = this.#up.get(unit);
+    const atMs = this.#cluster.clock.monotonicMs();
+    this.#left = { machine, unit, atMs, sinceMs: there?.get(machine) ?? atMs };
+    there?.delete(machine);
     machine.say(`${unit} is down (${why})`);
   }
 
