@@ -48,6 +48,8 @@ export function fenceWaitMs(fenceMs: number): number {
 /** A machine's share, in name order. */
 export interface Manifest extends Position {
   readonly machine: MachineId;
+  /** Its machine was lost, and its units were free to go elsewhere; until the machine is there again. */
+  readonly givenUp?: true;
   readonly units: readonly ManifestEntry[];
 }
 
@@ -74,6 +76,8 @@ export interface CandidateMachine {
   readonly milliCpus?: number;
   /** It takes nothing new; what it has stays. */
   readonly cordoned?: true;
+  /** It came and went so many times, and is cordoned for a while: for the words of a refusal. */
+  readonly rests?: number;
   /** It is being drained (and cordoned): so many units may leave it in this pass, those that follow them not counted. */
   readonly drain?: number;
 }

@@ -53,10 +53,11 @@ export interface NextManifests {
 
 /**
  * The manifests that the board asks for, of the touched machines. A manifest is written when an entry of it comes, goes or
- * changes its hash or target, or when a present machine has none; a newer commit alone changes nothing. All that is wanted
- * in a written manifest names the newest commit. An entry is released only on positive evidence, and taken out only when its
- * machine is present and has been seen without the unit under a manifest that releases it. Throws Problem
- * "placement-unwanted" or "manifest-order" when the input contradicts itself; nothing may be written then.
+ * changes its hash or target, when a present machine has none, and when a machine is given up or is there again; a newer
+ * commit alone changes nothing. All that is wanted in a written manifest names the newest commit. An entry is released only
+ * on positive evidence, and taken out only when its machine is present and has been seen without the unit under a manifest
+ * that releases it. Throws Problem "placement-unwanted" or "manifest-order" when the input contradicts itself; nothing may be
+ * written then.
  */
 export function nextManifests(input: ManifestInput): NextManifests {
   const { board, standing, undecidable } = input;
@@ -106,7 +107,8 @@ function openDraft(input: ManifestInput, id: MachineId): Draft {
   const { board, undecidable } = input;
   const manifest = input.manifests.get(id);
   const isNew = manifest === undefined && input.standing.get(id) === "present";
-  const draft = new Draft(manifest, isNew || input.lost.has(id));
+  const isTold = manifest === undefined || isGivenUp(input, manifest) === (manifest.givenUp === true);
+  const draft = new Draft(manifest, isNew || !isTold || input.lost.has(id));
   if (manifest === undefined) return draft;
   const isGone = goneFrom(input, manifest);
   for (const entry of manifest.units) {
@@ -117,6 +119,12 @@ function openDraft(input: ManifestInput, id: MachineId): Draft {
     }
   }
   return draft;
+}
+
+/** Of a machine that may be coming back it stays as it is. */
+function isGivenUp({ standing }: ManifestInput, { machine, givenUp }: Manifest): boolean {
+  const known = standing.get(machine);
+  return known === undefined || (known === "presumed" && givenUp === true);
 }
 
 /** Whether the machine has been seen without a unit that this manifest of it releases. */
@@ -195,5 +203,6 @@ function finish(
         : entry,
     )
     .sort((a, b) => byName(a.name, b.name));
-  return { machine: id, ...position, units };
+  const givenUp = before !== undefined && isGivenUp(input, before) ? { givenUp: true as const } : {};
+  return { machine: id, ...position, ...givenUp, units };
 }

@@ -34,9 +34,13 @@ function desired(units: Readonly<Record<string, Wanted>>, at = "2"): ManifestInp
   };
 }
 
-/** "web launched 1 r1" or "web released": a unit, its target, its hash, its last restart. All name commit 1. */
+/**
+ * "web launched 1 r1" or "web released": a unit, its target, its hash, its last restart. All name commit 1. "given-up" before
+ * them: of a machine that was.
+ */
 function manifest(letter: string, entries: readonly string[], generation = 1): Manifest {
-  const units = entries.map((text): ManifestEntry => {
+  const isGivenUp = entries[0] === "given-up";
+  const units = entries.slice(isGivenUp ? 1 : 0).map((text): ManifestEntry => {
     const [name = "", target = "launched", digit = "1", restart] = text.split(" ");
     return {
       name: name as UnitName,
@@ -47,16 +51,16 @@ function manifest(letter: string, entries: readonly string[], generation = 1): M
       ...(restart === undefined ? {} : { restart }),
     };
   });
-  return { machine: id(letter), epoch: 1, generation, units };
+  return { machine: id(letter), epoch: 1, generation, ...(isGivenUp ? { givenUp: true } : {}), units };
 }
 
 /** e.g. `a: web launched 1@2 r1` : unit, target, hash at commit, last restart. */
-function line({ machine, units }: Manifest): string {
+function line({ machine, givenUp, units }: Manifest): string {
   const text = units.map(
     (each) =>
       `${each.name} ${each.target} ${each.hash.charAt(0)}@${each.commit?.charAt(0) ?? "hand"}${each.restart === undefined ? "" : ` ${each.restart}`}`,
   );
-  return `${machine.charAt(0)}: ${text.join(", ")}`;
+  return `${machine.charAt(0)}:${givenUp === true ? " given-up" : ""} ${text.join(", ")}`;
 }
 
 interface Scene {
@@ -312,26 +316,45 @@ const cases: readonly (Scene & { name: string; writes: readonly string[]; handov
     machines: ["a"],
     units: { p: {}, q: {} },
     manifests: { a: ["q"], b: ["p"] },
-    writes: ["b: p released 1@1", "a: p launched 1@2, q launched 1@2"],
+    writes: ["b: given-up p released 1@1", "a: p launched 1@2, q launched 1@2"],
   },
   {
     name: "its machine is gone and nobody takes it: the entry stays for its return",
     machines: ["a"],
     units: { p: pinned },
     manifests: { a: [], b: ["p"] },
+    writes: ["b: given-up p launched 1@1"],
+  },
+  {
+    name: "a machine is given up once",
+    machines: ["a"],
+    units: { p: pinned },
+    manifests: { a: [], b: ["given-up", "p"] },
     writes: [],
+  },
+  {
+    name: "a machine that is there again is given up no longer",
+    machines: ["a", "b"],
+    manifests: { a: [], b: ["given-up"] },
+    writes: ["b: "],
+  },
+  {
+    name: "one that may be coming back stays given up, or not, as it was",
+    machines: ["a", "b?", "c?"],
+    manifests: { a: [], b: ["given-up", "p"], c: ["p"] },
+    writes: ["b: given-up p released 1@1", "c: p released 1@1"],
   },
   {
     name: "a gone machine is told of what a commit leaves out",
     machines: ["a"],
     manifests: { a: [], b: ["p"] },
-    writes: ["b: p released 1@1"],
+    writes: ["b: given-up p released 1@1"],
   },
   {
     name: "a gone machine's manifest is not written for a changed hash",
     machines: ["a"],
     units: { g: { global: true, hash: "2" } },
-    manifests: { a: [], b: ["g"] },
+    manifests: { a: [], b: ["given-up", "g"] },
     writes: ["a: g launched 2@2"],
   },
   {
