@@ -85,10 +85,11 @@ function anyMachine(scene: Scene): SoakMachine | undefined {
   return scene.random.pick(free(scene));
 }
 
-/** Names of units that another machine has to take when this one is lost. */
+/** Names of units that another machine has to take in time when this one is lost. What is fenced takes its stop longer. */
 function movable({ site, watch }: Scene, machine: SoakMachine): readonly string[] {
-  const global = new Set(site.wishes.all().flatMap(({ name, isGlobal }) => (isGlobal ? [name] : [])));
-  return [...watch.runsOn(machine).keys()].filter((name) => !global.has(name));
+  const others = site.wishes.all().filter(({ isGlobal, isFenced }) => isGlobal || isFenced);
+  const names = new Set(others.map(({ name }) => name));
+  return [...watch.runsOn(machine).keys()].filter((name) => !names.has(name));
 }
 
 /** A machine that is lost to the others. */

@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Sight } from "./store.ts";
 import type { Site, SoakMachine } from "./site.ts";
+import type { Wish } from "./wishes.ts";
 
 const sampleMs = 200;
 const lookMs = 300;
@@ -225,7 +226,7 @@ export class Watch {
       else this.#runs.set(machine.name, runs);
     }
     for (const machine of machines) if (machine.isUp) this.#compare(machine, before.get(machine.name) ?? new Map());
-    for (const { name, isGlobal } of wishes.all()) if (!isGlobal) this.#checkDouble(name);
+    for (const wish of wishes.all()) if (!wish.isGlobal) this.#checkDouble(wish);
     for (const [unit, { machine, untilMs }] of this.#awaited) {
       const runs = this.runsOf(unit);
       if (runs.some((run) => run.machine !== machine) || this.#isExcused({ unit })) this.#awaited.delete(unit);
@@ -276,7 +277,9 @@ export class Watch {
   #judgeStop(machine: SoakMachine, { unit, isBack }: { unit: string; isBack: boolean }): void {
     if (this.#isExcused({ unit, machine: machine.name })) return;
     // Long enough silent that its place may have been given away: then the newer copy wins
-    const isGlobal = this.#site.wishes.get(unit)?.isGlobal === true;
+    const { isGlobal = false, isFenced = false } = this.#site.wishes.get(unit) ?? {};
+    // Its machine may not know whether it is given away
+    if (isFenced && !isBack && [machine.name, storeName].some((name) => this.#silentLately(name))) return;
     const mayBeGivenAway = !isBack && !isGlobal && this.#silentLately(machine.name);
     if (!mayBeGivenAway) this.violate(`${unit} ${isBack ? "was restarted" : "was stopped"} on ${machine.name}`);
     else if (!this.#awaited.has(unit))
@@ -301,8 +304,11 @@ export class Watch {
     );
   }
 
-  /** Never two of one unit on two machines that are connected: at once, or some time after one of them is back. */
-  #checkDouble(unit: string): void {
+  /**
+   * Never two of one unit on two machines that are connected: at once, or some time after one of them is back. Of what is
+   * fenced never two at all.
+   */
+  #checkDouble({ name: unit, isFenced }: Wish): void {
     const runs = this.runsOf(unit);
     this.checks++;
     if (runs.length < 2) {
@@ -314,14 +320,15 @@ export class Watch {
     }
     const heardMs =
       runs.map((run) => Math.min(this.#heardFor(run.machine), this.#heardFor(storeName))).sort((a, b) => b - a)[1] ?? 0;
-    if (heardMs === 0) return;
+    if (heardMs === 0 && !isFenced) return;
     const fromMs = this.#doubles.get(unit) ?? this.nowMs;
     if (!this.#doubles.has(unit)) this.#doubles.set(unit, fromMs);
     const allowedMs =
       runs.some((run) => this.#silentLately(run.machine)) || this.#silentLately(storeName) ? settlingMs : 0;
-    if (heardMs <= allowedMs || fromMs === Infinity) return;
+    if ((heardMs <= allowedMs && !isFenced) || fromMs === Infinity) return;
     this.#doubles.set(unit, Infinity);
-    this.violate(`${unit} runs on ${runs.map((run) => run.machine).join(" and ")}, which are connected`);
+    const why = isFenced ? "and has OnPartition=stop" : "which are connected";
+    this.violate(`${unit} runs on ${runs.map((run) => run.machine).join(" and ")}, ${why}`);
   }
 
   #nameOf(id: string | undefined): string {

@@ -6,8 +6,8 @@ export interface Wish {
   readonly name: string;
   readonly edition: number;
   readonly isGlobal: boolean;
-  /** systemd does not start it again when it fails. */
-  readonly isFragile: boolean;
+  /** It has OnPartition=stop: its machine stops it when it is cut off, and never is there a second one anywhere. */
+  readonly isFenced: boolean;
 }
 
 const webCount = 2;
@@ -39,6 +39,11 @@ const files: Readonly<Record<string, Kind>> = {
   "every.service": { path: "static/every.service", more: "Global=true\n" },
   "alone.service": { path: "static/alone.service" },
   "side.service": { path: "static/side.service", more: "MachineOf=alone.service\n" },
+  "fenced.service": {
+    path: "static/fenced.service",
+    more: "OnPartition=stop\n",
+    restart: `${always}TimeoutStopSec=1\n`,
+  },
   "fragile.service": { path: "static/fragile.service", restart: "" },
   "web@.service": { path: "templates/web@.service", more: "Conflicts=web@*.service\n" },
   "job@.service": { path: "templates/job@.service" },
@@ -74,7 +79,7 @@ export class Wishes {
       name,
       edition: this.#editions.get(fileOf(name)) ?? 0,
       isGlobal: name === "every.service",
-      isFragile: name === "fragile.service",
+      isFenced: name === "fenced.service",
     }));
   }
 
