@@ -385,6 +385,10 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       const states = async (...names: readonly UnitName[]): Promise<readonly string[]> =>
         Promise.all(names.map(async (each) => (await stateOf(each)).active));
 
+      test("that nobody ever gave cannot be extended, whatever lies here", async () => {
+        assert.equal(await systemd.extendPermit(soon(60_000)), false);
+      });
+
       test("is needed to start; its end stops the unit and keeps it down, and nothing else; another lets it start", async () => {
         const [fenced, free] = await pair();
         assert.equal((await run("start", fenced)).result, "dependency");

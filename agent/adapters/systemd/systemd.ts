@@ -73,6 +73,11 @@ export function createSystemd(options: SystemdOptions): Systemd {
     onLost: () => jobs.disconnected(),
   });
 
+  /** That a reload is due stays noted: it may be due for something else as well. */
+  const preparePermit = async (): Promise<void> => {
+    if (files.writePermit()) await reach("a reload", () => call(managerCall("Reload")));
+  };
+
   const placed = (): readonly LyingUnit[] => {
     const lying = files.placed();
     units.follow(lying.map((unit) => unit.name));
@@ -234,10 +239,13 @@ export function createSystemd(options: SystemdOptions): Systemd {
       files.noteAhead(unit, next === "stop" ? next : { note: next, invocation: await invocation(unit) });
     },
     async grantPermit(untilMs) {
-      files.writePermit();
+      await preparePermit();
       await reach("a permit", () => permit.grant(untilMs));
     },
-    extendPermit: (untilMs) => reach("a permit", () => permit.extend(untilMs)),
+    async extendPermit(untilMs) {
+      await preparePermit();
+      return reach("a permit", () => permit.extend(untilMs));
+    },
     async remove(name) {
       const place = files.placeOf(name);
       if (place.kind === "host") throw foreignProblem(name, place.path);

@@ -137,18 +137,24 @@ export class UnitFiles {
     });
   }
 
-  /** The units that stand for the permit, where they are missing. */
-  writePermit(): void {
-    writing("the units of the permit", () => {
+  /** The units that stand for the permit, where they are missing. True when any was: then a reload is due. */
+  writePermit(): boolean {
+    return writing("the units of the permit", () => {
       this.#folders();
-      for (const [name, text] of permitFiles) {
-        const file = join(this.#permit, name);
-        if (readText(file) !== text) this.#put(file, text);
+      const missing = [...permitFiles].filter(([name, text]) => {
         const link = join(this.#links, name);
         const stat = statOf(link);
-        if (stat === undefined) symlinkSync(file, link);
-        else if (!stat.isSymbolicLink() || readlinkSync(link) !== file) throw foreignProblem(name as UnitName, link);
+        const isOurs = stat?.isSymbolicLink() === true && readlinkSync(link) === join(this.#permit, name);
+        if (stat !== undefined && !isOurs) throw foreignProblem(name as UnitName, link);
+        return stat === undefined || readText(join(this.#permit, name)) !== text;
+      });
+      if (missing.length > 0) this.noteReload(true);
+      for (const [name, text] of missing) {
+        this.#put(join(this.#permit, name), text);
+        if (statOf(join(this.#links, name)) === undefined)
+          symlinkSync(join(this.#permit, name), join(this.#links, name));
       }
+      return missing.length > 0;
     });
   }
 
