@@ -12,7 +12,7 @@ export const growthEvery = 24;
 /** What is at least looked at for its growth, and how much more four times the input may take; 4 would be linear. */
 const growthFromMs = 150;
 const maxGrowth = 9;
-const growthBytes = 128 * 1024;
+const growthBytes = 64 * 1024;
 
 export interface Finding {
   readonly breach: string;

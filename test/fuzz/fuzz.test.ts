@@ -14,7 +14,7 @@ import { Problem } from "../../agent/domain/problem.ts";
 
 /** Seeds of each target, or as many as this time is enough for: slow readers are for npm run fuzz. */
 const seeds = 300;
-const seedsMs = 1_000;
+const seedsMs = 450;
 
 function nothingFound({ finding }: Tried, name: string): void {
   assert.equal(finding, undefined, `${name}: ${finding?.breach ?? ""}\n${JSON.stringify(finding?.input.toString())}`);

@@ -33,7 +33,7 @@ if (unknown.length > 0) {
 const names = positionals.length > 0 ? positionals : targetNames;
 const from = whole(values.from, "--from");
 const perTarget = values.seeds === undefined ? 1_000 : whole(values.seeds, "--seeds");
-const minutes = values.minutes === undefined ? undefined : whole(values.minutes, "--minutes");
+const minutes = values.minutes === undefined ? undefined : number(values.minutes, "--minutes");
 const more = values.corpus === undefined ? [] : await readFiles(values.corpus);
 
 let findings = 0;
@@ -101,7 +101,14 @@ function limited(bytes: Entry["bytes"], maxBytes: number): Uint8Array {
 }
 
 function whole(text: string, option: string): number {
-  if (/^\d{1,12}$/.test(text)) return Number(text);
+  const value = number(text, option);
+  if (Number.isSafeInteger(value)) return value;
   console.error(`${option} takes a whole number`);
+  process.exit(2);
+}
+
+function number(text: string, option: string): number {
+  if (/^\d{1,12}(\.\d{1,3})?$/.test(text)) return Number(text);
+  console.error(`${option} takes a number`);
   process.exit(2);
 }

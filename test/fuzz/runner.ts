@@ -32,6 +32,7 @@ export class Runner {
 
   async run(input: Uint8Array): Promise<Verdict> {
     const { worker } = (this.#started ??= await start(this.#target));
+    const beganMs = performance.now();
     let timer: NodeJS.Timeout | undefined;
     const over = new AbortController();
     try {
@@ -52,7 +53,7 @@ export class Runner {
         return outcome;
       }
       await this.#discard();
-      return { breach: outcome, manner: "thrown", tookMs: this.#hangMs };
+      return { breach: outcome, manner: "thrown", tookMs: performance.now() - beganMs };
     } finally {
       clearTimeout(timer);
       over.abort();

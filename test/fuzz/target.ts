@@ -11,6 +11,8 @@ export interface Target {
   readonly words: readonly string[];
   /** Longer inputs are not made: a little more than the reader takes, or what makes it work hard. */
   readonly maxBytes: number;
+  /** How often `run` has the reader read the input, to compare: its time is divided by it. Once unless set. */
+  readonly readings?: number;
   /** Gives the reader one input. Throws what must not be; the rules below are applied to what it says. */
   run(input: Uint8Array): Said | Promise<Said>;
   /** Ends what the target has started. */
@@ -51,7 +53,9 @@ function problemBreach(problem: unknown): string | undefined {
     return `a message of ${whole.length} characters`;
   if ((hint?.length ?? 0) > maxProblemChars) return `a hint of ${hint?.length ?? 0} characters`;
   if (/\n\s+at .*:\d+:\d+/.test(whole)) return "a stack in a message";
-  if (/\bundefined\b|\[object /.test(message.replace(/"[^"]*"|'[^']*'/g, ""))) return "a message about nothing";
+  // "URL scheme undefined" is fleet's own word
+  if (/(?<!scheme )\bundefined\b|\[object /.test(message.replace(/"[^"]*"|'[^']*'/g, "")))
+    return "a message about nothing";
   return undefined;
 }
 

@@ -44,6 +44,7 @@ export const target: Target = {
   name: "commit",
   reads: "commits: unit files, links and drop-ins",
   maxBytes: 256 * 1024,
+  readings: 5,
   words: [
     ...[
       "=== ",

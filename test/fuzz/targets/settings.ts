@@ -31,6 +31,7 @@ export const target: Target = {
   name: "settings",
   reads: "settings from files, environment and flags",
   maxBytes: 128 * 1024,
+  readings: 2,
   words: [
     ...[
       "--- conf\n",

@@ -11,6 +11,7 @@ export const target: Target = {
   name: "unit-file",
   reads: "unit files",
   maxBytes: 64 * 1024,
+  readings: 3,
   words: [
     ...["[Unit]\n", "[Service]\n", "[Install]\n", "[X-Fleet]\n", "ExecStart=", "Description=", "WantedBy=", "\\\n"],
     ...[

@@ -14,6 +14,7 @@ export const target: Target = {
   name: "unit-options",
   reads: "lists of options from fleet's clients",
   maxBytes: 32 * 1024,
+  readings: 2,
   words: [
     "Unit",
     "Service",

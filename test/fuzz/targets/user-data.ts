@@ -34,6 +34,7 @@ export const target: Target = {
   name: "user-data",
   reads: "user-data",
   maxBytes: 192 * 1024,
+  readings: 3,
   words: [
     ...[
       "#cloud-config\n",
