@@ -404,6 +404,7 @@ function chooseUnit(scene: Scene, isMeant: (unit: string) => boolean): Chosen | 
 }
 
 const isFragile = (unit: string): boolean => unit === "fragile.service";
+const everywhere = "every.service";
 /** One that nothing follows, and that follows nothing. */
 const isPlain = (unit: string): boolean => /^(job@\d+|every)\.service$/.test(unit);
 
@@ -499,12 +500,11 @@ async function masked(scene: Scene): Promise<Grip | undefined> {
 
 /** The text of the repository is put back as soon as the machine has something to do, and the unit restarted with it. */
 async function edited(scene: Scene): Promise<Grip | undefined> {
-  const chosen = chooseUnit(scene, isPlain);
+  const chosen = chooseUnit(scene, (unit) => isPlain(unit) && unit !== everywhere);
   if (chosen === undefined) return undefined;
   const { machine, unit, on, machines } = chosen;
   const { site, watch } = scene;
   const path = `/run/systemd/system/${unit}`;
-  const everywhere = "every.service";
   const pardons = [
     watch.excuse({ unit, machine: machine.name, because: "its text was edited" }),
     watch.excuse({ unit: everywhere, because: "its text changes" }),
