@@ -112,6 +112,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
         log,
         allowSubmit: settings.allowSubmit,
         rebalancePerMinute: settings.rebalancePerMinute,
+        lossBrakePercent: settings.lossBrakePercent,
         machineLeaseMs: settings.machineLeaseMs,
         engineLeaseMs: settings.engineLeaseMs,
       },

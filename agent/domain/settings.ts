@@ -166,6 +166,8 @@ export interface Settings {
   readonly allowSubmit: boolean;
   /** Units that a leader here may move in a minute for balance; 0: none. */
   readonly rebalancePerMinute: number;
+  /** While more than so many of a hundred machines are lost, a leader here moves none of their units; 100: it always does. */
+  readonly lossBrakePercent: number;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logFormat: "text" | "json";
 }

@@ -50,6 +50,8 @@ export interface AgentParts {
   readonly allowSubmit: boolean;
   /** Units that this machine, when it leads, may move in a minute for balance; 0: none. */
   readonly rebalancePerMinute: number;
+  /** While more than so many of a hundred machines are lost, none of their units is moved; 100: they always are. */
+  readonly lossBrakePercent: number;
   readonly machineLeaseMs: number;
   readonly engineLeaseMs: number;
 }

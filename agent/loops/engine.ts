@@ -46,6 +46,8 @@ export interface EnginePorts {
   readonly allowSubmit: boolean;
   /** Units moved for balance in a minute; 0: none. */
   readonly rebalancePerMinute: number;
+  /** While more than so many of a hundred machines are lost, none of their units is moved; 100: they always are. */
+  readonly lossBrakePercent: number;
   /** Of this machine, for the events. */
   readonly hostname: string;
   readonly clock: Clock;

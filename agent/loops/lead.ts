@@ -33,6 +33,8 @@ export interface LeadPorts {
   readonly allowSubmit: boolean;
   /** Units moved for balance in a minute; 0: none. */
   readonly rebalancePerMinute: number;
+  /** While more than so many of a hundred machines are lost, none of their units is moved; 100: they always are. */
+  readonly lossBrakePercent: number;
   readonly cron: Cron;
   readonly clock: Clock;
   readonly log: Log;
@@ -62,7 +64,7 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
     if (tenure === undefined) return;
     log.info("leader.elected", { machine: machine.id, epoch: tenure.epoch });
     const release = mirror.acquire();
-    const { machineLeaseMs, registrySinceMs, registryWentBackMs, rebalancePerMinute } = ports;
+    const { machineLeaseMs, registrySinceMs, registryWentBackMs, rebalancePerMinute, lossBrakePercent } = ports;
     const { hostname } = machine;
     const engine = new Engine(
       {
@@ -73,6 +75,7 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
         registryWentBackMs,
         allowSubmit,
         rebalancePerMinute,
+        lossBrakePercent,
         hostname,
         clock,
         log,

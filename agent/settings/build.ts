@@ -72,6 +72,7 @@ export function buildSettings(chosen: Choice, directories: Directories): Setting
     apiSocket: chosen.optional("Agent.Socket") ?? `${directories.run}/flotilla.sock`,
     allowSubmit: chosen.flag("Agent.AllowSubmit"),
     rebalancePerMinute: chosen.number("Agent.RebalancePerMinute"),
+    lossBrakePercent: Number.parseInt(chosen.text("Agent.LossBrake"), 10),
     logLevel: level === "debug" || level === "warn" || level === "error" ? level : "info",
     logFormat: chosen.text("Agent.LogFormat") === "json" ? "json" : "text",
   };

@@ -132,6 +132,7 @@ const rows: Readonly<Record<SectionName, readonly Row[]>> = {
     ["Socket", "path", "an absolute path of at most 107 bytes"],
     ["AllowSubmit", "boolean", yesOrNo],
     ["RebalancePerMinute", "count", "a whole number from 0 to 600"],
+    ["LossBrake", "text", "a percentage from 1% to 100%"],
     ["LogLevel", "choice", "debug, info, warn or error"],
     ["LogFormat", "choice", "text or json"],
   ],

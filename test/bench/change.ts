@@ -48,6 +48,7 @@ export async function change(say: (text: string) => void): Promise<readonly Row[
       registryWentBackMs: () => -Infinity,
       allowSubmit: true,
       rebalancePerMinute: 0,
+      lossBrakePercent: 100,
       hostname: "bench",
       troubles: new Troubles(),
     },

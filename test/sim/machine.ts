@@ -133,6 +133,7 @@ export class SimMachine {
         allowSubmit: true,
         machineLeaseMs,
         rebalancePerMinute: 0,
+        lossBrakePercent: 50,
         engineLeaseMs,
       },
       over.signal,

@@ -222,6 +222,7 @@ export class SimulatedAgent {
         log: this.#log(),
         allowSubmit: true,
         rebalancePerMinute: 0,
+        lossBrakePercent: 50,
         machineLeaseMs,
         engineLeaseMs,
       },

@@ -73,6 +73,8 @@ export interface HouseOptions {
   readonly submit?: string;
   /** Units moved in a minute for balance; none unless set. */
   readonly rebalancePerMinute?: number;
+  /** Of a hundred machines, lost at once; 50 unless set. */
+  readonly lossBrakePercent?: number;
 }
 
 /** What the registry holds, read and checked. */
@@ -108,6 +110,7 @@ export class House {
           hasGit: typeof options.git === "string" ? options.git.includes(letter) : options.git !== false,
           allowSubmit: options.submit?.includes(letter) !== false,
           rebalancePerMinute: options.rebalancePerMinute ?? 0,
+          lossBrakePercent: options.lossBrakePercent ?? 50,
         }),
     );
   }
@@ -275,6 +278,7 @@ export class Box {
   } = {};
   readonly hasGit: boolean;
   readonly rebalancePerMinute: number;
+  readonly lossBrakePercent: number;
   readonly allowSubmit: boolean;
   readonly #house: House;
   #running:
@@ -291,6 +295,7 @@ export class Box {
       hasGit,
       allowSubmit,
       rebalancePerMinute,
+      lossBrakePercent,
     }: {
       letter: string;
       mayLead: boolean;
@@ -298,12 +303,14 @@ export class Box {
       hasGit: boolean;
       allowSubmit: boolean;
       rebalancePerMinute: number;
+      lossBrakePercent: number;
     },
   ) {
     this.#house = house;
     this.hasGit = hasGit;
     this.allowSubmit = allowSubmit;
     this.rebalancePerMinute = rebalancePerMinute;
+    this.lossBrakePercent = lossBrakePercent;
     this.letter = letter;
     this.id = idOf(letter);
     this.systemd = new FakeSystemd({ wallMs: () => house.clock.wallMs(), clock: house.clock });
@@ -347,6 +354,7 @@ export class Box {
         allowSubmit: this.allowSubmit,
         machineLeaseMs,
         rebalancePerMinute: this.rebalancePerMinute,
+        lossBrakePercent: this.lossBrakePercent,
         engineLeaseMs,
       },
       over.signal,

@@ -70,6 +70,7 @@ suite("settings", () => {
       apiSocket: "/run/flotilla/flotilla.sock",
       allowSubmit: true,
       rebalancePerMinute: 0,
+      lossBrakePercent: 50,
       logLevel: "info",
       logFormat: "text",
     });
@@ -393,6 +394,7 @@ suite("settings", () => {
       { set: "[Systemd]\nConcurrency", good: ["1", "1000"], bad: ["0", "1001", "1.5", "-1", "0x10", "ten"] },
       { set: "[Agent]\nStateDirectory", good: ["/srv/x", "/"], bad: ["srv", "/srv/../x", "~/x"] },
       { set: "[Agent]\nEngineLease", good: ["4", "1h"], bad: ["1", "500ms", "3601"] },
+      { set: "[Agent]\nLossBrake", good: ["1%", "50%", "100%"], bad: ["0%", "50", "0.5", "101%", "050%", "-1%"] },
       { set: "[Agent]\nLogFormat", good: ["json"], bad: ["xml"] },
     ];
   for (const { set, good, bad } of values) {
@@ -404,6 +406,10 @@ suite("settings", () => {
       test(`${set.replace("\n", " ")}=${value.slice(0, 40)} is refused`, () =>
         assert.match(problems({ conf: `${base}${set}=${value}\n` }).join("\n"), /Cannot accept/));
   }
+
+  test("a percentage is a whole number of a hundred", () => {
+    assert.equal(settings({ conf: "[Agent]\nLossBrake=7%\n" }).lossBrakePercent, 7);
+  });
 
   test("a stronger layer's Token= takes the place of the file's TokenFile=", () => {
     const given = { conf: "[Git]\nURL=https://a/b\nTokenFile=/t\n", environment: { FLOTILLA_GIT_TOKEN: "env" } };
