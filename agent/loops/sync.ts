@@ -173,8 +173,9 @@ export class Sync {
     if (adopted === undefined || this.#restored) return;
     const { git, commits, troubles, log } = this.#ports;
     if (!(await commits.has(adopted.commit))) await git.fetch(signal);
-    this.#restored = true;
     const desired = await this.#readAdopted(adopted.commit);
+    // Only now: what could not be read for a moment is read again
+    this.#restored = true;
     if (desired instanceof Problem) {
       // Nothing is decided until the branch holds a commit that can be read; what runs goes on running.
       log.error("commit.lost", desired, { commit: adopted.commit });
@@ -208,7 +209,9 @@ export class Sync {
       const { adopted, refused } = this.#revision?.value ?? {};
       if (head === adopted?.commit) {
         if (refused !== undefined) await this.#record({ adopted });
-        if (!this.#isNewest && this.#desired !== undefined) this.#take(this.#desired, true);
+        // One that was lost may have come with the fetch
+        const desired = this.#desired ?? (await this.#readAdopted(head));
+        if (!this.#isNewest && !(desired instanceof Problem)) this.#take(desired, true);
         return { said: { outcome: "unchanged", commit: head, problems: [] }, failure: undefined };
       }
       if (head === refused?.commit) {

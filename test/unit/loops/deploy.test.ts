@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { CommitId } from "../../../agent/domain/names.ts";
+import { Problem } from "../../../agent/domain/problem.ts";
 import type { SyncResult } from "../../../agent/domain/sync.ts";
 import { schedule } from "../../../agent/schedule/schedule.ts";
 import { House, type HouseOptions, changed, gate, idOf, machineLeaseMs, name, pollMs, service } from "./house.ts";
@@ -208,6 +209,34 @@ describe("sync", () => {
     await house.until(async () => (await house.leader()) === "b", 10_000);
     const answer = await house.settle(box.agent.view.sync(), 15_000);
     assert.deepEqual([answer.outcome, answer.problems[0]?.code], ["failed", "git-unreachable"]);
+  });
+
+  test("a new leader whose store cannot be read for a moment reads the adopted commit again", async () => {
+    await open({ leaders: "b", pollMs: 3_600_000 });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    const box = house.box("b");
+    await box.stop();
+    let failures = 0;
+    box.through = {
+      git: (git) => ({
+        fetch: (signal) => git.fetch(signal),
+        head: () => git.head(),
+        has: (commit) => git.has(commit),
+        info: (commit) => git.info(commit),
+        blob: (oid) => git.blob(oid),
+        close: () => git.close(),
+        tree: async (commit) => {
+          if (failures++ === 0) throw new Problem("git-damaged", "Cannot read the git store");
+          return git.tree(commit);
+        },
+      }),
+    };
+    box.start();
+    await house.box("a").crash();
+    await house.until(() => house.up()["web.service"] !== undefined && house.up()["web.service"] !== "a", 40_000);
+    assert.ok(failures > 1);
   });
 });
 
