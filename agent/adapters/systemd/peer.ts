@@ -242,18 +242,24 @@ export class Peer {
 function guardReads(stream: Socket, end: (error: Error) => void): void {
   const on = stream.on.bind(stream);
   const read = stream.read.bind(stream);
+  let isParsing = false;
   Object.assign(stream, {
     read: (bytes?: number): unknown => {
-      if ((bytes ?? 0) > maxMessageBytes) throw new Error(`The other side announced a message of ${bytes ?? 0} bytes`);
+      // A length of nothing, or below it, the library would wait for for ever
+      if (isParsing && bytes !== undefined && (bytes <= 0 || bytes > maxMessageBytes))
+        throw new Error(`The other side announced a message of ${bytes} bytes`);
       return read(bytes);
     },
     on: (event: string, listener: () => void): Socket => {
       if (event !== "readable") return on(event, listener);
       return on(event, () => {
+        isParsing = true;
         try {
           listener();
         } catch (error) {
           end(error instanceof Error ? error : new Error(String(error)));
+        } finally {
+          isParsing = false;
         }
       });
     },

@@ -115,6 +115,7 @@ const noMessages: readonly { what: string; bytes: Buffer }[] = [
     what: "a length above D-Bus' own bound",
     bytes: Buffer.from("l\x02\0\x01\xff\xff\xff\x7f\x02\0\0\0\0\0\0\0", "latin1"),
   },
+  { what: "a message of nothing", bytes: Buffer.from("l\x02\0\x01\0\0\0\0\x02\0\0\0\0\0\0\0", "latin1") },
 ];
 for (const { what, bytes } of noMessages) {
   test(`bytes with ${what} end the connection, and not the process`, async () => {
