@@ -1,8 +1,9 @@
 // The agent's own durable files, below one folder, for loops and for the embedded registry. No name leaves the folder.
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Problem } from "../domain/problem.ts";
 import type { Disk } from "../ports/disk.ts";
+import { type FileCalls, fileCalls, makeFolder, syncFolder, writeDurably } from "./durable-files.ts";
 
 /** Files larger than this are not read: nothing that the agent writes comes near it. */
 const maxFileBytes = 256 * 1024 * 1024;
@@ -11,7 +12,7 @@ const maxFileBytes = 256 * 1024 * 1024;
  * Files below `directory` (absolute), which is made with mode 0700 when first written to. Writes of one name come after
  * one another, in the order of the calls. A name that leads out of the folder throws: it is a mistake of the program.
  */
-export function createDisk(directory: string): Disk {
+export function createDisk(directory: string, calls: FileCalls = fileCalls): Disk {
   const writing = new Map<string, Promise<void>>();
 
   /** Runs `work` when all earlier work on this name is over, however it ended. */
@@ -35,7 +36,7 @@ export function createDisk(directory: string): Disk {
     write: async (name, text) => {
       const path = pathOf(directory, name);
       await inOrder(name, () =>
-        replace(path, text).catch((error: unknown) => {
+        replace(path, text, calls).catch((error: unknown) => {
           throw new Problem("disk-write", `Cannot write file "${path}"`, { hint: hintFor(error), cause: error });
         }),
       );
@@ -43,7 +44,7 @@ export function createDisk(directory: string): Disk {
     remove: async (name) => {
       const path = pathOf(directory, name);
       await inOrder(name, () =>
-        unlink(path).catch((error: unknown) => {
+        unlink(path, calls).catch((error: unknown) => {
           throw new Problem("disk-write", `Cannot remove file "${path}"`, { hint: hintFor(error), cause: error });
         }),
       );
@@ -76,42 +77,19 @@ async function readText(path: string): Promise<string | undefined> {
 }
 
 /** One name for the new text, so that what a crash left behind is overwritten by the next write and never piles up. */
-async function replace(path: string, text: string): Promise<void> {
-  const fresh = `${path}.new`;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  try {
-    const file = await open(fresh, "w", 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(fresh, path);
-  } catch (error) {
-    await rm(fresh, { force: true, recursive: false }).catch(() => undefined); // the first error is the one to tell
-    throw error;
-  }
-  await syncFolder(path);
+async function replace(path: string, text: string, calls: FileCalls): Promise<void> {
+  await makeFolder(dirname(path), calls);
+  await writeDurably(path, { temporary: `${path}.new`, data: text }, calls);
 }
 
-async function unlink(path: string): Promise<void> {
+async function unlink(path: string, calls: FileCalls): Promise<void> {
   try {
-    await rm(path);
+    await calls.rm(path);
   } catch (error) {
     if (codeOf(error) === "ENOENT") return;
     throw error;
   }
-  await syncFolder(path);
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(dirname(path), "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(dirname(path), calls);
 }
 
 function codeOf(error: unknown): string | undefined {

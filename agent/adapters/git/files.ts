@@ -1,8 +1,9 @@
 // The file system as the git library may use it: inside one folder, every file written whole and durably, loose objects
 // never looked for. Given to store.ts. The library itself writes in place and without fsync.
 import { createHash } from "node:crypto";
-import { lstat, mkdir, open, readFile, readdir, rename, rm, rmdir, stat, unlink } from "node:fs/promises";
+import { lstat, readFile, readdir, rmdir, stat } from "node:fs/promises";
 import { dirname, resolve, sep } from "node:path";
+import { type FileCalls, fileCalls, makeFolder, writeDurably } from "../durable-files.ts";
 import { errorCode, writeProblem } from "./failures.ts";
 
 type Encoding = { encoding?: BufferEncoding } | BufferEncoding | undefined;
@@ -27,7 +28,7 @@ export interface Files {
 const looseObject = /\/objects\/[0-9a-f]{2}\/[0-9a-f]{38}$/;
 
 /** A server chooses names of refs; none of them leads out of `root`. */
-export function confinedFiles(root: string): Files {
+export function confinedFiles(root: string, calls: FileCalls = fileCalls): Files {
   const inside = (path: string): string => {
     const full = resolve(path);
     if (full !== root && !full.startsWith(root + sep)) throw new Error(`The path ${full} leaves the git store`);
@@ -47,7 +48,7 @@ export function confinedFiles(root: string): Files {
         const full = inside(path);
         packs = undefined;
         try {
-          await writeWhole(full, data);
+          await writeWhole(full, data, calls);
         } catch (error) {
           // The library makes the folder and tries again; anything else is final.
           if (errorCode(error) === "ENOENT") throw error;
@@ -67,9 +68,9 @@ export function confinedFiles(root: string): Files {
           throw error;
         }
       },
-      unlink: async (path) => await unlink(inside(path)),
+      unlink: async (path) => await calls.rm(inside(path)),
       mkdir: async (path) => {
-        await mkdir(inside(path), { mode: 0o700 });
+        await makeFolder(inside(path), calls);
       },
       rmdir: async (path) => await rmdir(inside(path)),
       stat: async (path) => {
@@ -95,31 +96,8 @@ export function confinedFiles(root: string): Files {
 /** Made once: it is thrown for every object that is read. */
 const notKept = Object.assign(new Error("No loose objects are kept"), { code: "ENOENT" });
 
-/** Temporary file, fsync, rename, fsync of the folder: after it resolves the bytes survive power loss. */
-export async function writeWhole(path: string, data: Uint8Array | string): Promise<void> {
+/** After it resolves the bytes survive power loss. */
+export async function writeWhole(path: string, data: Uint8Array | string, calls: FileCalls = fileCalls): Promise<void> {
   const name = createHash("sha1").update(path).digest("hex").slice(0, 16);
-  const temporary = `${dirname(path)}/.${name}.part`;
-  try {
-    const file = await open(temporary, "w", 0o600);
-    try {
-      await file.writeFile(data);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncFolder(dirname(path));
-}
-
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await writeDurably(path, { temporary: `${dirname(path)}/.${name}.part`, data }, calls);
 }

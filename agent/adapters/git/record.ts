@@ -1,9 +1,10 @@
 // The last good head, in a file of its own beside the store: written only after the commit was found whole. Given to git.ts.
 // git's own refs cannot say that: they are moved before the objects arrive.
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type CommitId, parseCommitId } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
+import { type FileCalls, fileCalls, makeFolder } from "../durable-files.ts";
 import { errorCode, writeProblem } from "./failures.ts";
 import { writeWhole } from "./files.ts";
 
@@ -33,10 +34,10 @@ export async function readHead(path: string): Promise<HeadRecord | undefined> {
   return { commit: commit.value, repository, branch };
 }
 
-export async function writeHead(path: string, record: HeadRecord): Promise<void> {
+export async function writeHead(path: string, record: HeadRecord, calls: FileCalls = fileCalls): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await writeWhole(path, `${JSON.stringify(record)}\n`);
+    await makeFolder(dirname(path), calls);
+    await writeWhole(path, `${JSON.stringify(record)}\n`, calls);
   } catch (error) {
     throw writeProblem(error, path);
   }
