@@ -64,6 +64,9 @@ function toldStep(view: UnitView, { unsettled }: PlacedUnit): Step {
 function changedStep(view: UnitView, placed: PlacedUnit): Step {
   const write = "its text has changed";
   if (view.target === "launched") {
+    // Another text was written in between, and systemd was never told to take it up
+    const runsSo = placed.launched === view.unit.hash && placed.unsettled === undefined;
+    if (runsSo && !isRestartDue(view)) return { write: "its text is put back" };
     const job = takeUpJob(view, placed);
     return job === undefined ? nothing : { write, job };
   }

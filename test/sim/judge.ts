@@ -142,7 +142,8 @@ export class Judge {
     for (const [other, sinceMs] of there) {
       if (this.wishes?.isGlobal(unit) === true) continue;
       const wasLost = this.#wasAbsent(other, sinceMs) || this.#wasAbsent(machine, nowMs - returnMs);
-      if (wasLost) continue;
+      // A registry that was put back tells a machine that has just booted what it was told long ago
+      if (wasLost || nowMs - this.#restoredMs < wishWindowMs) continue;
       this.#violated("two-of-one", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
     }
     there.set(machine, nowMs);

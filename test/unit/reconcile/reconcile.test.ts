@@ -395,6 +395,13 @@ const cases: readonly (Case & { readonly name: string; readonly expect: readonly
     expect: ["daemon-reload", "restart a"],
   },
   {
+    name: "a text written by a pass that was cut short, and put back: it runs with that one all the while",
+    told: { a: "launched 1" },
+    here: { a: "launched 2" },
+    toldWith: { a: "1" },
+    expect: ["write a", "daemon-reload"],
+  },
+  {
     name: "the same, and it has failed since",
     told: { a: "launched 2" },
     here: { a: "launched 2 failed" },
