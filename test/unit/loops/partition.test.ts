@@ -181,6 +181,26 @@ describe("a machine that is cut off", () => {
     assert.equal(c.systemd.state(name("db.service")).load, "not-found");
   });
 
+  test("counts from when it asked, not from when it was answered", async () => {
+    const c = await onC();
+    await c.stop();
+    let renewedMs = 0;
+    c.through = {
+      registry: (registry) => ({
+        ...beforeRelease(registry, async () => undefined),
+        renewLease: async (id, signal) => {
+          await registry.renewLease(id, signal);
+          renewedMs = house.clock.monotonicMs();
+          await house.clock.sleep(900, signal);
+        },
+      }),
+    };
+    c.start();
+    await house.clock.advance(machineLeaseMs);
+    const isInTime = (): boolean => (c.systemd.permitUntilMs ?? Infinity) <= renewedMs + machineLeaseMs - 1_000;
+    await house.always(isInTime, 3 * machineLeaseMs, 50);
+  });
+
   test("does so without its agent as well, killed or frozen", async () => {
     for (const how of ["kill", "freeze"] as const) {
       const c = await onC();
@@ -338,5 +358,14 @@ describe("a record that somebody deletes", () => {
     await house.remove(keys.machine(idOf("c")));
     await house.always(() => !upElsewhere("db.service") && !upElsewhere("web.service"), 30_000);
     assert.equal(c.systemd.state(name("db.service")).active, "active");
+  });
+
+  test("of one that is cut off at the same time does not make it gone before its lease is over", async () => {
+    const c = await onC();
+    c.connection.cutOff();
+    await house.remove(keys.machine(c.id));
+    const leftMs = machineLeaseMs - machineLeaseMs / 4 - 500;
+    await house.always(() => !upElsewhere("db.service") && !upElsewhere("web.service"), leftMs, 50);
+    await house.until(() => upElsewhere("web.service"), machineLeaseMs);
   });
 });
