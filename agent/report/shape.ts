@@ -5,7 +5,8 @@ import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 export type Guard = (value: unknown) => boolean;
 
 export const isText: Guard = (value) => typeof value === "string";
-export const isNumber: Guard = (value) => typeof value === "number";
+/** One that JSON can carry: its reader takes 1e400 for an infinity. */
+export const isNumber: Guard = (value) => Number.isFinite(value);
 export const isBoolean: Guard = (value) => typeof value === "boolean";
 
 export function isOneOf(...words: readonly string[]): Guard {

@@ -10,6 +10,8 @@ import type { MapValue } from "./values.ts";
 
 /** Template marks that are told of one document that is no YAML. */
 const maxMarksShown = 20;
+/** Keys that are read of a document that is no YAML, each on its own: more are a mistake, and would take the time of all. */
+const maxSavedKeys = 32;
 /** What lets somebody log in: read also from a document that is broken elsewhere. */
 const reachKeys =
   /^(hostname|fqdn|prefer[-_]fqdn[-_]over[-_]hostname|preserve[-_]hostname|ssh[-_]authorized[-_]keys|users)[ \t]*:/;
@@ -75,9 +77,10 @@ function saveReach(source: Source): MapValue | undefined {
   const starts = lines.flatMap((line, index) => (/^[^\s#-]/.test(line) ? [index] : []));
   // what is wrong with them is said once the document as a whole can be read
   const unsaid = new Notes();
-  const saved = starts.flatMap((start, at) => {
-    if (!reachKeys.test(lines[start] ?? "")) return [];
-    const text = `${"\n".repeat(start)}${lines.slice(start, starts[at + 1] ?? lines.length).join("\n")}`;
+  const blocks = starts.map((start, at) => ({ start, end: starts[at + 1] ?? lines.length }));
+  const reach = blocks.filter(({ start }) => reachKeys.test(lines[start] ?? "")).slice(0, maxSavedKeys);
+  const saved = reach.flatMap(({ start, end }) => {
+    const text = `${"\n".repeat(start)}${lines.slice(start, end).join("\n")}`;
     const parsed = parseYaml(text);
     const document = parsed.ok ? parsed.documents[0] : undefined;
     if (document === undefined) return [];

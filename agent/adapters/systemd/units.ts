@@ -260,7 +260,9 @@ export function text(value: unknown): string {
 
 export function whole(value: unknown): number {
   const inner = plain(value);
-  return typeof inner === "number" || typeof inner === "bigint" ? Number(inner) : 0;
+  const number = typeof inner === "number" || typeof inner === "bigint" ? Number(inner) : 0;
+  // What is no number would keep the whole machine's status from being written
+  return Number.isFinite(number) ? number : 0;
 }
 
 /** From systemd's microseconds. */
