@@ -217,7 +217,9 @@ async function openRegistry({ settings, clock, log }: AgentOptions): Promise<Reg
     return createEtcdRegistry({ settings: settings.registry, clock, log, keeping });
   }
   const { createEmbeddedRegistry } = await import("./adapters/registry/embedded.ts");
-  return (await createEmbeddedRegistry({ clock, disk })).connect({ closesStore: true });
+  const { openEmbedded } = await import("./adapters/registry/damaged.ts");
+  const open = async () => (await createEmbeddedRegistry({ clock, disk })).connect({ closesStore: true });
+  return openEmbedded({ open, log });
 }
 
 function orThrow<T>(checked: Checked<T>): T {
