@@ -149,6 +149,88 @@ else {
       await other.dispose();
     });
 
+    /** Resolves with how long it took until the unit was down. */
+    const untilDown = async (name: UnitName): Promise<number> => {
+      const beganMs = performance.now();
+      await new Promise<void>((resolve, reject) => {
+        const look = async (): Promise<void> => {
+          const active = (await systemd.states([name])).get(name)?.active;
+          if (active !== "inactive" && active !== "failed") return;
+          stop();
+          resolve();
+        };
+        const stop = systemd.onChange((names) => {
+          if (names?.has(name) !== false) look().catch(reject);
+        });
+        patience().addEventListener("abort", () => reject(new Error(`${name} is not down`)));
+        look().catch(reject);
+      });
+      return performance.now() - beganMs;
+    };
+
+    test("what a unit and its drop-ins say takes nothing off a permit's end, nor adds to the time of its stop", async () => {
+      const name = unitName("stubborn.service");
+      const text = `[Unit]\nRequisite=\nAfter=\n[Service]\nExecStart=/bin/sh -c 'trap "" TERM; while :; do sleep 1; done'\nRestart=always\nRestartSec=0\n`;
+      const late = { name: "zzzz.conf", text: "[Unit]\nRequisite=\nAfter=\n[Service]\nTimeoutStopSec=infinity\n" };
+      await systemd.write([{ ...unit(name, text, [late]), fence: { stepMs: 1_000, stopMs: 1_000 } }]);
+      await systemd.reload();
+      await systemd.grantPermit(performance.now() + 60_000);
+      assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+      await systemd.extendPermit(performance.now() + 200);
+      const tookMs = await untilDown(name);
+      assert.ok(tookMs >= 1_000 && tookMs < 5_000, `${tookMs} ms`);
+      assert.equal((await systemd.run("start", name, patience())).result, "dependency", "it is not restarted either");
+      await systemd.remove(name);
+    });
+
+    test("nobody starts a unit without a permit: no timer, and no unit that wants it", async () => {
+      const [fenced, alarm, wants] = ["kept-down.service", "kept-down.timer", "wants-it.service"].map(unitName) as [
+        UnitName,
+        UnitName,
+        UnitName,
+      ];
+      await systemd.write([
+        { ...unit(fenced, "[Service]\nExecStart=/bin/sleep 600\n"), fence: { stepMs: 1_000, stopMs: 1_000 } },
+        unit(alarm, "[Timer]\nOnActiveSec=100ms\nAccuracySec=1ms\nRemainAfterElapse=no\n"),
+        unit(wants, `[Unit]\nWants=${fenced}\nAfter=${fenced}\n${texts.stays}`),
+      ]);
+      await systemd.reload();
+      await systemd.grantPermit(performance.now() - 1);
+      assert.deepEqual(await systemd.run("start", alarm, patience()), { result: "done" });
+      assert.deepEqual(await systemd.run("start", wants, patience()), { result: "done" });
+      await untilDown(alarm); // it has fired, and its unit could not start
+      assert.equal((await systemd.states([fenced])).get(fenced)?.active, "inactive");
+      await systemd.grantPermit(performance.now() + 60_000);
+      assert.deepEqual(await systemd.run("start", fenced, patience()), { result: "done" });
+      for (const name of [wants, fenced]) await systemd.run("stop", name, patience());
+      for (const name of [wants, fenced, alarm]) await systemd.remove(name);
+    });
+
+    test("a permit ends when it was said to, though systemd reads its units anew and executes itself anew meanwhile", async () => {
+      const name = unitName("through.service");
+      const text = "[Service]\nExecStart=/bin/sleep 600\n";
+      await systemd.write([{ ...unit(name, text), fence: { stepMs: 1_000, stopMs: 1_000 } }]);
+      await systemd.reload();
+      const endMs = performance.now() + 2_500;
+      await systemd.grantPermit(endMs);
+      assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+      await systemd.reload();
+      const back = new Promise<void>((resolve) => {
+        const stop = systemd.onChange((names) => {
+          if (names !== undefined) return;
+          stop();
+          resolve();
+        });
+      });
+      await execAnew(machine);
+      await back;
+      assert.equal((await systemd.states([name])).get(name)?.active, "active");
+      await untilDown(name);
+      const lateMs = performance.now() - endMs;
+      assert.ok(lateMs > -50 && lateMs < 1_500, `${lateMs} ms late`);
+      await systemd.remove(name);
+    });
+
     const busProgram = "/usr/bin/dbus-daemon";
     const busMissing = existsSync(busProgram) ? false : "needs dbus-daemon";
     test("over a message bus it is the same", { skip: busMissing }, async () => {
