@@ -109,6 +109,30 @@ describe("a machine that is gone", () => {
   });
 });
 
+/** Notes what is asked of the registry, but for watches. */
+function heard(registry: Registry, made: string[]): Registry {
+  const inner = beforeRelease(registry, async () => undefined);
+  return {
+    ...inner,
+    read: (prefix, signal) => {
+      made.push(`read ${prefix}`);
+      return inner.read(prefix, signal);
+    },
+    get: (key, signal) => {
+      made.push(`get ${key}`);
+      return inner.get(key, signal);
+    },
+    write: (transaction, signal) => {
+      made.push("write");
+      return inner.write(transaction, signal);
+    },
+    renewLease: (id, signal) => {
+      made.push("renew");
+      return inner.renewLease(id, signal);
+    },
+  };
+}
+
 /** Calls `before` when a transaction is about to release something. */
 function beforeRelease(registry: Registry, before: () => Promise<void>): Registry {
   return {
@@ -282,6 +306,37 @@ describe("a machine that is cut off", () => {
     }
     for (const each of ["before systemd.grantPermit", "after systemd.grantPermit", "after systemd.noteLaunched"])
       assert.ok(points.includes(each), each);
+  });
+});
+
+describe("a quiet cluster", () => {
+  test("asks for nothing more: a machine with such units renews its lease a little more often, and that is all", async () => {
+    house = await House.open({ machines: "abc", leaders: "a", metadata: { c: { disk: "ssd" } } });
+    const calls = new Map<string, string[]>();
+    for (const each of house.machines) {
+      const made: string[] = [];
+      calls.set(each.letter, made);
+      each.through = { registry: (registry) => heard(registry, made) };
+    }
+    await house.ready();
+    await house.deploy({ "db.service": fenced("Prefer=disk=ssd") });
+    await house.until(() => house.isUp({ "db.service": "c" }), 5_000);
+    const ofManifest = (letter: string): number =>
+      calls.get(letter)?.filter((call) => call === `get ${keys.manifest(idOf(letter))}`).length ?? 0;
+    assert.deepEqual([ofManifest("b"), ofManifest("c")], [0, 1], "once for its claim");
+    await house.clock.advance(machineLeaseMs);
+    for (const made of calls.values()) made.length = 0;
+    await house.clock.advance(60_000);
+    const [b = [], c = []] = [calls.get("b"), calls.get("c")];
+    assert.deepEqual(new Set([...b, ...c]), new Set(["renew"]));
+    assert.ok(b.length <= 18 && c.length <= 24, `${b.length} and ${c.length} renewals in a minute`);
+    const { permitUntilMs = 0 } = house.box("c").systemd;
+    assert.ok(permitUntilMs > house.clock.monotonicMs() + machineLeaseMs / 2);
+    assert.equal(house.box("b").systemd.permitUntilMs, undefined);
+    await house.deploy({ "other.service": service() });
+    await house.until(() => house.up()["other.service"] !== undefined, 5_000);
+    await house.clock.advance(machineLeaseMs);
+    assert.equal(house.box("c").systemd.permitUntilMs, undefined, "nobody extends what nobody needs");
   });
 });
 
