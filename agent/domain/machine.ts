@@ -42,9 +42,17 @@ export interface Drain {
   readonly because?: string;
 }
 
+/** A machine that came and went, and takes nothing new for a while; what it has stays. The leader sets it and takes it away. */
+export interface Rest {
+  /** How often it was lost, each time before the last loss was forgotten. */
+  readonly losses: number;
+  /** Wall ms. */
+  readonly untilMs: number;
+}
+
 /**
  * Registry key machine-settings/ID: what operators say of a machine: changes of its metadata, stronger than the machine's
- * own word, and whether it takes units. It stays when the machine goes, and may be there before it comes.
+ * own word, and whether it takes units; and what the leader says: its rest. It stays when the machine goes, and may be there before it comes.
  */
 export interface MachineSettings {
   readonly machine: MachineId;
@@ -54,11 +62,15 @@ export interface MachineSettings {
   readonly cordoned?: true;
   /** Only while it is cordoned. */
   readonly drain?: Drain;
+  readonly rests?: Rest;
   readonly by: Person;
   /** Wall ms of the last change. */
   readonly atMs: number;
 }
 
+/** After its second loss a machine rests for so long, after each further one for twice as long as before, up to the longest. */
+export const firstRestMs = 30_000;
+export const longestRestMs = 10 * 60_000;
 /** Keys of one machine that operators may have changed. */
 export const maxMetadataChanges = 100;
 /** A drain with a deadline takes at least this long, and at most a week. */

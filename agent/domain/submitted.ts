@@ -59,6 +59,9 @@ export const eventKinds = [
   "drain-ended",
   "unit-displaced",
   "units-moved",
+  "machines-lost",
+  "machines-returned",
+  "machine-rests",
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

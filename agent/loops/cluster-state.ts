@@ -90,12 +90,14 @@ export function candidate(
 ): CandidateMachine {
   const machine = machines.get(id);
   const metadata = machine?.metadata ?? {};
+  const { cordoned, rests } = settings.get(id) ?? {};
   return {
     id,
     standing,
     metadata: closed ? { ...metadata, [opennessKey]: machine?.allowSubmit === false ? "no" : "yes" } : metadata,
     ...(machine === undefined ? {} : { memoryBytes: machine.memoryBytes, milliCpus: machine.cpus * 1_000 }),
-    ...(settings.get(id)?.cordoned === true ? { cordoned: true } : {}),
+    ...(cordoned === true || rests !== undefined ? { cordoned: true } : {}),
+    ...(cordoned === true || rests === undefined ? {} : { rests: rests.losses }),
     ...(drain === 0 ? {} : { drain }),
   };
 }

@@ -4,20 +4,22 @@ import { type WantedReader, createWantedReader } from "../desired/desired.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
 import { type Decision, type Manifest, type Position, undecidable } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
+import type { ClusterEvent } from "../domain/submitted.ts";
 import type { DesiredState, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes } from "../ports/registry.ts";
 import { nextManifests } from "../schedule/manifests.ts";
 import { type Outcome, Scheduler } from "../schedule/schedule.ts";
-import { encodeManifest, keys, machineOfKey } from "../text/values.ts";
+import { encodeEvent, encodeManifest, keys, machineOfKey } from "../text/values.ts";
 import { standings, wantedSources } from "./cluster-state.ts";
 import { Feed, type Novelty } from "./feed.ts";
 import { type FenceWait, FenceWaits } from "./fence-waits.ts";
 import type { Mirror } from "./mirror.ts";
 import { type DrainEnd, Moves } from "./moves.ts";
 import { tellings } from "./tellings.ts";
-import { tidyUp } from "./housekeeping.ts";
+import { type TidyBatch, tidyUp } from "./housekeeping.ts";
+import { type Brake, Losses } from "./losses.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
 import type { Tenure } from "./tenure.ts";
 import { Waker, tick } from "./ticker.ts";
@@ -25,12 +27,10 @@ import type { Troubles } from "./troubles.ts";
 
 /** Beyond a machine's full lease, for a beat that is on its way. */
 const settleMarginMs = 1_000;
-/** Machines that are lost together (a rack, a switch) are lost one lease after another: this long it waits for the next one. */
-const gatherLossesMs = 200;
-/** ... and so long at most, from the first. */
-const mostGatherMs = 1_000;
 /** A leader that takes office so long after the registry went back still has to do with it. */
 const wentBackMemoryMs = 60_000;
+/** A machine that is to rest, and of which an operator said something meanwhile, is looked at again so soon. */
+const restRetryMs = 1_000;
 /** Units that begin to wait in one pass and are named in the log, each with its reasons. */
 const maxNamed = 50;
 
@@ -77,8 +77,8 @@ export class Engine {
   /** Whether the last pass came to its end: then only what is new since is looked at. */
   #isWhole = false;
   #changed: Set<string> | undefined;
-  /** Machines' keys that went since the last pass. */
-  #losses: { readonly firstMs: number; readonly lastMs: number } | undefined;
+  readonly #losses: Losses;
+  #isBraked = false;
   readonly #fenceWaits = new FenceWaits();
   #unsure:
     | { readonly of: WantedState; readonly fenced: ReadonlySet<UnitName>; readonly units: ReadonlySet<UnitName> }
@@ -92,6 +92,8 @@ export class Engine {
     this.#tenure = tenure;
     this.#epoch = tenure.epoch;
     this.#sinceMs = ports.clock.monotonicMs();
+    const { registry, mirror, clock, machineLeaseMs, lossBrakePercent: brakePercent } = ports;
+    this.#losses = new Losses({ registry, mirror, clock, machineLeaseMs, brakePercent });
     this.#moves = new Moves(this.#scheduler, { perMinute: ports.rebalancePerMinute, nowMs: ports.clock.wallMs() });
   }
 
@@ -113,7 +115,7 @@ export class Engine {
         this.#changed?.add(key);
         const machine = key.startsWith(keys.manifests) ? undefined : machineOfKey(key);
         if (machine !== undefined) this.#fenceWaits.changed(machine, clock.monotonicMs());
-        if (key.startsWith(keys.machines) && mirror.get(key) === undefined) this.#noteLoss();
+        if (key.startsWith(keys.machines) && mirror.get(key) === undefined) this.#losses.note();
       }
       this.#waker.wake();
     });
@@ -133,9 +135,10 @@ export class Engine {
     const commit = this.#desired;
     // On a picture that may be old nothing is decided; the mirror wakes this loop when it is connected again.
     if (commit === undefined || !mirror.connected) return undefined;
-    const gatherMs = this.#gatherMs();
+    const gatherMs = this.#losses.gatherMs();
     if (gatherMs > 0) return gatherMs;
-    const picture = this.#reader.read(mirror.entries(), this.#changes());
+    const picture = await this.#layToRest(this.#reader.read(mirror.entries(), this.#changes()), signal);
+    if (picture === undefined) return restRetryMs;
     const desired = this.#read(commit, picture);
     const unreadable = picture.problems.find((problem) => problem.message.includes(keys.manifests));
     if (unreadable !== undefined) {
@@ -149,8 +152,11 @@ export class Engine {
     const settleMs = this.#settleMs();
     const settling = settleMs > 0;
     const nowMs = clock.wallMs();
-    const standing = standings(picture, { settling, witnessed: this.#witness(picture.machines.keys()) });
-    const { drains, rebalance, dueMs: moveMs } = this.#moves.budgets(picture, { desired, nowMs, settling });
+    const known = standings(picture, { settling, witnessed: this.#witness(picture.machines.keys()) });
+    const losses = await this.#losses.judge(picture, known, signal);
+    const { standing } = losses;
+    const unsettled = settling || losses.isHeld;
+    const { drains, rebalance, dueMs: moveMs } = this.#moves.budgets(picture, { desired, nowMs, settling: unsettled });
     // Whatever the scheduler was told in a pass that did not come to its end, its machines are looked at again
     const isWhole = this.#isWhole;
     this.#isWhole = false;
@@ -185,10 +191,11 @@ export class Engine {
     this.#isWhole = true;
     this.#moves.note(picture, { outcome, nowMs });
     const decide = (units: readonly UnitName[]): readonly Decision[] => this.#scheduler.decisionsOf(units);
-    const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, decide });
+    const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling: unsettled, decide });
+    await this.#tellBrake(picture, { brake: losses.brake, isSettled: !unsettled }, signal);
     await this.#tell({ picture, outcome, ended }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
-    const waits = [settleMs, dueMs, moveMs - nowMs, fences.dueMs].filter((ms) => ms > 0 && ms < Infinity);
+    const waits = [settleMs, dueMs, moveMs - nowMs, fences.dueMs, losses.dueMs].filter((ms) => ms > 0 && ms < Infinity);
     return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
@@ -224,21 +231,6 @@ export class Engine {
     return this.#epoch;
   }
 
-  #noteLoss(): void {
-    const nowMs = this.#ports.clock.monotonicMs();
-    this.#losses = { firstMs: this.#losses?.firstMs ?? nowMs, lastMs: nowMs };
-  }
-
-  /** How long to wait for further machines to be lost; 0: none has been, or it has waited long enough. */
-  #gatherMs(): number {
-    if (this.#losses === undefined) return 0;
-    const { firstMs, lastMs } = this.#losses;
-    const untilMs = Math.min(lastMs + gatherLossesMs, firstMs + mostGatherMs);
-    const leftMs = untilMs - this.#ports.clock.monotonicMs();
-    if (leftMs <= 0) this.#losses = undefined;
-    return Math.max(0, leftMs);
-  }
-
   /** The keys that changed since the last pass; undefined: all may have. */
   #changes(): ReadonlySet<string> | undefined {
     const changed = this.#changed;
@@ -272,20 +264,62 @@ export class Engine {
     given: { readonly picture: RegistryPicture; readonly outcome: Outcome; readonly ended: readonly DrainEnd[] },
     signal: AbortSignal,
   ): Promise<void> {
-    const { mirror, registry, clock, log, hostname } = this.#ports;
+    const { clock, hostname } = this.#ports;
     const nonce = `${this.#tenure.epoch}-${this.#generation}`;
-    for (const { guards, writes, said } of tellings(given, {
-      by: hostname,
-      nowMs: clock.wallMs(),
-      nonce,
-    })) {
-      const fence: Guard = { kind: "created", key: keys.leader, revision: this.#tenure.epoch };
-      const { applied, revision } = await registry.write({ guards: [fence, ...guards], writes }, this.#tenure.signal);
-      // An operator was quicker: their change wakes this loop
-      if (!applied) continue;
-      for (const event of said) log.info(event.kind, { machine: event.machine, message: event.message });
-      await mirror.reached(revision, signal);
+    const batches = tellings(given, { by: hostname, nowMs: clock.wallMs(), nonce });
+    for (const batch of batches) await this.#leaveWord(batch, signal);
+  }
+
+  /**
+   * Machines that come and go are to take nothing for a while, which is written before anything is decided. The picture with
+   * it; undefined: somebody was quicker with what is said of one.
+   */
+  async #layToRest(picture: RegistryPicture, signal: AbortSignal): Promise<RegistryPicture | undefined> {
+    const { mirror, clock, hostname } = this.#ports;
+    const nonce = `${this.#tenure.epoch}-${this.#generation}-rests`;
+    const batches = this.#losses.rests(picture, { by: hostname, nowMs: clock.wallMs(), nonce });
+    if (batches.length === 0) return picture;
+    for (const batch of batches) {
+      if (!(await this.#leaveWord(batch, signal))) return undefined;
+      this.#losses.rested(batch.machine, picture);
     }
+    return this.#reader.read(mirror.entries(), this.#changes());
+  }
+
+  /** Once for each time that too many machines are lost; a later leader goes by what was told. */
+  async #tellBrake(
+    picture: RegistryPicture,
+    given: { readonly brake: Brake | undefined; readonly isSettled: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, log, troubles, hostname } = this.#ports;
+    const { event, trouble } = this.#losses.tell(picture, given);
+    if (trouble === undefined) troubles.clear("loss-brake");
+    else troubles.set("loss-brake", trouble);
+    const { brake } = given;
+    if (this.#isBraked !== (brake !== undefined) && (brake !== undefined || given.isSettled)) {
+      this.#isBraked = brake !== undefined;
+      const amounts = brake === undefined ? {} : { lost: brake.lost.length, machines: brake.machines };
+      log.warn(this.#isBraked ? "brake.on" : "brake.off", amounts);
+    }
+    if (event === undefined) return;
+    const whole: ClusterEvent = { ...event, by: hostname, atMs: clock.wallMs() };
+    const key = keys.event(whole.atMs, `${this.#tenure.epoch}-${this.#generation}-brake`);
+    await this.#leaveWord(
+      { guards: [], writes: [{ kind: "put", key, value: encodeEvent(whole) }], said: [whole] },
+      signal,
+    );
+  }
+
+  /** False when it was not written: somebody was quicker with what it is about, and their change wakes this loop. */
+  async #leaveWord({ guards, writes, said }: TidyBatch, signal: AbortSignal): Promise<boolean> {
+    const { mirror, registry, log } = this.#ports;
+    const fence: Guard = { kind: "created", key: keys.leader, revision: this.#tenure.epoch };
+    const { applied, revision } = await registry.write({ guards: [fence, ...guards], writes }, this.#tenure.signal);
+    if (!applied) return false;
+    for (const { kind, unit, machine, message } of said) log.info(kind, { unit, machine, message });
+    await mirror.reached(revision, signal);
+    return true;
   }
 
   #read(commit: DesiredState | "none", picture: RegistryPicture): WantedState {
@@ -306,19 +340,12 @@ export class Engine {
 
   /** What people wrote and what has had its time; how long until there is more of it, in ms. */
   async #tidyUp(picture: RegistryPicture, signal: AbortSignal): Promise<number> {
-    const { mirror, registry, clock, log, hostname } = this.#ports;
+    const { clock, hostname } = this.#ports;
     const git = this.#desired === "none" ? undefined : this.#desired;
     const isGits = (name: UnitName): boolean => git?.units.has(name) === true || git?.templates.has(name) === true;
     const tidying = { picture, isGits, commit: git?.commit, by: hostname };
     const { batches, dueMs } = tidyUp({ ...tidying, nowMs: clock.wallMs(), nonce: `${this.#tenure.epoch}` });
-    for (const { guards, writes, said } of batches) {
-      const fence: Guard = { kind: "created", key: keys.leader, revision: this.#tenure.epoch };
-      const { applied, revision } = await registry.write({ guards: [fence, ...guards], writes }, this.#tenure.signal);
-      // Somebody was quicker with one of them: their change wakes this loop
-      if (!applied) continue;
-      for (const event of said) log.info(event.kind, { unit: event.unit, message: event.message });
-      await mirror.reached(revision, signal);
-    }
+    for (const batch of batches) await this.#leaveWord(batch, signal);
     return dueMs;
   }
 

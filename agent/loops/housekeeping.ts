@@ -1,9 +1,11 @@
-// What the leader clears away in the registry: submitted units whose names the repository has taken, holds whose time is
-// over, events beyond those that are kept. Given to engine.ts, which carries it out; decides only.
+// What the leader clears away in the registry: submitted units whose names the repository has taken, holds and machines'
+// rests whose time is over, events beyond those that are kept. Given to engine.ts, which carries it out; decides only.
+import { type MachineSettings, longestRestMs } from "../domain/machine.ts";
 import type { CommitId, UnitName } from "../domain/names.ts";
 import { type ClusterEvent, type Hold, maxEvents, maxEventsTogether } from "../domain/submitted.ts";
 import type { Guard, Write } from "../ports/registry.ts";
 import { encodeEvent, keys } from "../text/values.ts";
+import { writeSettings } from "./machine-settings.ts";
 import type { RegistryPicture } from "./picture.ts";
 
 export interface Tidying {
@@ -69,12 +71,26 @@ export function tidyUp(given: Tidying): { readonly batches: readonly TidyBatch[]
       drop(keys.hold(unit), { kind: "unit-resumed", unit, message });
     }
   } else batches.push(...liftMany(over, given));
+  for (const [machine, settings] of picture.settings) {
+    const { rests, ...others } = settings;
+    if (rests === undefined) continue;
+    const leftMs = rests.untilMs - nowMs;
+    // Of a leader whose clock was ahead by more than any rest lasts it is not known when it was to end
+    if (leftMs > 0 && leftMs <= longestRestMs) dueMs = Math.min(dueMs, leftMs);
+    else batches.push(endRest(others, picture.modified.get(keys.settingsOf(machine)) ?? 0));
+  }
   // Of those that can be read; the others go with them
   if (picture.events.length > maxEvents + eventSlack) {
     const old = oldEvents(picture);
     batches.push({ guards: [], writes: old.map((key) => ({ kind: "delete", key })), said: [] });
   }
   return { batches, dueMs };
+}
+
+/** What else is said of the machine stays; an operator who has said something since is heard first. */
+function endRest(settings: MachineSettings, revision: number): TidyBatch {
+  const guards: readonly Guard[] = [{ kind: "modified", key: keys.settingsOf(settings.machine), revision }];
+  return { guards, writes: [writeSettings(settings)], said: [] };
 }
 
 /** So that ten thousand holds that end at once do not keep the engine from everything else. */

@@ -84,7 +84,7 @@ export async function maintain(
     });
   }
   const { settings: before, revision, isThere } = await readSettings(machine, given);
-  const { cordoned, drain: known, ...others } = before;
+  const { cordoned, drain: known, rests, ...others } = before;
   const moving = known?.state === "moving" ? known : undefined;
   const { by, atMs } = given;
   const step = (settings: MachineSettings, { kind, says, result }: Saying): MaintenanceStep => ({
@@ -102,8 +102,9 @@ export async function maintain(
       return step({ ...before, cordoned: true }, { kind: "machine-cordoned", says, result });
     }
     case "uncordon": {
-      if (cordoned === undefined && known === undefined) return unchanged(undefined);
-      const says = `uncordoned ${shown}${moving === undefined ? "" : ", which ends its drain"}`;
+      if (cordoned === undefined && known === undefined && rests === undefined) return unchanged(undefined);
+      const ends = [...(moving === undefined ? [] : ["drain"]), ...(rests === undefined ? [] : ["rest"])];
+      const says = `uncordoned ${shown}${ends.length === 0 ? "" : `, which ends its ${ends.join(" and its ")}`}`;
       const result = { outcome: "uncordoned" as const, ...(moving === undefined ? {} : { drain: moving }) };
       return step(others, { kind: "machine-uncordoned", says, result });
     }
@@ -139,7 +140,7 @@ function unchanged(drain: Drain | undefined): MaintenanceStep {
 const aboutTheWord: ReadonlySet<string> = new Set(["machine", "by", "atMs"]);
 
 /** The registry's key goes only when nothing is said any more, not even by a newer version. */
-function writeSettings(settings: MachineSettings): Write {
+export function writeSettings(settings: MachineSettings): Write {
   const key = keys.settingsOf(settings.machine);
   const { metadata, ...more } = settings;
   const isEmpty = Object.keys(metadata).length === 0 && Object.keys(more).every((each) => aboutTheWord.has(each));

@@ -65,7 +65,7 @@ describe("a machine that goes away", () => {
   });
 
   test("together with others is given up with them: whoever stays is told once", async () => {
-    house = await House.open({ machines: "abcd", leaders: "a" });
+    house = await House.open({ machines: "abcd", leaders: "a", lossBrakePercent: 100 });
     await house.ready();
     await house.deploy(Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`web${n}.service`, service()])));
     await house.until(() => Object.keys(house.up()).length === 8, 5_000);
