@@ -97,6 +97,11 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const fence: Fence = new Fence({
     ...{ me: machine.id, systemd, registry, beat },
     offer: ({ value }, revision) => {
+      // The watch was quicker, and may have brought a newer one
+      if (own.connected && own.revision >= revision) {
+        offer();
+        return;
+      }
       read = { revision, atMs: clock.monotonicMs() };
       local.offer(value);
     },

@@ -141,6 +141,9 @@ export class Judge {
     }
     for (const [other, sinceMs] of there) {
       if (this.wishes?.isGlobal(unit) === true) continue;
+      if (this.wishes?.isSingle(unit) === true) {
+        this.#violated("two-of-single", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
+      }
       const wasLost = this.#wasAbsent(other, sinceMs) || this.#wasAbsent(machine, nowMs - returnMs);
       // A registry that was put back tells a machine that has just booted what it was told long ago
       if (wasLost || nowMs - this.#restoredMs < wishWindowMs) continue;

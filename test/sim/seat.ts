@@ -138,6 +138,10 @@ function systemdOf(seat: Seat, systemd: Systemd): Systemd {
         failure: () => full(`note of ${unit}`),
       }),
     remove: (unit) => call(seat, { what: `systemd.remove ${unit}`, work: () => systemd.remove(unit), failure }),
+    grantPermit: (untilMs) =>
+      call(seat, { what: "systemd.grantPermit", work: () => systemd.grantPermit(untilMs), failure }),
+    extendPermit: (untilMs) =>
+      call(seat, { what: "systemd.extendPermit", work: () => systemd.extendPermit(untilMs), failure }),
     onChange: (listener) => systemd.onChange(listeners(listener)),
   };
 }

@@ -3,8 +3,11 @@ import type { UnitName } from "../../agent/domain/names.ts";
 import type { FakeFiles } from "../fakes/fake-git.ts";
 import type { Dice } from "./dice.ts";
 
+type Policy = "keep" | "stop";
+
 interface Wish {
   readonly global: boolean;
+  readonly policy: Policy;
   readonly lines: readonly string[];
   /** Changes with the text. */
   edition: number;
@@ -17,6 +20,7 @@ export class Wishes {
   readonly #dice: Dice;
   readonly #units = new Map<string, Wish>();
   readonly #globals = new Set<string>();
+  readonly #policies = new Map<string, Set<Policy>>();
 
   constructor(dice: Dice) {
     this.#dice = dice;
@@ -27,6 +31,11 @@ export class Wishes {
   /** Whether it is, or ever was: what is on its way to its end counts too. */
   isGlobal(unit: UnitName): boolean {
     return this.#globals.has(unit);
+  }
+
+  /** Whether it has only ever been one that must not run twice, whatever happens. */
+  isSingle(unit: UnitName): boolean {
+    return this.#policies.get(unit)?.has("keep") === false;
   }
 
   /** Whether where it runs depends on where others run. */
@@ -42,8 +51,8 @@ export class Wishes {
 
   files(): FakeFiles {
     const files: Record<string, string> = { "README.md": "Units" };
-    for (const [name, { global, lines, edition }] of [...this.#units].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const fleet = [...(global ? ["Global=true"] : []), ...lines];
+    for (const [name, { global, policy, lines, edition }] of [...this.#units].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const fleet = [...(global ? ["Global=true"] : []), ...(policy === "stop" ? ["OnPartition=stop"] : []), ...lines];
       files[name] =
         `[Service]\nExecStart=/bin/sleep infinity\nEnvironment=EDITION=${edition}\n[X-Fleet]\n${fleet.join("\n")}\n`;
     }
@@ -64,8 +73,10 @@ export class Wishes {
     );
     if (!global && leaders.length > 0 && dice.chance(0.2)) lines.push(`MachineOf=${dice.pick(leaders)}`);
     if (dice.chance(0.2)) lines.push(`MachineMetadata=side=${dice.pick(["left", "right"])}`);
+    const policy = !global && dice.chance(0.25) ? "stop" : "keep";
     if (global) this.#globals.add(name);
-    this.#units.set(name, { global, lines, edition: 1 });
+    this.#policies.set(name, (this.#policies.get(name) ?? new Set()).add(policy));
+    this.#units.set(name, { global, policy, lines, edition: 1 });
   }
 
   /** One change of a kind that people make. */
