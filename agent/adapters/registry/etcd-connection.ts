@@ -268,7 +268,7 @@ export class EtcdConnection {
     }
   }
 
-  /** Runs `use` on one endpoint; on another one as well if the first has certainly not seen the call. */
+  /** Runs `use` on one endpoint; on another one as well if the first has certainly done nothing for the call. */
   async #onEndpoint<T>(use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
     for (let left = this.#endpoints.length; ; left--) {
       const endpoint = await this.#choose();
@@ -277,7 +277,7 @@ export class EtcdConnection {
       } catch (error) {
         if (isEndpointFault(error)) this.faults++;
         const failure = error instanceof Problem ? error : callFailed(error);
-        if (left <= 1 || !(failure instanceof CallFailed && failure.isUnsent)) throw failure;
+        if (left <= 1 || !(failure instanceof CallFailed && failure.isUndone)) throw failure;
       }
     }
   }

@@ -20,24 +20,27 @@ export const grpc = {
 /** A call that failed, with what gRPC said. */
 export class CallFailed extends Error {
   readonly code: number;
-  /** There was no connection, so that etcd has certainly not seen the call. */
-  readonly isUnsent: boolean;
+  /** etcd has certainly done nothing for the call: there was no connection, or it gave up a read as its leader changed. */
+  readonly isUndone: boolean;
 
-  constructor(code: number, message: string, { isUnsent = false } = {}) {
+  constructor(code: number, message: string, { isUndone = false } = {}) {
     super(message);
     this.name = "CallFailed";
     this.code = code;
-    this.isUnsent = isUnsent;
+    this.isUndone = isUndone;
   }
 }
+
+/** gRPC's words before anything is sent, and etcd's for a read that waited for its leader: a write never ends so. */
+const undoneText = /No connection established|Name resolution failed|etcdserver: leader changed/;
 
 /** A gRPC error as a CallFailed; anything else as one of code "unavailable" with its text. */
 export function callFailed(error: unknown): CallFailed {
   if (error instanceof CallFailed) return error;
   const text = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
-  const isUnsent = code === grpc.unavailable && /No connection established|Name resolution failed/.test(text);
-  return new CallFailed(code ?? grpc.unavailable, plainWords(text), { isUnsent });
+  const isUndone = code === grpc.unavailable && undoneText.test(text);
+  return new CallFailed(code ?? grpc.unavailable, plainWords(text), { isUndone });
 }
 
 /** What went wrong, without the wrapping that gRPC's client puts around it. */
