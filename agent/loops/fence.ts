@@ -8,7 +8,7 @@ import type { Log } from "../ports/log.ts";
 import type { Entry, Registry } from "../ports/registry.ts";
 import type { Systemd } from "../ports/systemd.ts";
 import { keys } from "../text/values.ts";
-import type { Beat } from "./beat.ts";
+import type { Beat, Claim } from "./beat.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
 
@@ -34,8 +34,8 @@ export class Fence {
   /** Undefined until it was looked, by whoever comes first. */
   #needed: boolean | undefined;
   #permit: Permit;
-  /** The claim after which the manifest was read, and whether there was one. */
-  #heard: { readonly claim: number; readonly isThere: boolean } | undefined;
+  /** The claim after which the manifest was read (a store that was put back may number two alike), and whether there was one. */
+  #heard: { readonly claim: Claim; readonly isThere: boolean } | undefined;
 
   constructor(ports: FencePorts) {
     this.#ports = ports;
@@ -58,7 +58,7 @@ export class Fence {
   isFresh(): boolean {
     const { beat, clock } = this.#ports;
     const claim = beat.claim();
-    if (claim === undefined || this.#heard?.claim !== claim.revision) return false;
+    if (claim === undefined || this.#heard?.claim !== claim) return false;
     return this.#heard.isThere && clock.monotonicMs() < this.#untilMs();
   }
 
@@ -120,7 +120,7 @@ export class Fence {
     const claim = beat.claim();
     if (!this.#isNeeded() || claim === undefined) return undefined;
     // What was decided while nobody held the record is heard before anything goes on under the new one
-    if (this.#heard?.claim !== claim.revision) await this.#hear(claim.revision, signal);
+    if (this.#heard?.claim !== claim) await this.#hear(claim, signal);
     const untilMs = this.#untilMs();
     const stands = await systemd.extendPermit(untilMs);
     if (this.#isNeeded()) this.#set(stands ? { untilMs } : "ended");
@@ -137,7 +137,7 @@ export class Fence {
     return this.#needed === true;
   }
 
-  async #hear(claim: number, signal: AbortSignal): Promise<void> {
+  async #hear(claim: Claim, signal: AbortSignal): Promise<void> {
     const { registry, me, offer } = this.#ports;
     const { entry, revision } = await registry.get(keys.manifest(me), signal);
     if (entry !== undefined) offer(entry, revision);

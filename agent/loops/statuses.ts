@@ -7,7 +7,7 @@ import type { Log } from "../ports/log.ts";
 import type { Registry } from "../ports/registry.ts";
 import type { Systemd } from "../ports/systemd.ts";
 import { encodeStatus, keys } from "../text/values.ts";
-import type { Beat } from "./beat.ts";
+import type { Beat, Claim } from "./beat.ts";
 import type { Local } from "./local.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
@@ -32,7 +32,8 @@ export class Statuses {
   readonly #states = new Map<UnitName, SystemdState>();
   #stale: Set<UnitName> | "all" = "all";
   #status: MachineStatus | undefined;
-  #written: { readonly text: string; readonly claim: number } | undefined;
+  /** Under which claim: a store that was put back may number two alike. */
+  #written: { readonly text: string; readonly claim: Claim } | undefined;
   #writtenMs = 0;
 
   constructor(ports: StatusPorts) {
@@ -132,7 +133,7 @@ export class Statuses {
     const claim = beat.claim();
     if (claim === undefined) return;
     const text = encodeStatus(status);
-    if (this.#written?.text === text && this.#written.claim === claim.revision) return;
+    if (this.#written?.text === text && this.#written.claim === claim) return;
     const written = await registry.write(
       {
         guards: [{ kind: "modified", key: keys.machine(status.machine), revision: claim.revision }],
@@ -144,7 +145,7 @@ export class Statuses {
       beat.doubt();
       return;
     }
-    this.#written = { text, claim: claim.revision };
+    this.#written = { text, claim };
     this.#writtenMs = clock.monotonicMs();
   }
 }

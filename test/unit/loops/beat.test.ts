@@ -350,6 +350,24 @@ describe("statuses", () => {
     await house.until(async () => (await box.listed()).includes("web.service failed"), 2_000);
   });
 
+  test("it is written again in a store that was put back, also where the new claim has the old one's number", async () => {
+    const box = await one();
+    await house.clock.advance(5_000);
+    const backup = house.store.backUp();
+    await box.stop();
+    box.start();
+    await house.until(() => claims(box) === 2, 1_000);
+    await house.clock.advance(1_000);
+    box.systemd.setState(name("web.service"), { active: "failed", sub: "failed" });
+    await house.until(async () => (await box.listed()).includes("web.service failed"), 2_000);
+    const before = await recordOf(box);
+    house.store.restoreFrom(backup);
+    assert.deepEqual(await box.listed(), ["web.service active"]);
+    await house.until(() => claims(box) === 3, 15_000);
+    assert.equal((await recordOf(box))?.modRevision, before?.modRevision);
+    await house.until(async () => (await box.listed()).includes("web.service failed"), 5_000);
+  });
+
   test("a clone writes no status", async () => {
     house = await House.open({ machines: "ab", leaders: "" });
     const [box, clone] = [house.box("a"), house.box("b")];
