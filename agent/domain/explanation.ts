@@ -1,7 +1,7 @@
 // Why a unit is where it is, or nowhere; and what a machine may and may not take: the answers of the API and the material of
 // `flotilla explain`. Plain JSON data; a field that is left out is not known or does not apply.
 import type { Refusal, RefusalRule } from "./placement.ts";
-import type { DrainReport, HoldReport, MachineReference } from "./report.ts";
+import type { DrainReport, HoldReport, MachineReference, RestReport } from "./report.ts";
 
 /** One rule of placement, and how many machines it leaves. A machine counts for the first rule that it breaks. */
 export interface FunnelStep {
@@ -127,4 +127,6 @@ export interface MachinePlacement {
 export interface MachineExplanation extends MachinePlacement {
   readonly machine: MachineReference;
   readonly drain?: DrainReport;
+  /** What it is cordoned for, unless an operator has said so. */
+  readonly rests?: RestReport;
 }

@@ -40,6 +40,8 @@ export interface ExportedMachine {
   readonly memoryBytes?: number;
   readonly milliCpus?: number;
   readonly cordoned?: true;
+  /** It came and went so many times, and is cordoned for a while. */
+  readonly rests?: number;
   /** What it was told to have, what it was told to give up and still has, what is seen running there; in name order. */
   readonly units: readonly UnitName[];
   readonly leaving: readonly UnitName[];

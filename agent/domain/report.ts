@@ -41,6 +41,14 @@ export interface DrainReport {
   readonly left?: number;
 }
 
+/** A machine that came and went takes nothing new for a while. */
+export interface RestReport {
+  /** How often it was lost lately. */
+  readonly losses: number;
+  /** Wall ms. */
+  readonly untilMs: number;
+}
+
 /** One living machine. */
 export interface MachineReport {
   readonly id: string;
@@ -59,6 +67,7 @@ export interface MachineReport {
   readonly cordoned?: true;
   /** The last one, for as long as it is cordoned. */
   readonly drain?: DrainReport;
+  readonly rests?: RestReport;
 }
 
 /** A unit on a machine that is drained. */
@@ -177,6 +186,8 @@ export interface ClusterReport {
     readonly lost: readonly { readonly machine: MachineReference; readonly units: number }[];
     /** Those that take nothing new, in id order, also if they are gone; left out when there are none. */
     readonly cordoned?: readonly { readonly machine: MachineReference; readonly drain?: DrainReport }[];
+    /** Those of the others that take nothing new for a while, likewise. */
+    readonly resting?: readonly { readonly machine: MachineReference; readonly rests: RestReport }[];
   };
   readonly units: {
     /** Runnable units, submitted ones too; left out while this agent has not got the adopted commit. */

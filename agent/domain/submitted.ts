@@ -78,6 +78,12 @@ export interface ClusterEvent {
   readonly machine?: MachineId;
 }
 
+/** Whether units of lost machines are not moved now, for too many are: the last that was told of it. Events oldest first. */
+export function isBrakeOn(events: readonly Pick<ClusterEvent, "kind">[]): boolean {
+  const last = events.findLast(({ kind }) => kind === "machines-lost" || kind === "machines-returned");
+  return last?.kind === "machines-lost";
+}
+
 /** Text and drop-ins of one submitted unit together. */
 export const maxSubmittedBytes = 256 * 1024;
 /** Events that are kept. */

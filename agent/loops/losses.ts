@@ -5,7 +5,7 @@ import { type MachineSettings, firstRestMs, longestRestMs } from "../domain/mach
 import { type MachineId, byName } from "../domain/names.ts";
 import type { Standing } from "../domain/placement.ts";
 import { Problem, type ProblemRecord, toRecord } from "../domain/problem.ts";
-import type { ClusterEvent } from "../domain/submitted.ts";
+import { type ClusterEvent, isBrakeOn } from "../domain/submitted.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Registry } from "../ports/registry.ts";
 import { formatSpan } from "../text/time.ts";
@@ -276,13 +276,6 @@ export class Losses {
     const more = machines.length - names.length;
     return `${names.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
   }
-}
-
-/** Whether the last that was told of the brake is that it is on. */
-export function isBrakeOn(events: RegistryPicture["events"]): boolean {
-  return (
-    events.findLast(({ kind }) => kind === "machines-lost" || kind === "machines-returned")?.kind === "machines-lost"
-  );
 }
 
 /** One that an operator has cordoned is not waited for. */

@@ -68,7 +68,7 @@ function clusterOf({ machines }: ExportedState): Omit<ClusterState, "wanted"> {
   const listed = (of: (machine: ExportedMachine) => readonly UnitName[]): readonly Placement[] =>
     machines.flatMap((machine) => of(machine).map((unit) => ({ unit, on: machine.id })));
   return {
-    machines: machines.flatMap(({ id, standing, metadata, memoryBytes, milliCpus, cordoned }) =>
+    machines: machines.flatMap(({ id, standing, metadata, memoryBytes, milliCpus, cordoned, rests }) =>
       standing === "gone"
         ? []
         : [
@@ -77,6 +77,7 @@ function clusterOf({ machines }: ExportedState): Omit<ClusterState, "wanted"> {
               ...(memoryBytes === undefined ? {} : { memoryBytes }),
               ...(milliCpus === undefined ? {} : { milliCpus }),
               ...(cordoned === undefined ? {} : { cordoned }),
+              ...(rests === undefined ? {} : { rests }),
             },
           ],
     ),

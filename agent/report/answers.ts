@@ -10,6 +10,7 @@ import type {
   MachineDetail,
   MachineReference,
   MachineReport,
+  RestReport,
   UnitDetail,
   UnitFileReport,
   UnitFileText,
@@ -50,6 +51,8 @@ export const isDrain = isRecord<DrainReport>({
   left: isOptional(isNumber),
 });
 
+export const isRest = isRecord<RestReport>({ losses: isNumber, untilMs: isNumber });
+
 export const isRefusal = isRecord<Refusal>({ rule: isText, machines: isNumber, example: isText });
 
 const machine = {
@@ -65,6 +68,7 @@ const machine = {
   units: isNumber,
   cordoned: isOptional(isBoolean),
   drain: isOptional(isDrain),
+  rests: isOptional(isRest),
 };
 const isMachine = isRecord<MachineReport>(machine);
 const isLeaving = isRecord<LeavingUnit>({
@@ -143,6 +147,7 @@ const isUnitDetail = isRecord<UnitDetail>({
   refusals: isListOf(isRefusal),
 });
 
+type RestingMachine = NonNullable<ClusterReport["machines"]["resting"]>[number];
 type CordonedMachine = NonNullable<ClusterReport["machines"]["cordoned"]>[number];
 
 const isCluster = isRecord<ClusterReport>({
@@ -161,6 +166,7 @@ const isCluster = isRecord<ClusterReport>({
     alive: isNumber,
     lost: isListOf(isRecord<ClusterReport["machines"]["lost"][number]>({ machine: isReference, units: isNumber })),
     cordoned: isOptional(isListOf(isRecord<CordonedMachine>({ machine: isReference, drain: isOptional(isDrain) }))),
+    resting: isOptional(isListOf(isRecord<RestingMachine>({ machine: isReference, rests: isRest }))),
   }),
   units: isRecord<ClusterReport["units"]>({
     files: isOptional(isNumber),

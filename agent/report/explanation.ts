@@ -15,6 +15,7 @@ import type {
   UnitExplanation,
   UnitPlacement,
 } from "../domain/explanation.ts";
+import { isBrakeOn } from "../domain/submitted.ts";
 import type { MachineId } from "../domain/names.ts";
 import type { Refusal } from "../domain/placement.ts";
 import { type Checked, invalid, valid } from "../domain/problem.ts";
@@ -23,7 +24,7 @@ import { bytesInWords, cpusInWords } from "../text/amounts.ts";
 import { paint } from "../text/columns.ts";
 import { formatMoment, formatSpan } from "../text/time.ts";
 import { visible } from "../text/width.ts";
-import { isDrain, isHold, isReference, isRefusal } from "./answers.ts";
+import { isDrain, isHold, isReference, isRefusal, isRest } from "./answers.ts";
 import { type Entry, count, entry, holdText, machineText, print, raw } from "./lines.ts";
 import { describeMaintenance, maintenanceText } from "./maintenance.ts";
 import { referTo } from "./places.ts";
@@ -51,7 +52,7 @@ export function reportUnitExplanation(
   const event = picture.events.findLast(({ kind, unit }) => kind === "unit-displaced" && unit === name);
   return valid({
     ...known,
-    because: whyAtAll(known, detail.value),
+    because: whyAtAll(known, { detail: detail.value, isHeld: isHeldByBrake(known, picture) }),
     ...(hold === undefined ? {} : { hold }),
     places: known.places.map((place) => describePlace(place, { picture, detail: detail.value })),
     ...(event === undefined ? {} : { event: { atMs: event.atMs, message: event.message } }),
@@ -66,7 +67,15 @@ function unplaced(name: string, { file }: UnitDetail): UnitPlacement {
   };
 }
 
-function whyAtAll({ state, global, places, machines, displacedBy }: UnitPlacement, { file }: UnitDetail): string {
+/** On machines that are lost with many others nothing is moved. */
+function isHeldByBrake({ global, places }: UnitPlacement, { events }: ClusterPicture): boolean {
+  return !global && isBrakeOn(events) && places.some(({ machine, decision }) => decision === "keep" && !machine.alive);
+}
+
+function whyAtAll(
+  { state, global, places, machines, displacedBy }: UnitPlacement,
+  { detail: { file }, isHeld }: { readonly detail: UnitDetail; readonly isHeld: boolean },
+): string {
   switch (state) {
     case "inactive":
       if (file === undefined) return "nobody wants it any more: it is being taken away";
@@ -80,6 +89,7 @@ function whyAtAll({ state, global, places, machines, displacedBy }: UnitPlacemen
     case "placed": {
       const isComing = places.some(({ decision }) => decision === "place");
       if (global) return `it is${isComing ? " to be" : ""} on ${places.length} of ${count(machines, "machine")}`;
+      if (isHeld) return "its machine is lost together with many others: it stays there until enough of them are back";
       return isComing ? "it has a machine, and is to be there" : "it has a machine, and stays there";
     }
   }
@@ -122,11 +132,12 @@ export function reportMachineExplanation(
 ): Checked<MachineExplanation> {
   if (picture.desired === undefined) return invalid(commitMissing(picture.revision));
   if (placement === undefined) return invalid(machineNotThere(picture, id));
-  const { drain } = describeMaintenance(picture, id);
+  const { cordoned, drain, rests } = describeMaintenance(picture, id);
   return valid({
     machine: referTo(id, picture.machines),
     ...placement,
     ...(drain === undefined ? {} : { drain }),
+    ...(cordoned === true || rests === undefined ? {} : { rests }),
   });
 }
 
@@ -175,6 +186,7 @@ const isMachineExplanation = isRecord<MachineExplanation>({
   metadata: isMapOf(isText),
   cordoned: isOptional(isBoolean),
   drain: isOptional(isDrain),
+  rests: isOptional(isRest),
   memoryBytes: isCapacity,
   milliCpus: isCapacity,
   units: isListOf(
@@ -309,10 +321,12 @@ export function machineExplanationText(explained: MachineExplanation, options: T
   ]);
 }
 
-function stateText({ standing, cordoned, drain }: MachineExplanation, { colour }: TextOptions): string {
+function stateText({ standing, cordoned, drain, rests }: MachineExplanation, { colour }: TextOptions): string {
   if (standing === "presumed") return "it may still be coming back: it keeps what it has, and takes nothing";
   if (cordoned !== true) return "it takes units";
-  const { text, tone } = maintenanceText(drain);
+  const { text, tone } = maintenanceText(
+    rests === undefined ? { cordoned, ...(drain === undefined ? {} : { drain }) } : { rests },
+  );
   return `${paint(text, colour ? tone : undefined)}: it keeps what it has, and takes nothing new`;
 }
 

@@ -41,7 +41,7 @@ const holdField: Field<{ readonly hold?: HoldReport }> = {
 
 export const machineFields: FieldTable<MachineReport> = {
   usual: ["machine", "ip", "metadata"],
-  extra: { field: "state", when: ({ cordoned }) => cordoned === true },
+  extra: { field: "state", when: ({ cordoned, rests }) => cordoned === true || rests !== undefined },
   all: {
     machine: { means: "machine id", cell: (row, { full }) => plain(full ? row.id : shortId(row.id)) },
     ip: { means: "published address", cell: (row) => plain(row.ip), order: (row) => addressOrder(row.ip) },
@@ -66,8 +66,8 @@ export const machineFields: FieldTable<MachineReport> = {
     },
     state: {
       means:
-        "cordoned, draining, drained, or - for one that takes units; shown by itself when a listed machine is cordoned",
-      cell: ({ cordoned, drain }) => (cordoned === true ? maintenanceText(drain) : plain("")),
+        "cordoned, draining, drained, resting, or - for one that takes units; shown by itself when a listed machine takes none",
+      cell: (row) => (row.cordoned === true || row.rests !== undefined ? maintenanceText(row) : plain("")),
     },
   },
 };

@@ -169,11 +169,15 @@ function aboutMachines({ machines }: ClusterReport, { full, colour }: LineOption
     paint(`lost: ${machineLegend(machine, full)}, with ${count(units, "unit")}`, tone(colour, "bad")),
   );
   const cordoned = (machines.cordoned ?? []).map(({ machine, drain }) => {
-    const { text, tone: mood } = maintenanceText(drain);
+    const { text, tone: mood } = maintenanceText({ cordoned: true, ...(drain === undefined ? {} : { drain }) });
     const why = drain?.because === undefined ? "" : `: ${drain.because}`;
     return `${paint(text, tone(colour, mood))}: ${visible(`${machineText(machine, full)}${why}`)}`;
   });
-  return raw("Machines", [`${machines.alive} alive`, ...lost, ...cordoned]);
+  const resting = (machines.resting ?? []).map(({ machine, rests }) => {
+    const { text, tone: mood } = maintenanceText({ rests });
+    return `${paint(text, tone(colour, mood))}: ${visible(machineText(machine, full))}`;
+  });
+  return raw("Machines", [`${machines.alive} alive`, ...lost, ...cordoned, ...resting]);
 }
 
 function aboutUnits({ units }: ClusterReport, options: LineOptions): readonly Entry[] {

@@ -6,14 +6,18 @@ import type { DrainReport, LeavingUnit, MachineReport } from "../domain/report.t
 import type { Tone } from "../text/columns.ts";
 import { isOccupied, isWanted, placesOn } from "./places.ts";
 
-/** What operators say of a machine beside its metadata. */
+/** Why a machine takes nothing new, if so. */
 export function describeMaintenance(
   picture: ClusterPicture,
   machine: MachineId,
-): Pick<MachineReport, "cordoned" | "drain"> {
-  const { cordoned, drain } = picture.settings.get(machine) ?? {};
-  if (cordoned === undefined) return {};
-  return { cordoned, ...(drain === undefined ? {} : { drain: withLeft(drain, leavingUnits(picture, machine)) }) };
+): Pick<MachineReport, "cordoned" | "drain" | "rests"> {
+  const { cordoned, drain, rests } = picture.settings.get(machine) ?? {};
+  const isDrained = cordoned === true && drain !== undefined;
+  return {
+    ...(cordoned === undefined ? {} : { cordoned }),
+    ...(isDrained ? { drain: withLeft(drain, leavingUnits(picture, machine)) } : {}),
+    ...(rests === undefined ? {} : { rests: { losses: rests.losses, untilMs: rests.untilMs } }),
+  };
 }
 
 /** Undefined of a machine without a drain, and where it is not known which units are global. */
@@ -46,8 +50,15 @@ function withLeft(drain: Drain, leaving: readonly LeavingUnit[] | undefined): Dr
   return { ...describeDrain(drain), ...(leaving === undefined ? {} : { left: leaving.length }) };
 }
 
-/** `cordoned`, `draining, 3 left`, `drained`, `drain stopped, 2 left`. */
-export function maintenanceText(drain: DrainReport | undefined): { readonly text: string; readonly tone: Tone } {
+/**
+ * Of a machine that takes nothing new: `cordoned`, `draining, 3 left`, `drained`, `drain stopped, 2 left`, and of one that no
+ * operator keeps units off `resting, lost 3 times`.
+ */
+export function maintenanceText({ cordoned, drain, rests }: Pick<MachineReport, "cordoned" | "drain" | "rests">): {
+  readonly text: string;
+  readonly tone: Tone;
+} {
+  if (cordoned !== true && rests !== undefined) return { text: `resting, lost ${rests.losses} times`, tone: "busy" };
   if (drain === undefined) return { text: "cordoned", tone: "busy" };
   const left = drain.left === undefined ? "" : `, ${drain.left} left`;
   switch (drain.state) {

@@ -152,6 +152,7 @@ export function reportCluster(
   const units = reportUnits(picture);
   const { adopted, refused } = picture.revision;
   const cordoned = cordonedMachines(picture);
+  const resting = restingMachines(picture);
   return {
     agent,
     ...(picture.leader === undefined
@@ -166,6 +167,7 @@ export function reportCluster(
         .map((id) => ({ machine: referTo(id, picture.machines), units: unitsGiven(picture, id) }))
         .filter((lost) => lost.units > 0),
       ...(cordoned.length === 0 ? {} : { cordoned }),
+      ...(resting.length === 0 ? {} : { resting }),
     },
     units: {
       ...(picture.desired === undefined ? {} : countFiles(picture.desired)),
@@ -358,6 +360,13 @@ function cordonedMachines(picture: ClusterPicture): NonNullable<ClusterReport["m
     const { cordoned, drain } = describeMaintenance(picture, id);
     if (cordoned === undefined) return [];
     return [{ machine: referTo(id, picture.machines), ...(drain === undefined ? {} : { drain }) }];
+  });
+}
+
+function restingMachines(picture: ClusterPicture): NonNullable<ClusterReport["machines"]["resting"]> {
+  return [...picture.settings.keys()].sort(byName).flatMap((id) => {
+    const { cordoned, rests } = describeMaintenance(picture, id);
+    return cordoned === true || rests === undefined ? [] : [{ machine: referTo(id, picture.machines), rests }];
   });
 }
 

@@ -54,7 +54,7 @@ function machinesOf(picture: ClusterPicture, placing: ClusterState): readonly Ex
   const [units, leaving, running] = [placing.placements, placing.leaving, placing.running].map(byMachine);
   const ids = new Set([...candidates.keys(), ...picture.manifests.keys()]);
   return [...ids].sort(byName).map((id) => {
-    const { standing, metadata, memoryBytes, milliCpus, cordoned } = candidates.get(id) ?? gone;
+    const { standing, metadata, memoryBytes, milliCpus, cordoned, rests } = candidates.get(id) ?? gone;
     return {
       id,
       hostname: picture.machines.get(id)?.hostname ?? "",
@@ -63,6 +63,7 @@ function machinesOf(picture: ClusterPicture, placing: ClusterState): readonly Ex
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
       ...(milliCpus === undefined ? {} : { milliCpus }),
       ...(cordoned === undefined ? {} : { cordoned }),
+      ...(rests === undefined ? {} : { rests }),
       units: units?.get(id) ?? [],
       leaving: leaving?.get(id) ?? [],
       running: running?.get(id) ?? [],
@@ -70,7 +71,7 @@ function machinesOf(picture: ClusterPicture, placing: ClusterState): readonly Ex
   });
 }
 
-const gone: Pick<ExportedMachine, "standing" | "metadata" | "memoryBytes" | "milliCpus" | "cordoned"> = {
+const gone: Pick<ExportedMachine, "standing" | "metadata" | "memoryBytes" | "milliCpus" | "cordoned" | "rests"> = {
   standing: "gone",
   metadata: {},
 };

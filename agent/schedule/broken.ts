@@ -3,7 +3,7 @@
 import type { RefusalRule } from "../domain/placement.ts";
 import type { MetadataRule, MetadataTest } from "../domain/unit.ts";
 import { closedTo, conflicts, isOn, lacks, misses } from "./board.ts";
-import { type Host, holds, standingRefusal } from "./machines.ts";
+import { type Host, cordonInWords, holds, standingRefusal } from "./machines.ts";
 import { type Refused, conflicting, cpuInWords, inWords, memoryInWords, testInWords } from "./refusals.ts";
 import type { ActiveUnit } from "./units.ts";
 
@@ -61,7 +61,7 @@ export function becauseOf(refused: Refused): string {
       return `needs ${[...words, ...tests.map(testInWords)].join(", ")}`;
     }
     case "cordoned":
-      return "is cordoned";
+      return cordonInWords(host);
     case "conflict":
       return `conflicts with ${someOf(conflicting(unit, host).map(({ name }) => name))}`;
     case "memory":

@@ -12,6 +12,8 @@ export class Host {
   readonly metadata: Readonly<Record<string, string>>;
   readonly present: boolean;
   readonly cordoned: boolean;
+  /** How often it came and went, which it is cordoned for; 0: not for that. */
+  readonly rests: number;
   /** How many units may leave it in one pass; 0: it is not drained, or has to wait. */
   readonly drain: number;
   /** Infinity where it is not known. */
@@ -31,6 +33,7 @@ export class Host {
     this.metadata = machine.metadata;
     this.present = machine.standing === "present";
     this.cordoned = machine.cordoned === true;
+    this.rests = machine.rests ?? 0;
     this.drain = machine.drain ?? 0;
     this.memoryBytes = machine.memoryBytes || Infinity;
     this.milliCpus = machine.milliCpus || Infinity;
@@ -110,6 +113,11 @@ export function shortId(id: string): string {
 
 function isId(id: string, asked: string): boolean {
   return asked !== "" && (id === asked || shortId(id) === asked);
+}
+
+/** Behind the name of a machine that is cordoned. */
+export function cordonInWords({ rests }: Pick<Host, "rests">): string {
+  return rests === 0 ? "is cordoned" : `came and went ${rests} times and takes nothing new for a while`;
 }
 
 /** Equal for options with the same standing wishes; "" for those without any. */

@@ -6,7 +6,7 @@ import { byName } from "../domain/names.ts";
 import type { MetadataTest, PlacementOptions } from "../domain/unit.ts";
 import { arrivalRefusal, isOn, isPlaced } from "./board.ts";
 import { bytesInWords, cpusInWords } from "../text/amounts.ts";
-import { type Host, type HostIndex, holds, shortId, standingRefusal } from "./machines.ts";
+import { type Host, type HostIndex, cordonInWords, holds, shortId, standingRefusal } from "./machines.ts";
 import { type ActiveUnit } from "./units.ts";
 import { shapeOf } from "./waiting.ts";
 
@@ -27,7 +27,7 @@ export function inWords({ unit, host, rule }: Refused): string {
     case "metadata":
       return metadataInWords(unit.options, host);
     case "cordoned":
-      return `machine ${shortId(host.id)} is cordoned`;
+      return `machine ${shortId(host.id)} ${cordonInWords(host)}`;
     case "spread":
       return `needs metadata with the key ${unit.options.spread ?? ""}, over which it is spread`;
     case "machine-of":

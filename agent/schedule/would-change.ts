@@ -159,7 +159,7 @@ function mendRule(
       return true;
     }
     case "cordoned": {
-      const { cordoned: _cordoned, drain: _drain, ...open } = machine;
+      const { cordoned: _cordoned, rests: _rests, drain: _drain, ...open } = machine;
       mending.machine = open;
       says.push(`uncordon ${name}`);
       return true;

@@ -51,7 +51,7 @@ const unitFile: Fields<UnitFileReport> = {
 
 const machine: Fields<MachineReport> = {
   ...{ id: 1, ip: 1, metadata: 1, hostname: 1, version: 1, leader: 1, mayLead: 1 },
-  ...{ cpus: 1, memoryBytes: 1, units: 1, cordoned: 1, drain: 1 },
+  ...{ cpus: 1, memoryBytes: 1, units: 1, cordoned: 1, drain: 1, rests: 1 },
 };
 
 const bodies: Readonly<Record<string, object>> = {
@@ -159,7 +159,7 @@ const reports: {
   MachineDetail: { ...machine, leaving: 1 },
   MachineExplanation: {
     ...{ machine: 1, standing: 1, metadata: 1, cordoned: 1, drain: 1, memoryBytes: 1, milliCpus: 1, units: 1 },
-    ...{ takes: 1, refuses: 1, waiting: 1, globals: 1 },
+    ...{ rests: 1, takes: 1, refuses: 1, waiting: 1, globals: 1 },
   },
   MachineReference: { id: 1, ip: 1, hostname: 1, alive: 1 },
   PlaceExplanation: { machine: 1, decision: 1, because: 1, from: 1, rank: 1, sinceMs: 1, leaving: 1 },

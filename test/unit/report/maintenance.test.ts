@@ -125,3 +125,33 @@ test("a drain whose machine is no longer cordoned is over", () => {
   assert.ok(report.ok);
   assert.deepEqual([report.value.drain, report.value.leaving], [undefined, undefined]);
 });
+
+test("a machine that comes and goes is shown as resting, and as cordoned where an operator has said so, too", () => {
+  const rests = { losses: 3, untilMs: sampleNowMs + 60_000 };
+  const word = { metadata: {}, by: "leader", atMs: sampleNowMs };
+  const picture = maintained(
+    [n1, { machine: n1, rests, ...word }],
+    [n3, { machine: n3, rests, cordoned: true, ...word }],
+  );
+  const rows = listing(picture);
+  const state = (id: string): string | undefined =>
+    rows.find((row) => row.startsWith(id.slice(0, 8)))?.match(/\t+([^\t]*)$/)?.[1];
+  assert.deepEqual([state(n1), state(n3)], ["resting, lost 3 times", "cordoned"]);
+  assert.match(rows[0] ?? "", /STATE$/);
+  const alone = listing(maintained([n1, { machine: n1, rests, ...word }]));
+  assert.match(alone[0] ?? "", /STATE$/, "one that rests is enough to show the column");
+  const detail = reportMachine(picture, n1);
+  assert.ok(detail.ok && detail.value.cordoned === undefined && detail.value.rests?.losses === 3);
+  const report = reportCluster(picture, { machine: n1, version: "1" });
+  assert.deepEqual(
+    report.machines.resting?.map(({ machine, rests: rest }) => [machine.id, rest]),
+    [[n1, rests]],
+  );
+  assert.deepEqual(
+    report.machines.cordoned?.map(({ machine }) => machine.id),
+    [n3],
+  );
+  assert.ok(answers.cluster(JSON.parse(JSON.stringify(report))).ok);
+  const text = clusterText(report, { colour: false, full: false, nowMs: sampleNowMs });
+  assert.match(text, /resting, lost 3 times: [0-9a-f]{8}/);
+});
