@@ -149,6 +149,42 @@ describe("what only the whole cluster shows", () => {
     ]);
   });
 
+  test("a unit on a machine that is lost with many others waits for it, until that is over", async () => {
+    const picture = crowdedPicture();
+    const placing = picture.placing!;
+    const machines = [
+      ...placing.machines.filter(({ id }) => id !== n3),
+      { id: n3, metadata: {}, standing: "presumed" as const },
+    ];
+    const lost = {
+      ...{ ...picture, placing: { ...placing, machines } },
+      machines: new Map([...picture.machines].filter(([id]) => id !== n3)),
+    };
+    const event = { by: "n1", message: "", atMs: sampleNowMs } as const;
+    const braked = [{ ...event, kind: "machines-lost" as const }];
+    assert.match(
+      await say("hello", { picture: { ...lost, events: braked } }),
+      /: its machine is lost together with many/,
+    );
+    const over = [...braked, { ...event, kind: "machines-returned" as const }];
+    assert.doesNotMatch(await say("hello", { picture: { ...lost, events: over } }), /together with many/);
+    assert.doesNotMatch(await say("hello", { picture: { ...picture, events: braked } }), /together with many/);
+  });
+
+  test("a machine that came and went rests", async () => {
+    const picture = crowdedPicture();
+    const placing = picture.placing!;
+    const rests = { losses: 2, untilMs: sampleNowMs + 20_000 };
+    const settings: MachineSettings = { machine: n3, metadata: {}, rests, by: "n1", atMs: sampleNowMs };
+    const machines = placing.machines.map((each) =>
+      each.id === n3 ? { ...each, cordoned: true as const, rests: 2 } : each,
+    );
+    const resting = { ...picture, settings: new Map([[n3, settings]]), placing: { ...placing, machines } };
+    assert.deepEqual(lines(await say("n3", { picture: resting }), "State"), [
+      "resting, lost 2 times: it keeps what it has, and takes nothing new",
+    ]);
+  });
+
   test("who displaced it, and when", async () => {
     const picture = crowdedPicture();
     const message = "web@1.service displaces batch.service on n3: its priority is higher";

@@ -238,7 +238,13 @@ suite("plan", () => {
   });
 
   test("placement is handed everything that it looks at", () => {
-    const machine = { metadata: { region: "eu" }, memoryBytes: 1024, milliCpus: 500, cordoned: true } as const;
+    const machine = {
+      metadata: { region: "eu" },
+      memoryBytes: 1024,
+      milliCpus: 500,
+      cordoned: true,
+      rests: 2,
+    } as const;
     const { before, after } = compare(
       stateOf({
         machines: {

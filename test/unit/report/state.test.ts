@@ -64,11 +64,17 @@ suite("the exported state", () => {
     assert.ok(placing);
     const demand = [{ key: "AllowSubmit", values: ["yes"] }];
     const wanted = placing.wanted.map((unit) => ({ ...unit, options: { ...unit.options, metadata: demand } }));
-    const machines = placing.machines.map((machine) => ({ ...machine, memoryBytes: 5, cordoned: true as const }));
+    const machines = placing.machines.map((machine) => ({
+      ...machine,
+      memoryBytes: 5,
+      cordoned: true as const,
+      rests: 2,
+    }));
     const state = stateOf({ ...picture, placing: { ...placing, wanted, machines } });
     assert.deepEqual(state.units.find(({ name }) => name === "db.service")?.options.metadata, demand);
     assert.deepEqual(
-      state.machines.filter(({ cordoned, memoryBytes }) => cordoned === true && memoryBytes === 5).length,
+      state.machines.filter(({ cordoned, memoryBytes, rests }) => cordoned === true && memoryBytes === 5 && rests === 2)
+        .length,
       machines.length,
     );
   });

@@ -307,6 +307,18 @@ suite("a unit that is placed", () => {
     assert.deepEqual(found.candidates.machines, 0);
   });
 
+  test("it does not come to a machine that came and went", () => {
+    const facts = { a: { cordoned: true, rests: 3 } } as const;
+    const state = cluster({ units: many("u"), machines: ["a"], facts });
+    const found = explain(state, "u.service");
+    assert.deepEqual(nearest(found), ["ma: came and went 3 times and takes nothing new for a while (cordoned)"]);
+    assert.ok(found.changes.includes("uncordon ma"));
+    const [decision] = schedule(state);
+    const refusals = decision?.kind === "wait" ? decision.refusals : [];
+    const example = `machine ${"a".repeat(8)} came and went 3 times and takes nothing new for a while`;
+    assert.deepEqual(refusals, [{ rule: "cordoned", machines: 1, example }]);
+  });
+
   test("it follows another, and stays on a machine that may come back", () => {
     const state = cluster({
       units: { "u.service": { machineOf: ["v.service"] }, "v.service": {}, "w.service": {} },
