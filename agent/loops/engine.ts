@@ -80,6 +80,7 @@ export class Engine {
   readonly #losses: Losses;
   #isBraked = false;
   readonly #fenceWaits = new FenceWaits();
+  #saidWaits: ReadonlySet<UnitName> | undefined;
   #unsure:
     | { readonly of: WantedState; readonly fenced: ReadonlySet<UnitName>; readonly units: ReadonlySet<UnitName> }
     | undefined;
@@ -163,6 +164,7 @@ export class Engine {
     const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
     const { connectedSinceMs } = mirror;
     const fences = this.#fenceWaits.look(picture, { nowMs: clock.monotonicMs(), connectedSinceMs });
+    this.#sayWaits(fences);
     const undecided = this.#undecidable(desired, fences.units);
     const outcome = without(this.#scheduler.pass(rebalance, undecided), undecided);
     this.#report(outcome);
@@ -403,6 +405,15 @@ export class Engine {
       revision = written.revision;
     }
     return revision;
+  }
+
+  /** Units that are started elsewhere only once a machine that is gone must have stopped them; when others come or go. */
+  #sayWaits({ units, dueMs }: FenceWait): void {
+    if (units === this.#saidWaits) return;
+    this.#saidWaits = units;
+    if (units.size === 0) return;
+    const named = [...units].slice(0, maxNamed).join(" ");
+    this.#ports.log.info("units.fenced", { units: units.size, named, firstMs: Math.round(dueMs) });
   }
 
   /** Units that wait are named when they begin to. */

@@ -33,6 +33,7 @@ async function onC(options: { readonly leaders?: string } = {}): Promise<Box> {
   return house.box("c");
 }
 
+const leaderBox = async (): Promise<Box> => house.box((await house.leader()) ?? "");
 const recordOf = async (box: Box): Promise<boolean> => (await house.held()).machines.has(box.id);
 const upElsewhere = (unit: string): boolean => (house.up()[unit] ?? "").replace("c", "") !== "";
 
@@ -53,6 +54,12 @@ describe("a machine that is gone", () => {
     const ms = (await movedMs("db.service", waitMs + 1_000)) - goneMs;
     assert.ok(ms >= waitMs && ms < waitMs + 500, `after ${ms} ms`);
     await house.until(() => upElsewhere("log.service"), 1_000);
+    const said = (await leaderBox()).log.lines.filter(({ event }) => event === "units.fenced");
+    assert.deepEqual(
+      said.map(({ fields }) => [fields["units"], fields["named"]]),
+      [[1, "db.service"]],
+    );
+    assert.ok(Number(said[0]?.fields["firstMs"]) <= waitMs);
     assert.equal(house.up()["log.service"], house.up()["db.service"], "what follows it waits with it");
   });
 
