@@ -28,7 +28,7 @@ export const events: Command = {
     jsonOption,
   ],
   more: `Commits that were adopted or refused, units that were submitted, replaced, destroyed, restarted, held and resumed,
-machines that were cordoned and drained, by whom. The oldest comes first. The cluster keeps the last ${maxEvents}. With --follow and --json each is one line.`,
+machines that were cordoned and drained, by whom; machines that were lost together, or that rest. The oldest comes first. The cluster keeps the last ${maxEvents}. With --follow and --json each is one line.`,
   examples: [
     ["events", "What happened lately"],
     ["events --follow", "The same, and what happens from now on"],

@@ -44,8 +44,12 @@ export async function findMachines(
 
 /** Machines that do not answer but are remembered, for their units or for what operators say of them. */
 async function findGone(client: ApiClient, signal: AbortSignal): Promise<readonly MachineReference[]> {
-  const { lost, cordoned = [] } = orThrow(answers.cluster(await client.get("/v2/status", { signal }))).machines;
-  const all = [...lost, ...cordoned].map(({ machine }) => machine).filter(({ alive }) => !alive);
+  const {
+    lost,
+    cordoned = [],
+    resting = [],
+  } = orThrow(answers.cluster(await client.get("/v2/status", { signal }))).machines;
+  const all = [...lost, ...cordoned, ...resting].map(({ machine }) => machine).filter(({ alive }) => !alive);
   return [...new Map(all.map((machine) => [machine.id, machine])).values()];
 }
 

@@ -1,4 +1,4 @@
-// flotilla uncordon MACHINE...: has machines take units again, and ends their drains.
+// flotilla uncordon MACHINE...: has machines take units again, and ends their drains and rests.
 import type { Command } from "./command.ts";
 import { machineArgument } from "./machine-arguments.ts";
 import { maintainMachines, titleOf } from "./maintain.ts";
@@ -10,7 +10,7 @@ export const uncordon: Command = {
   args: [machineArgument],
   options: [documentOption],
   more: `Nothing moves because of it: what waits for a machine may be placed there. Of a machine that is being drained it ends the
-drain; what has moved stays where it is.`,
+drain; what has moved stays where it is. A machine that came and went, and rests, takes units again at once.`,
   examples: [
     ["uncordon n3", "After the reboot"],
     ["uncordon n1 n2 n3", "Several"],

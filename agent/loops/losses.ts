@@ -185,7 +185,7 @@ export class Losses {
         guards: [{ kind: "modified", key, revision: picture.modified.get(key) ?? 0 }],
         writes: [
           { kind: "put", key, value: encodeMachineSettings(rested) },
-          { kind: "put", key: keys.event(nowMs, `${nonce}-${id.slice(0, 8)}`), value: encodeEvent(event) },
+          { kind: "put", key: keys.event(nowMs, `${nonce}-${shortId(id)}`), value: encodeEvent(event) },
         ],
         said: [event],
       });
@@ -272,10 +272,18 @@ export class Losses {
   }
 
   #inWords(machines: readonly MachineId[]): string {
-    const names = machines.slice(0, maxNamed).map((id) => this.#lostNames.get(id) ?? id.slice(0, 8));
+    const names = machines.slice(0, maxNamed).map((id) => {
+      const name = this.#lostNames.get(id);
+      return name === undefined ? shortId(id) : `${name} (${shortId(id)})`;
+    });
     const more = machines.length - names.length;
     return `${names.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
   }
+}
+
+/** As commands take it. */
+function shortId(id: MachineId): string {
+  return id.slice(0, 8);
 }
 
 /** One that an operator has cordoned is not waited for. */

@@ -75,7 +75,10 @@ describe("the brake", () => {
       assert.deepEqual([at(1), at(2)], ["a", "b"]);
       const [lost, ...more] = await told("machines-lost", "machines-returned");
       assert.deepEqual(more, []);
-      assert.match(lost?.message ?? "", /^4 of 6 machines are lost at once: host-c, host-d, host-e and 1 more\. /);
+      assert.match(
+        lost?.message ?? "",
+        /^4 of 6 machines are lost at once: host-c \(c{8}\), host-d \(d{8}\), host-e \(e{8}\) and 1 more\. /,
+      );
       const leader = await leaderBox();
       assert.match((await leader.problem("loss-brake"))?.hint ?? "", /flotilla cordon MACHINE/);
       assert.equal(leader.log.lines.filter(({ event }) => event === "brake.on").length, 1);
