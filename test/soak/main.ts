@@ -73,7 +73,12 @@ function report(): void {
     const summary = {
       ...{ seed, machines, seconds: Math.round((performance.now() - fromMs) / 1000), computer: beside },
       ...{ faults: injected, checks, violations, longestDoubleMs: Math.round(longestDoubleMs), evidence: folder },
-      ...(count === undefined ? { matrix: rows } : { ...count, byFault: Object.fromEntries(count.faults) }),
+      ...(count === undefined
+        ? { matrix: rows }
+        : {
+            ...{ overlaps: count.overlaps, commits: count.commits, handwork: count.handwork },
+            byFault: Object.fromEntries(count.faults),
+          }),
     };
     console.log(JSON.stringify(summary, undefined, 1));
     return;
