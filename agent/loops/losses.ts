@@ -107,15 +107,16 @@ export class Losses {
     signal: AbortSignal,
   ): Promise<Judgement> {
     const nowMs = this.#ports.clock.monotonicMs();
-    const fresh = [...picture.manifests.keys()].filter(
-      (id) => isAbsent(id, picture, standing) && picture.manifests.get(id)?.givenUp !== true,
-    );
+    const fresh: MachineId[] = [];
+    for (const [id, { givenUp }] of picture.manifests) {
+      if (givenUp !== true && isAbsent(id, picture, standing)) fresh.push(id);
+    }
     this.#look(picture, fresh);
     const recent = this.#recentlyGivenUp(nowMs).filter(({ id }) => isAbsent(id, picture, standing));
     const lost = [...new Set([...fresh, ...recent.map(({ id }) => id)])].sort(byName);
-    const present = [...standing.values()].filter((each) => each === "present").length;
-    const machines = present + lost.length;
-    const isBraked = this.#areMany(lost.length, machines);
+    let machines = lost.length;
+    for (const each of standing.values()) if (each === "present") machines++;
+    const isBraked = fresh.length > 0 && this.#areMany(lost.length, machines);
     const isHeld = isBraked || (await this.#mayBeMany(picture, { fresh, lost, machines }, signal));
     if (isBraked || !isHeld) this.#silentSinceMs = undefined;
     if (!isHeld) for (const id of fresh) this.#giveUp(id, nowMs);
@@ -164,8 +165,9 @@ export class Losses {
   ): readonly (TidyBatch & { readonly machine: MachineId })[] {
     const batches: (TidyBatch & { readonly machine: MachineId })[] = [];
     for (const [id, { hostname }] of picture.machines) {
+      if (picture.manifests.get(id)?.givenUp !== true) continue;
       const revision = picture.modified.get(keys.machine(id)) ?? 0;
-      if (picture.manifests.get(id)?.givenUp !== true || this.#returned.get(id) === revision) continue;
+      if (this.#returned.get(id) === revision) continue;
       const settings = picture.settings.get(id);
       const losses = this.#lossesOf(id, settings);
       if (losses < 2 || picture.unsettled.has(id)) {
