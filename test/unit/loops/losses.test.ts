@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { ClusterEvent, EventKind } from "../../../agent/domain/submitted.ts";
-import { keys, parseEvent, parseMachineSettings } from "../../../agent/text/values.ts";
+import type { Registry } from "../../../agent/ports/registry.ts";
+import { encodeMachineSettings, keys, parseEvent, parseMachineSettings } from "../../../agent/text/values.ts";
 import { type Box, House, type HouseOptions, idOf, machineLeaseMs, name, service } from "./house.ts";
 
 let house: House;
@@ -310,6 +311,28 @@ describe("a machine that comes and goes", () => {
     assert.notEqual(await newUnit(), "c");
   });
 
+  test("rests beside what an operator says of it at the same moment", async () => {
+    units = 0;
+    house = await House.open({ machines: "abc", leaders: "a" });
+    const key = keys.settingsOf(idOf("c"));
+    let others = 1;
+    house.box("a").through = { registry: (registry) => quicker(registry, { key, tries: () => others-- > 0 }) };
+    await house.ready();
+    await house.deploy({ "log.service": service("Global=true"), ...webs(3) });
+    await house.until(() => Object.keys(house.up()).length === 4, 5_000);
+    await house.clock.advance(2 * machineLeaseMs);
+    for (let each = 0; each < 2; each++) {
+      await lose("c");
+      await back("c");
+    }
+    assert.equal(others, -1, "somebody was quicker, once");
+    const { settings } = await house.settle(house.box("a").agent.view.picture());
+    const { metadata, rests: rest } = settings.get(idOf("c")) ?? {};
+    assert.deepEqual([metadata, rest?.losses], [{ disk: "ssd" }, 2]);
+    assert.equal((await told("machine-rests")).length, 1);
+    assert.notEqual(await newUnit(), "c");
+  });
+
   test("is not one whose agent restarts, nor one that the registry's absence hid", async () => {
     await spreadOut({ machines: "abc", leaders: "a" });
     for (let each = 0; each < 3; each++) {
@@ -329,3 +352,25 @@ describe("a machine that comes and goes", () => {
     assert.equal(house.box("c").systemd.state(name("web3.service")).active, "active");
   });
 });
+
+/** The same registry, in which somebody else says something of a machine just before the leader has it rest. */
+function quicker(
+  registry: Registry,
+  { key, tries }: { readonly key: string; readonly tries: () => boolean },
+): Registry {
+  const word = encodeMachineSettings({ machine: idOf("c"), metadata: { disk: "ssd" }, by: "ann@desk", atMs: 1 });
+  return {
+    read: (prefix, signal) => registry.read(prefix, signal),
+    get: (each, signal) => registry.get(each, signal),
+    watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
+    grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
+    renewLease: (id, signal) => registry.renewLease(id, signal),
+    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
+    revokeLease: (id, signal) => registry.revokeLease(id, signal),
+    close: () => registry.close(),
+    write: async (transaction, signal) => {
+      if (transaction.writes.some((each) => each.key === key) && tries()) await house.put(key, word);
+      return registry.write(transaction, signal);
+    },
+  };
+}
