@@ -33,6 +33,8 @@ export interface HostWorld {
 
 const longestJobMs = 8_000;
 const hangMs = 90_000;
+/** A unit with OnPartition=stop has ten seconds unless it says otherwise. */
+const longestFallMs = 9_900;
 
 export class SimSystemd extends FakeSystemd {
   readonly #world: HostWorld;
@@ -40,6 +42,7 @@ export class SimSystemd extends FakeSystemd {
   readonly #queued = new Map<UnitName, number>();
   readonly #up = new Set<UnitName>();
   readonly #hangs = new Set<UnitName>();
+  readonly #busy = new Map<UnitName, number>();
   readonly #running = new Map<UnitName, string | undefined>();
   readonly #told = new Map<UnitName, string | undefined>();
   /** Units whose last start failed or that failed by themselves: flotilla leaves those as they are. */
@@ -59,6 +62,11 @@ export class SimSystemd extends FakeSystemd {
     return this.#told.get(name);
   }
 
+  /** Whether a job of it is under way. */
+  isBusy(name: UnitName): boolean {
+    return this.#busy.has(name);
+  }
+
   /** The text that it has taken up. */
   runs(name: UnitName): string | undefined {
     return this.#running.get(name);
@@ -74,6 +82,7 @@ export class SimSystemd extends FakeSystemd {
     this.#last.clear();
     this.#queued.clear();
     this.#running.clear();
+    this.#busy.clear();
     this.#told.clear();
     this.failed.clear();
     for (const name of [...this.#up]) this.#down(name, "power");
@@ -105,6 +114,7 @@ export class SimSystemd extends FakeSystemd {
       return;
     }
     this.#up.add(name);
+    this.fallsWithin(name, this.#world.dice.between(0, longestFallMs));
     this.#world.onUp(name);
   }
 
@@ -127,10 +137,11 @@ export class SimSystemd extends FakeSystemd {
     if (this.#hangs.has(name)) await handle.run("stop", name, new AbortController().signal);
     // A job goes on without whoever asked for it; one that has another behind it gives way.
     const work = before.then(() => this.#carryOut(handle, { job, name, isLast }));
-    this.#last.set(
-      name,
-      work.catch(() => undefined),
-    );
+    this.#busy.set(name, number);
+    const done = (): void => {
+      if (this.#busy.get(name) === number) this.#busy.delete(name);
+    };
+    this.#last.set(name, work.then(done, done));
     let leave = (): void => undefined;
     const left = new Promise<never>((_, reject) => {
       leave = () => reject(new Problem("aborted", "Cannot go on waiting for systemd", { cause: signal.reason }));

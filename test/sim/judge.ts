@@ -15,7 +15,7 @@ import type { Wishes } from "./wishes.ts";
 /** A machine whose way to the store was in order, but for less than this at a time, must never count as lost. */
 const shortTroubleMs = 5_000;
 /** So long after a change of what is wanted, units may be moved for its sake. */
-const wishWindowMs = 60_000;
+const wishWindowMs = 120_000;
 /** A machine that comes back acts on its own copy for so long at most, until it has heard the registry. */
 const returnMs = 15_000;
 
@@ -115,6 +115,8 @@ export class Judge {
       this.#violated("stop-untold", `${machine.letter} stops ${unit}, which it was told to run`);
     }
     const text = machine.systemd.textOf(unit);
+    // What came of a job that is still under way its successor cannot know
+    if (machine.systemd.isBusy(unit)) return;
     const isNew = machine.systemd.wasTold(unit) !== text || entry?.restart !== undefined;
     if (!isNew) this.#violated("restart-untold", `${machine.letter} restarts ${unit} without a new text`);
   }
@@ -141,12 +143,12 @@ export class Judge {
     }
     for (const [other, sinceMs] of there) {
       if (this.wishes?.isGlobal(unit) === true) continue;
+      // A registry that was put back tells a machine that has just come back what it was told long ago: nobody can know better
+      if (nowMs - this.#restoredMs < wishWindowMs) continue;
       if (this.wishes?.isSingle(unit) === true) {
         this.#violated("two-of-single", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
       }
-      const wasLost = this.#wasAbsent(other, sinceMs) || this.#wasAbsent(machine, nowMs - returnMs);
-      // A registry that was put back tells a machine that has just booted what it was told long ago
-      if (wasLost || nowMs - this.#restoredMs < wishWindowMs) continue;
+      if (this.#wasAbsent(other, sinceMs) || this.#wasAbsent(machine, nowMs - returnMs)) continue;
       this.#violated("two-of-one", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
     }
     there.set(machine, nowMs);

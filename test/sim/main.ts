@@ -1,28 +1,142 @@
-// npm run sim: any block of seeds. A broken one prints its number, which replays it exactly, and its trace.
+// npm run sim: any block of seeds, on as many processes as there are processors. A broken seed prints its number, which replays
+// it exactly with --trace; the exit code is 1 then.
+import { type ChildProcess, fork } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { simulate } from "./simulate.ts";
+import { type Outcome, simulate } from "./simulate.ts";
 
-const { values } = parseArgs({
-  options: {
-    from: { type: "string", default: "1" },
-    seeds: { type: "string", default: "100" },
-    trace: { type: "boolean", default: false },
-  },
-});
-const from = Number(values.from);
-const seeds = Number(values.seeds);
-let broken = 0;
-const checks = new Map<string, number[]>();
-const began = performance.now();
-for (let seed = from; seed < from + seeds; seed++) {
-  const outcome = await simulate(seed);
-  if (values.trace) process.stdout.write(`${outcome.trace.join("\n")}\n`);
-  if (outcome.broken === undefined) continue;
-  broken++;
-  checks.set(outcome.broken.check, [...(checks.get(outcome.broken.check) ?? []), seed]);
-  process.stdout.write(`seed ${seed}: ${outcome.broken.check}: ${outcome.broken.message}\n`);
+const usage = `npm run sim -- [--from N] [--seeds K] [--jobs J] [--trace]
+
+  --from N    the first seed (default: 1)
+  --seeds K   how many (default: 1000)
+  --jobs J    processes side by side (default: as many as processors)
+  --trace     print what happened, line by line; for one seed
+
+  npm run sim -- --from 1 --seeds 100000
+  npm run sim -- --from 4711 --seeds 1 --trace`;
+
+/** Seeds that a process is given at a time. */
+const blockSeeds = 20;
+/** Of a check that is broken, so many seeds are named. */
+const namedSeeds = 10;
+
+interface Block {
+  readonly from: number;
+  readonly seeds: number;
 }
-process.stdout.write(`${seeds} seeds in ${((performance.now() - began) / 1000).toFixed(1)} s, ${broken} broken\n`);
-for (const [check, found] of checks)
-  process.stdout.write(`${check}: ${found.length} (${found.slice(0, 10).join(" ")})\n`);
-process.exitCode = broken === 0 ? 0 : 1;
+
+type Report = Pick<Outcome, "seed" | "broken" | "checks" | "ms">;
+
+if (process.send === undefined) await main();
+else {
+  process.on("disconnect", () => process.exit()); // whoever asked is gone
+  process.on("message", (block: Block) => {
+    work(block).catch((error: unknown) => {
+      console.error(error);
+      process.exit(2);
+    });
+  });
+}
+
+async function work({ from, seeds }: Block): Promise<void> {
+  const reports: Report[] = [];
+  for (let seed = from; seed < from + seeds; seed++) {
+    const { broken, checks, ms } = await simulate(seed);
+    reports.push({ seed, broken, checks, ms });
+  }
+  process.send?.(reports);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      from: { type: "string", default: "1" },
+      seeds: { type: "string", default: "1000" },
+      jobs: { type: "string", default: String(availableParallelism()) },
+      trace: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(usage);
+    return;
+  }
+  const [from, seeds, jobs] = [whole(values.from), whole(values.seeds), whole(values.jobs)];
+  if (values.trace) {
+    for (let seed = from; seed < from + seeds; seed++) await show(seed);
+    return;
+  }
+  await runAll({ from, seeds, jobs });
+}
+
+async function show(seed: number): Promise<void> {
+  const { trace, broken } = await simulate(seed);
+  process.stdout.write(`${trace.join("\n")}\n`);
+  if (broken !== undefined) process.exitCode = 1;
+}
+
+async function runAll({ from, seeds, jobs }: Block & { readonly jobs: number }): Promise<void> {
+  const began = performance.now();
+  const broken = new Map<string, number[]>();
+  let [done, checks, simulatedMs] = [0, 0, 0];
+  let next = from;
+  const take = (): Block | undefined => {
+    const block = { from: next, seeds: Math.min(blockSeeds, from + seeds - next) };
+    next += block.seeds;
+    return block.seeds > 0 ? block : undefined;
+  };
+  const hear = (reports: readonly Report[]): void => {
+    for (const report of reports) {
+      done++;
+      checks += report.checks;
+      simulatedMs += report.ms;
+      if (report.broken === undefined) continue;
+      const { check, message } = report.broken;
+      broken.set(check, [...(broken.get(check) ?? []), report.seed]);
+      process.stdout.write(`seed ${report.seed}: ${check}: ${message}\n`);
+    }
+    if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${seeds} seeds`);
+  };
+  await Promise.all(Array.from({ length: Math.min(jobs, seeds) }, () => employ(take, hear)));
+  if (process.stderr.isTTY) process.stderr.write("\r");
+  const seconds = (performance.now() - began) / 1_000;
+  for (const [check, found] of broken) {
+    const named = found.sort((a, b) => a - b).slice(0, namedSeeds);
+    process.stdout.write(
+      `${check}: ${found.length} seeds (${named.join(" ")}${found.length > namedSeeds ? " ..." : ""})\n`,
+    );
+  }
+  const bad = [...broken.values()].reduce((sum, found) => sum + found.length, 0);
+  const hours = (simulatedMs / 3_600_000).toFixed(1);
+  process.stdout.write(
+    `${done} seeds, ${hours} hours of cluster time, ${checks} checks in ${seconds.toFixed(1)} s: ${bad} broken\n`,
+  );
+  if (bad > 0) process.stdout.write("Replay one: npm run sim -- --from SEED --seeds 1 --trace\n");
+  process.exitCode = bad === 0 ? 0 : 1;
+}
+
+/** One process, until there is nothing left to do. */
+async function employ(take: () => Block | undefined, hear: (reports: readonly Report[]) => void): Promise<void> {
+  const child: ChildProcess = fork(fileURLToPath(import.meta.url), { execArgv: process.execArgv });
+  try {
+    for (let block = take(); block !== undefined; block = take()) {
+      const answer = new Promise<readonly Report[]>((resolve, reject) => {
+        child.once("message", (reports) => resolve(reports as readonly Report[]));
+        child.once("exit", (code) => reject(new Error(`A process of the simulation ended with ${code ?? "a signal"}`)));
+      });
+      child.send(block);
+      hear(await answer);
+      child.removeAllListeners();
+    }
+  } finally {
+    child.kill();
+  }
+}
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  console.error(`Cannot read "${text}": it must be a whole number above 0\n\n${usage}`);
+  return process.exit(2);
+}

@@ -1,5 +1,7 @@
 // What people do while all that goes on: commits good and bad, a branch that goes back, holds, drains.
 import type { CommitId } from "../../agent/domain/names.ts";
+import { Problem, explainError } from "../../agent/domain/problem.ts";
+import type { Person } from "../../agent/domain/submitted.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Wishes } from "./wishes.ts";
 
@@ -39,6 +41,47 @@ export class People {
     }
   }
 
+  /** What operators do through the agent of some machine; whether it comes through is another matter. */
+  #byHand(): void {
+    const { dice, machines, trace, judge } = this.#cluster;
+    const machine = dice.pick(machines);
+    const unit = dice.pick(this.#wishes.units());
+    const other = dice.pick(machines);
+    const what = dice.pick(["stop", "start", "restart", "cordon", "drain", "uncordon"]);
+    const hands = machine.agent?.hands;
+    const { process } = machine;
+    if (hands === undefined || process === undefined) return;
+    trace.say("people", `${what} ${what.endsWith("n") ? other.letter : unit} (on ${machine.letter})`);
+    judge.wished();
+    const by = "operator" as Person;
+    const signal = process.ended;
+    const ask = async (): Promise<void> => {
+      switch (what) {
+        case "stop":
+        case "start":
+          await hands.setTarget({ name: unit, target: what === "stop" ? "loaded" : "launched", by }, signal);
+          return;
+        case "restart":
+          await hands.restart(unit, by, signal);
+          return;
+        case "cordon":
+        case "drain":
+        case "uncordon":
+          await hands.maintain({ machine: other.id, change: what, by }, signal);
+      }
+    };
+    ask().then(
+      () => {
+        judge.wished();
+        trace.say("people", `${what}: done`);
+      },
+      (error: unknown) => {
+        if (!(error instanceof Problem)) this.#cluster.fail(error);
+        trace.say("people", `${what}: ${explainError(error)}`);
+      },
+    );
+  }
+
   end(): void {
     this.#isOver = true;
     this.commit(); // whatever was tried last, this is what shall run
@@ -46,7 +89,10 @@ export class People {
 
   #do(): void {
     const { dice, repository, trace, judge } = this.#cluster;
-    switch (dice.pick(["change", "change", "change", "bad", "rewind"])) {
+    switch (dice.pick(["change", "change", "change", "bad", "rewind", "by hand", "by hand", "by hand"])) {
+      case "by hand":
+        this.#byHand();
+        return;
       case "change":
         this.#wishes.change();
         this.commit();

@@ -1,7 +1,7 @@
 // Whether a healed cluster has come to rest: everything that can run runs, once, where it may, and nothing else does.
 import type { MachineId, UnitName } from "../../agent/domain/names.ts";
 import type { Manifest } from "../../agent/domain/placement.ts";
-import type { DesiredState } from "../../agent/domain/unit.ts";
+import type { DesiredState, WantedState } from "../../agent/domain/unit.ts";
 import { createWantedReader } from "../../agent/desired/desired.ts";
 import { Commits } from "../../agent/loops/commits.ts";
 import { clusterState, standings, wantedSources } from "../../agent/loops/cluster-state.ts";
@@ -45,7 +45,7 @@ export async function unrest(cluster: Cluster): Promise<readonly string[]> {
         ...unrestOf(machine, {
           manifest: picture.manifests.get(machine.id),
           expected: expected.get(machine.id) ?? new Set(),
-          desired,
+          desired: wanted,
         }),
       );
     }
@@ -64,7 +64,7 @@ function unrestOf(
   }: {
     readonly manifest: Manifest | undefined;
     readonly expected: ReadonlySet<UnitName>;
-    readonly desired: DesiredState;
+    readonly desired: Pick<WantedState, "units">;
   },
 ): readonly string[] {
   const { letter, systemd } = machine;
@@ -79,11 +79,15 @@ function unrestOf(
     const told = manifest.units.find((entry) => entry.name === name);
     if (told === undefined) found.push(`${letter} is not told of ${name}`);
     const { active } = systemd.state(name);
+    const unit = desired.units.get(name);
+    if (systemd.textOf(name) !== unit?.text) found.push(`${name} has another text on ${letter}`);
+    if (unit?.target !== "launched") {
+      if (systemd.up().has(name)) found.push(`${name} is ${active} on ${letter}, and shall be loaded only`);
+      continue;
+    }
     const isAsLeft = systemd.failed.has(name) && active === "failed";
     if (active !== "active" && !isAsLeft) found.push(`${name} is ${active} on ${letter}`);
-    const text = desired.units.get(name)?.text;
-    if (systemd.textOf(name) !== text) found.push(`${name} has another text on ${letter}`);
-    else if (systemd.runs(name) !== text) found.push(`${name} runs with another text on ${letter}`);
+    if (systemd.runs(name) !== unit.text) found.push(`${name} runs with another text on ${letter}`);
   }
   for (const name of systemd.up()) if (!expected.has(name)) found.push(`${name} is up on ${letter}`);
   return found;
