@@ -154,7 +154,8 @@ export class Fence {
     this.#permit = permit;
     const isSame = typeof permit === typeof before;
     if (permit === "ended" && typeof before === "object") this.#ports.log.warn("fence.fell");
-    if (!isSame) this.#tell();
+    // One that ended while the lease was out of reach is given anew when it is held again
+    if (!isSame || (permit === "ended" && this.isFresh())) this.#tell();
   }
 
   #tell(): void {
