@@ -148,8 +148,8 @@ class RegistryMirror implements Mirror {
 
   /**
    * Whether a watch may be taken up where it ended. A store that was restored from a backup gives out its revisions anew: a
-   * watch from one that it has not reached waits in silence. The newest key that is known tells; any doubt is an occasion
-   * to read anew.
+   * watch from one that it has not reached waits in silence. The newest key tells, if nothing was seen after it: whether a
+   * key was deleted the store cannot be asked. Any doubt is an occasion to read anew.
    */
   async #isSameStore(signal: AbortSignal): Promise<boolean> {
     const { registry } = this.#options;
@@ -157,9 +157,9 @@ class RegistryMirror implements Mirror {
     for (const entry of this.#entries.values()) {
       if (newest === undefined || entry.modRevision > newest.modRevision) newest = entry;
     }
-    if (newest === undefined) return false;
-    const { entry, revision } = await registry.get(newest.key, signal);
-    return revision >= this.revision && entry?.modRevision === newest.modRevision && entry.value === newest.value;
+    if (newest?.modRevision !== this.revision) return false;
+    const { entry } = await registry.get(newest.key, signal);
+    return entry?.modRevision === newest.modRevision && entry.value === newest.value;
   }
 
   async #readAll(signal: AbortSignal): Promise<void> {

@@ -150,6 +150,25 @@ describe("mirror", () => {
     });
   }
 
+  test("a store that was restored has what it had lost last, though its revisions look the same", async () => {
+    await put("kept", "1");
+    await put("lost", "1");
+    const backup = store.backUp();
+    const mirror = mirrorOf(link);
+    const release = mirror.acquire();
+    await mirror.ready(never);
+    const { revision } = await remove("lost");
+    await mirror.reached(revision, never);
+    assert.deepEqual(contentOf(mirror), { kept: "1" });
+    link.cutOff();
+    store.restoreFrom(backup);
+    await put("new", "1"); // the revision of the removal once more
+    link.restore();
+    await clock.advanceUntil(() => mirror.connected, 15_000);
+    assert.deepEqual(contentOf(mirror), { kept: "1", lost: "1", new: "1" });
+    release();
+  });
+
   test("tries again with growing pauses, not in a loop", async () => {
     link.cutOff();
     const calls: string[] = [];
