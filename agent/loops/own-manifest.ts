@@ -72,10 +72,12 @@ export class OwnManifest {
   }
 
   async #load(): Promise<void> {
-    const { disk, log } = this.#ports;
+    const { disk, log, me } = this.#ports;
     const kept = await disk.read(manifestFile);
     const read = kept === undefined ? undefined : parseManifest(manifestFile, kept);
-    if (read?.ok === true) {
+    // A disk that was copied, and has a machine id of its own since: those units are the other machine's
+    if (read?.ok === true && read.value.machine !== me) log.warn("manifest.not-ours", { machine: read.value.machine });
+    else if (read?.ok === true) {
       this.#current = read.value;
       this.#text = kept;
     }

@@ -57,6 +57,18 @@ describe("a machine that reboots alone", () => {
     assert.equal(box.systemd.textOf(name("gone.service")), undefined);
   });
 
+  test("from the disk of another machine starts none of that one's units", async () => {
+    await running({ "web.service": service() });
+    await box.stop();
+    const kept = box.disk.files.get("manifest.json") ?? "";
+    box.disk.files.set("manifest.json", kept.replaceAll("a".repeat(32), "b".repeat(32)));
+    box.start();
+    await rebootAlone();
+    await house.clock.advance(20_000);
+    assert.deepEqual(box.up(), []);
+    assert.ok(box.log.events("warn").includes("manifest.not-ours"));
+  });
+
   test("needs no store of git for it", async () => {
     await running({ "web.service": service(), "db.service": changed() });
     box.gitStore.commits.clear();
