@@ -12,6 +12,14 @@ export function canonicalJson(value: unknown): string {
   return textOf(value, 0);
 }
 
+/** Whether `canonicalJson` takes what JSON.parse has read: "1e400" is an infinity to it, and any depth is read. */
+export function canBeWritten(value: unknown, depth = 0): boolean {
+  if (depth > maxDepth) return false;
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value !== "object" || value === null) return true;
+  return Object.values(value).every((member) => canBeWritten(member, depth + 1));
+}
+
 function textOf(value: unknown, depth: number): string {
   if (depth > maxDepth) throw new TypeError(`Cannot write JSON nested more than ${maxDepth} deep`);
   if (value === null || typeof value === "boolean" || typeof value === "string") return JSON.stringify(value);

@@ -19,7 +19,7 @@ import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 import type { MachineStatus } from "../domain/status.ts";
 import type { ClusterEvent, Hold, RestartRequest, SubmittedUnit } from "../domain/submitted.ts";
 import type { SyncRequest, SyncResult } from "../domain/sync.ts";
-import { canonicalJson } from "./canonical-json.ts";
+import { canBeWritten, canonicalJson } from "./canonical-json.ts";
 import { compileSchema } from "./schema.ts";
 
 /** Keys relative to the cluster's prefix (design: three keys a machine). Those that end in "/" are prefixes. */
@@ -191,7 +191,14 @@ function read<T>(
 
 function json(text: string): Checked<unknown> {
   try {
-    return valid(JSON.parse(text));
+    const value: unknown = JSON.parse(text);
+    // Whoever changes a value writes the rest of it as it was, also what only a newer version knows
+    if (canBeWritten(value)) return valid(value);
+    return invalid(
+      new Problem("shape", `Cannot use JSON of ${text.length} characters`, {
+        hint: "A number in it is too large, or it is nested too deep",
+      }),
+    );
   } catch (error) {
     // The parser's own message quotes the text, which may be anything: only that it failed is kept.
     const kind = error instanceof Error ? error.name : typeof error;

@@ -202,6 +202,11 @@ const refusals: readonly { name: string; of: Checked<unknown>; expect: readonly 
     of: parseMachine(keys.machine(id), encodeMachine({ ...machine, metadata: { a: 1 as never } })),
     expect: [/metadata\.a" = 1/],
   },
+  {
+    name: "a number that could not be written back, under a key of a newer version",
+    of: parseManifest(keys.manifest(id), encodeManifest(manifest).replace("{", '{"later":1e400,')),
+    expect: [/too large, or it is nested too deep/],
+  },
 ];
 
 for (const { name, of, expect } of refusals) {
