@@ -148,7 +148,7 @@ export class Local {
       placed: this.#placed,
       states,
       foreign,
-      busy: this.#jobs.busy(),
+      busy: new Set([...this.#jobs.busy(), ...noLongerWanted(staying, own.unkept)]),
       barred,
       reloadDue: this.#reloadDue,
     });
@@ -262,6 +262,13 @@ function barredProblem(name: UnitName, refusal: Problem | undefined): Problem {
       hint: "It has OnPartition=stop: once the registry is heard, it starts where it is wanted",
     });
   return new Problem("unit-fenced", `Cannot start unit "${name}"`, { hint: refusal.hint, cause: refusal });
+}
+
+/** Units that a newer manifest, which the disk would not take, no longer wants to run here: they are left exactly as they are. */
+function noLongerWanted(staying: readonly ManifestEntry[], unkept: Manifest | undefined): readonly UnitName[] {
+  if (unkept === undefined) return [];
+  const launched = new Set(unkept.units.flatMap(({ name, target }) => (target === "launched" ? [name] : [])));
+  return staying.flatMap(({ name }) => (launched.has(name) ? [] : [name]));
 }
 
 /** Codes of problems that the plan itself finds anew in every pass. */

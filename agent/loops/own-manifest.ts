@@ -20,6 +20,7 @@ export interface OwnManifestPorts {
 export class OwnManifest {
   readonly #ports: OwnManifestPorts;
   #current: Manifest | undefined;
+  #unkept: Manifest | undefined;
   /** Of the current one, as it was written. */
   #text: string | undefined;
   #offered: string | undefined;
@@ -32,6 +33,11 @@ export class OwnManifest {
   /** Undefined until there ever was one. */
   get current(): Manifest | undefined {
     return this.#current;
+  }
+
+  /** A newer one that could not be kept: the current one holds, but nothing may begin that this one does not want. */
+  get unkept(): Manifest | undefined {
+    return this.#unkept;
   }
 
   /** Whether it is the one that the registry offered last. */
@@ -60,8 +66,11 @@ export class OwnManifest {
     }
     troubles.clear("manifest");
     // In a store that was put back a position may have been given out twice: what the store has now is what holds
+    this.#unkept = undefined;
     if (text === this.#text) return;
+    this.#unkept = offered;
     await disk.write(manifestFile, encodeManifest(offered));
+    this.#unkept = undefined;
     this.#current = offered;
     this.#text = text;
     log.info("manifest.accepted", {
