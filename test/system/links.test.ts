@@ -57,7 +57,11 @@ describe("bad links", { skip: missing ?? false, concurrency: 1, timeout: 120_000
     assert.ok(echo.stdout);
     await once(echo.stdout, "data");
   });
-  after(() => network.close());
+  after(async () => {
+    echo.kill("SIGKILL");
+    if (echo.exitCode === null && echo.signalCode === null) await once(echo, "exit");
+    await network.close();
+  });
 
   async function plug(name: string, address: string): Promise<End> {
     return { name, address, port: await network.plug(name, address) };
