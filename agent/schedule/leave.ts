@@ -141,7 +141,7 @@ function takesAll(
 }
 
 function move(
-  { examined, reasons, moved, freed }: Pass,
+  { examined, reasons, moved, left }: Pass,
   {
     unit,
     from,
@@ -157,5 +157,5 @@ function move(
     reasons.set(each, because);
     moved.set(each, { from, because });
   }
-  freed.add(from);
+  left.add(from);
 }

@@ -17,6 +17,8 @@ export interface Scene {
 export interface Pass extends Scene {
   /** Machines that may take what they refused before. All that is taken off a machine in the pass enters it here. */
   readonly freed: Set<Host>;
+  /** Machines that were left when all had been asked: what they may take is asked in the next pass. */
+  readonly left: Set<Host>;
   /** Units that were looked at: all others are as they were. */
   readonly examined: Set<ActiveUnit>;
   /** Why a unit could not stay where it was, in words. */

@@ -93,6 +93,8 @@ export class Scheduler implements Board {
   readonly #inactive = new Set<UnitName>();
   /** Machines on which everything is judged anew. */
   readonly #dirty = new Set<MachineId>();
+  /** Machines that units were moved off at the end of the last pass, when nobody was asked any more. */
+  #left: ReadonlySet<Host> = new Set();
   /** Units that are elsewhere than the manifests say. */
   readonly #unsettled = new Set<ActiveUnit>();
   /** Units that nobody wants and that are placed. */
@@ -146,6 +148,7 @@ export class Scheduler implements Board {
     drain(pass);
     rebalance(pass);
     this.#dirty.clear();
+    this.#left = pass.left;
     return this.#outcome(pass);
   }
 
@@ -199,7 +202,8 @@ export class Scheduler implements Board {
   #open(moves: number, fixed: ReadonlySet<UnitName>): Pass {
     return {
       ...this.#scene,
-      freed: new Set(),
+      freed: new Set([...this.#left].filter((host) => this.#scene.hosts.byId.get(host.id) === host)),
+      left: new Set(),
       examined: new Set(),
       reasons: new Map(),
       displacedBy: new Map(),

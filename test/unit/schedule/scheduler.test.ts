@@ -96,6 +96,37 @@ suite("told of changes alone, it decides as from nothing", () => {
     follow({}, { orders: true, numRuns: 300 }));
 });
 
+test("what a unit is moved off for balance in the very pass in which it came may be taken in the next", () => {
+  const scheduler = new Scheduler();
+  const machines = ["a", "b", "d"].map((letter) => ({
+    id: id(letter),
+    metadata: letter === "b" ? {} : { r: "1" },
+    standing: "present" as const,
+  }));
+  const units = [
+    unit("g.service", { global: true, metadata: [{ key: "r", values: ["1"] }], conflicts: ["s.service"] }),
+    unit("w@1.service", { global: true, metadata: [{ key: "r", values: ["1"] }] }),
+    unit("s.service", { priority: 10 }),
+  ];
+  const placements = [
+    { unit: "g.service" as UnitName, on: id("d") },
+    { unit: "w@1.service" as UnitName, on: id("d") },
+  ];
+  const state: ClusterState = { wanted: units, machines, placements, rebalance: 1 };
+  for (const part of differences(nothing, state)) scheduler.change(part);
+  scheduler.pass(1);
+  const carriedOut = scheduler
+    .decisions()
+    .flatMap((each): Placement[] =>
+      each.kind === "keep" || each.kind === "place" ? [{ unit: each.unit, on: each.on }] : [],
+    );
+  const next: ClusterState = { ...state, placements: carriedOut };
+  for (const part of differences(state, next)) scheduler.change(part);
+  scheduler.pass(1);
+  assert.deepEqual(scheduler.decisions().map(describe), schedule(next).map(describe));
+  assert.ok([...scheduler.placesOf("g.service" as UnitName)].includes(id("a")));
+});
+
 suite("a pass looks at what has changed", () => {
   const machines = Array.from({ length: 50 }, (_, n) => id(String.fromCharCode(0x400 + n)));
 
