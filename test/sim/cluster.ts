@@ -1,5 +1,6 @@
 // The simulated world: one clock, one source of chance, one store, one repository, the machines, and whoever judges what they
 // do. Knows no fault by name (faults.ts) and no wish (people.ts).
+import { setMaxListeners } from "node:events";
 import { type Backup, type EmbeddedRegistry, createEmbeddedRegistry } from "../../agent/adapters/registry/embedded.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { Cron } from "../../agent/ports/cron.ts";
@@ -43,6 +44,7 @@ export class Cluster {
     this.dice = new Dice(seed);
     this.trace = new Trace(() => clock.monotonicMs());
     this.judge = new Judge(this);
+    setMaxListeners(0, this.#over.signal); // everything that is still to come waits for it
     const { dice } = this;
     const letters = "abcde".slice(0, dice.between(2, 5));
     const leaders = dice.chance(0.7) ? letters : letters.slice(0, Math.max(1, letters.length - 2));

@@ -1,5 +1,6 @@
 // One process of a simulated machine. It may be frozen (nothing it asked for is heard, its timers stand still) and killed
 // (nothing it asked for is ever heard): every port of it goes through here, so that it can end at each of its awaits.
+import { setMaxListeners } from "node:events";
 import type { Clock } from "../../agent/ports/clock.ts";
 import type { FakeClock, ProcessClock } from "../fakes/fake-clock.ts";
 
@@ -10,6 +11,7 @@ export class Process {
 
   constructor(clock: FakeClock, wallStepMs: number) {
     this.clock = clock.process();
+    setMaxListeners(0, this.ended);
     this.clock.stepWall(wallStepMs);
   }
 
