@@ -5,7 +5,7 @@ import { afterEach, describe, test } from "node:test";
 import { Problem } from "../../../agent/domain/problem.ts";
 import type { Entry, Registry } from "../../../agent/ports/registry.ts";
 import { keys } from "../../../agent/text/values.ts";
-import { type Box, House, changed, idOf, machineLeaseMs, name, service } from "./house.ts";
+import { type Box, House, changed, idOf, machineLeaseMs, name, service, passingOn } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -43,14 +43,7 @@ describe("beat", () => {
     const deadlineMs = 2_000;
     box.through = {
       registry: (registry) => ({
-        ...registry,
-        get: (key, signal) => registry.get(key, signal),
-        write: (transaction, signal) => registry.write(transaction, signal),
-        watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
-        read: (prefix, signal) => registry.read(prefix, signal),
-        grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
-        leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
-        revokeLease: (id, signal) => registry.revokeLease(id, signal),
+        ...passingOn(registry),
         renewLease: async (id, signal) => {
           if (!isLost) return registry.renewLease(id, signal);
           await house.clock.sleep(deadlineMs, signal);
@@ -388,14 +381,6 @@ describe("statuses", () => {
 
 function calls(registry: Registry): Registry {
   return {
-    read: (prefix, signal) => registry.read(prefix, signal),
-    get: (key, signal) => registry.get(key, signal),
-    write: (transaction, signal) => registry.write(transaction, signal),
-    watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
-    grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
-    renewLease: (id, signal) => registry.renewLease(id, signal),
-    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
-    revokeLease: (id, signal) => registry.revokeLease(id, signal),
-    close: () => registry.close(),
+    ...passingOn(registry),
   };
 }

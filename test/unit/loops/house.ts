@@ -489,3 +489,18 @@ export function gate(): { readonly opened: Promise<void>; readonly open: () => v
   const opened = new Promise<void>((resolve) => (open = resolve));
   return { opened, open };
 }
+
+/** All calls of a registry, to be spread where a test wants some of them to be otherwise: an adapter's own are of a class. */
+export function passingOn(registry: Registry): Registry {
+  return {
+    read: (prefix, signal) => registry.read(prefix, signal),
+    get: (key, signal) => registry.get(key, signal),
+    write: (transaction, signal) => registry.write(transaction, signal),
+    watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
+    grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
+    renewLease: (id, signal) => registry.renewLease(id, signal),
+    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
+    revokeLease: (id, signal) => registry.revokeLease(id, signal),
+    close: () => registry.close(),
+  };
+}

@@ -5,7 +5,7 @@ import { afterEach, describe, test } from "node:test";
 import type { ClusterEvent, EventKind } from "../../../agent/domain/submitted.ts";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { encodeMachineSettings, keys, parseEvent, parseMachineSettings } from "../../../agent/text/values.ts";
-import { type Box, House, type HouseOptions, idOf, machineLeaseMs, name, service } from "./house.ts";
+import { type Box, House, type HouseOptions, idOf, machineLeaseMs, name, service, passingOn } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -360,14 +360,7 @@ function quicker(
 ): Registry {
   const word = encodeMachineSettings({ machine: idOf("c"), metadata: { disk: "ssd" }, by: "ann@desk", atMs: 1 });
   return {
-    read: (prefix, signal) => registry.read(prefix, signal),
-    get: (each, signal) => registry.get(each, signal),
-    watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
-    grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
-    renewLease: (id, signal) => registry.renewLease(id, signal),
-    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
-    revokeLease: (id, signal) => registry.revokeLease(id, signal),
-    close: () => registry.close(),
+    ...passingOn(registry),
     write: async (transaction, signal) => {
       if (transaction.writes.some((each) => each.key === key) && tries()) await house.put(key, word);
       return registry.write(transaction, signal);

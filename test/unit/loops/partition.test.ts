@@ -5,7 +5,7 @@ import { afterEach, describe, test } from "node:test";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { encodeMachine, keys } from "../../../agent/text/values.ts";
 import { Fate } from "./killed.ts";
-import { type Box, House, idOf, machineLeaseMs, name, service } from "./house.ts";
+import { type Box, House, idOf, machineLeaseMs, name, service, passingOn } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -143,14 +143,7 @@ function heard(registry: Registry, made: string[]): Registry {
 /** Calls `before` when a transaction is about to release something. */
 function beforeRelease(registry: Registry, before: () => Promise<void>): Registry {
   return {
-    read: (prefix, signal) => registry.read(prefix, signal),
-    get: (key, signal) => registry.get(key, signal),
-    watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
-    grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
-    renewLease: (id, signal) => registry.renewLease(id, signal),
-    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
-    revokeLease: (id, signal) => registry.revokeLease(id, signal),
-    close: () => registry.close(),
+    ...passingOn(registry),
     write: async (transaction, signal) => {
       if (transaction.writes.some((each) => each.kind === "put" && each.value.includes('"released"'))) await before();
       return registry.write(transaction, signal);
