@@ -35,7 +35,8 @@ process.exitCode = failed ? 1 : 0;
 
 /** `passed`: whether all did. `quiet`: what they say is kept in `said`. */
 function test(files, { concurrency, quiet = false }) {
-  const args = ["--import", "tsx", "--test", `--test-concurrency=${concurrency}`, ...files];
+  // A file that hangs is ended and named, with what it had said: a queue that waits for ever says nothing.
+  const args = ["--import", "tsx", "--test", `--test-concurrency=${concurrency}`, "--test-timeout=600000", ...files];
   const child = spawn(process.execPath, args, { stdio: ["ignore", quiet ? "pipe" : "inherit", "inherit"] });
   const said = [];
   child.stdout?.on("data", (chunk) => said.push(chunk));
