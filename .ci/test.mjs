@@ -1,8 +1,17 @@
 // npm test: brings what is missing, then runs everything; `npm test -- unit` or `-- system` runs one half.
+//
+// Every file is a process (and process group) of its own under Node's test runner. Node's own queue of files is not
+// used: it waits for ever for a file that hangs, or that left a child behind with its output open, and then does not
+// say which file it was.
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { setTimeout as elapsed } from "node:timers/promises";
+
+const FILE_LIMIT_MS = 10 * 60_000;
+const OUTPUT_LIMIT_MS = 5_000;
 
 process.chdir(new URL("..", import.meta.url).pathname);
 const half = process.argv[2];
@@ -15,33 +24,71 @@ run(process.execPath, [".ci/build.mjs"]);
 const all = testFiles("test").sort();
 const system = all.filter((file) => file.startsWith(join("test", "system")));
 const unit = all.filter((file) => !system.includes(file));
-let failed = false;
-// As many files side by side as there are processors: Node would leave one of them idle.
-if (half !== "system") failed = !(await test(unit, { concurrency: availableParallelism() }).passed);
+const results = [];
+if (half !== "system") await queues(unit, availableParallelism());
 if (half !== "unit") {
   run(process.execPath, [".ci/system-packages.mjs"]);
   // Two queues, each one file after another: every file brings up servers and machines of its own, and some of them
-  // measure. Machines that boot mostly wait; what their tests say comes when the other queue is done.
+  // measure. Machines that boot mostly wait.
   const booting = system.filter((file) =>
     /from "\.\/(booted\/|first-boots|executable)/.test(readFileSync(file, "utf8")),
   );
   const others = system.filter((file) => !booting.includes(file));
-  const late = test(booting, { concurrency: 1, quiet: true });
-  failed = !(await test(others, { concurrency: 1 }).passed) || failed;
-  failed = !(await late.passed) || failed;
-  process.stdout.write(Buffer.concat(late.said));
+  await Promise.all([queues(booting, 1), queues(others, 1)]);
 }
-process.exitCode = failed ? 1 : 0;
+conclude();
 
-/** `passed`: whether all did. `quiet`: what they say is kept in `said`. */
-function test(files, { concurrency, quiet = false }) {
-  // A file that hangs is ended and named, with what it had said: a queue that waits for ever says nothing.
-  const args = ["--import", "tsx", "--test", `--test-concurrency=${concurrency}`, "--test-timeout=600000", ...files];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", quiet ? "pipe" : "inherit", "inherit"] });
+/** Runs `files`, `width` at a time, each taking the next that is left. */
+async function queues(files, width) {
+  const left = [...files];
+  const queue = async () => {
+    for (let file = left.shift(); file !== undefined; file = left.shift()) results.push(await test(file));
+  };
+  await Promise.all(Array.from({ length: width }, queue));
+}
+
+/** One file: what it says is printed whole when it is done, so that files side by side do not mix. */
+async function test(file) {
+  const begun = process.hrtime.bigint();
+  const child = spawn(process.execPath, ["--import", "tsx", file], {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
   const said = [];
-  child.stdout?.on("data", (chunk) => said.push(chunk));
-  const passed = new Promise((resolve) => child.once("close", (code) => resolve(code === 0)));
-  return { passed, said };
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => said.push(chunk));
+  let hung = false;
+  const limit = setTimeout(() => {
+    hung = true;
+    process.kill(-child.pid, "SIGKILL");
+  }, FILE_LIMIT_MS);
+  // Its own end and that of what it says; but a child that it left behind may hold its output open.
+  const [code] = await Promise.race([
+    once(child, "close"),
+    once(child, "exit").then((end) => elapsed(OUTPUT_LIMIT_MS, end, { ref: false })),
+  ]);
+  clearTimeout(limit);
+  for (const stream of [child.stdout, child.stderr]) stream.destroy();
+  const text = Buffer.concat(said).toString();
+  const seconds = Number(process.hrtime.bigint() - begun) / 1e9;
+  const count = (word) => Number(new RegExp(`^# ${word} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
+  const passed = code === 0 && !hung;
+  const end = hung
+    ? `hung: ended after ${FILE_LIMIT_MS / 1000} s in what follows the last line above`
+    : `${seconds.toFixed(1)} s`;
+  process.stdout.write(`# ${file}\n${text}# ${passed ? "passed" : "FAILED"} ${file}: ${end}\n\n`);
+  return { file, passed, seconds, tests: count("tests"), skipped: count("skipped") };
+}
+
+function conclude() {
+  const failed = results.filter(({ passed }) => !passed);
+  const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+  const slowest = [...results].sort((a, b) => b.seconds - a.seconds).slice(0, 8);
+  console.log(`# slowest: ${slowest.map(({ file, seconds }) => `${file} ${seconds.toFixed(0)} s`).join(", ")}`);
+  console.log(
+    `# files ${results.length}, tests ${sum("tests")}, skipped ${sum("skipped")}, files that failed ${failed.length}`,
+  );
+  for (const { file } of failed) console.log(`# failed: ${file}`);
+  process.exitCode = failed.length > 0 ? 1 : 0;
 }
 
 function run(command, args) {
