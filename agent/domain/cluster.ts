@@ -25,7 +25,7 @@ export interface ClusterPicture {
   readonly desired: WantedState | undefined;
   /** All holds, in name order; also those on units that the repository no longer has. */
   readonly holds: ReadonlyMap<UnitName, Hold>;
-  /** Oldest first. */
+  /** In the order in which they were told. */
   readonly events: readonly ClusterEvent[];
   /** What placement looks at in this picture, drains left out; undefined while `desired` is. */
   readonly placing: ClusterState | undefined;

@@ -78,7 +78,7 @@ export interface ClusterEvent {
   readonly machine?: MachineId;
 }
 
-/** Whether units of lost machines are not moved now, for too many are: the last that was told of it. Events oldest first. */
+/** Whether units of lost machines are not moved now, for too many are: the last that was told of it. Events in the order of their telling. */
 export function isBrakeOn(events: readonly Pick<ClusterEvent, "kind">[]): boolean {
   const last = events.findLast(({ kind }) => kind === "machines-lost" || kind === "machines-returned");
   return last?.kind === "machines-lost";

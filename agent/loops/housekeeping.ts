@@ -116,8 +116,11 @@ function liftMany(over: readonly Hold[], { picture, by, nowMs, nonce }: Tidying)
   return batches;
 }
 
-/** Keys of the oldest events, as many as one transaction takes away. */
+/** Keys of the events that were told first, as many as one transaction takes away. */
 function oldEvents({ modified }: RegistryPicture): readonly string[] {
-  const all = [...modified.keys()].filter((key) => key.startsWith(keys.events));
-  return all.sort().slice(0, eventSlack);
+  const all = [...modified].filter(([key]) => key.startsWith(keys.events));
+  return all
+    .sort(([, a], [, b]) => a - b)
+    .slice(0, eventSlack)
+    .map(([key]) => key);
 }

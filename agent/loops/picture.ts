@@ -42,7 +42,7 @@ export interface RegistryPicture {
   readonly submitted: ReadonlyMap<UnitName, SubmittedUnit>;
   readonly holds: ReadonlyMap<UnitName, Hold>;
   readonly restarts: ReadonlyMap<UnitName, RestartRequest>;
-  /** Oldest first. */
+  /** In the order in which they were told, whatever the clocks of those who told them said. */
   readonly events: readonly ClusterEvent[];
   /** Units of which a submission or a hold is there but cannot be read. */
   readonly unreadableUnits: ReadonlySet<UnitName>;
@@ -124,7 +124,7 @@ export class PictureReader {
     const submitted = new Map<UnitName, SubmittedUnit>();
     const holds = new Map<UnitName, Hold>();
     const restarts = new Map<UnitName, RestartRequest>();
-    const events: ClusterEvent[] = [];
+    const events: { readonly event: ClusterEvent; readonly revision: number }[] = [];
     const unreadableUnits = new Set<UnitName>();
 
     const value = <T>(entry: Entry, parse: (key: string, text: string) => Checked<T>): T | undefined => {
@@ -153,7 +153,7 @@ export class PictureReader {
       if (entry === undefined) continue;
       if (key.startsWith(keys.events)) {
         const event = value(entry, parseEvent);
-        if (event !== undefined) events.push(event);
+        if (event !== undefined) events.push({ event, revision: entry.createRevision });
         continue;
       }
       const unit = unitOfKey(key);
@@ -198,7 +198,7 @@ export class PictureReader {
       submitted,
       holds,
       restarts,
-      events,
+      events: events.sort((a, b) => a.revision - b.revision).map(({ event }) => event),
       unreadableUnits,
       unreadable,
       unsettled,

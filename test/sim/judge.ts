@@ -44,6 +44,8 @@ export class Judge {
   #storeTroubleMs = -Infinity;
   #restoredMs = -Infinity;
   checks = 0;
+  /** How many changes the store has seen, leases not among them. */
+  changes = 0;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -189,6 +191,7 @@ export class Judge {
 
   #change(change: Change): void {
     this.checks++;
+    this.changes++;
     const key = change.kind === "put" ? change.entry.key : change.key;
     if (key === keys.leader) {
       if (change.kind === "delete") this.#leaderEpoch = 0;

@@ -13,6 +13,8 @@ export const deadlineMs = 2_000;
 /** A watch whose stream went silent is found out by its pings within this. */
 const pingMs = 6_000;
 
+const mostCallsInSecond = 100;
+
 /** One way between a machine and the store. */
 export interface Way {
   /** Nothing gets through. */
@@ -31,6 +33,8 @@ export interface LinkWorld {
   readonly storeAwake: () => Promise<void> | undefined;
   /** Rises when the store begins anew from a backup: what was on its way from before never arrives. */
   readonly storeEra: () => number;
+  /** Ends the simulation: what is thrown at an agent it would only take for a failed call. */
+  readonly fail: (violation: Violation) => void;
 }
 
 export class Link {
@@ -39,6 +43,8 @@ export class Link {
   readonly #world: LinkWorld;
   readonly #direct: EmbeddedConnection;
   readonly #watches = new Set<AbortController>();
+  #callsSinceMs = 0;
+  #calls = 0;
   #healed = deferred();
 
   constructor(world: LinkWorld) {
@@ -65,7 +71,9 @@ export class Link {
       read: (prefix, signal) => this.#call("read", signal, () => direct.read(prefix)),
       get: (key, signal) => this.#call("get", signal, () => direct.get(key)),
       write: (transaction, signal) => {
-        mustBeFenced(transaction);
+        if (!isFenced(transaction)) {
+          this.#world.fail(new Violation("safety/unfenced", "A decision is written without a fence"));
+        }
         return this.#call("write", signal, () => direct.write(transaction));
       },
       grantLease: (ttlMs, signal) => this.#call("grant a lease", signal, () => direct.grantLease(ttlMs)),
@@ -85,6 +93,7 @@ export class Link {
   async #call<T>(what: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     if (signal?.aborted === true) throw aborted(what, signal.reason);
     const { clock } = this.#world;
+    this.#count();
     const over = new AbortController();
     const travel = (async (): Promise<T> => {
       await this.#cross(this.there);
@@ -115,6 +124,17 @@ export class Link {
       over.abort();
       stop.dispose();
     }
+  }
+
+  /** Nobody asks the store for ever more: a loop that runs wild is as bad as one that stands. */
+  #count(): void {
+    const nowMs = this.#world.clock.monotonicMs();
+    if (nowMs >= this.#callsSinceMs + 1_000) {
+      this.#callsSinceMs = nowMs;
+      this.#calls = 0;
+    }
+    if (++this.#calls !== mostCallsInSecond) return;
+    this.#world.fail(new Violation("safety/flood", `A machine asks the store ${this.#calls} times in a second`));
   }
 
   /** Resolves when a message has arrived; never when it is lost. */
@@ -195,10 +215,11 @@ export class Link {
 }
 
 /** Whatever decides for others is written only by whoever leads at that moment. */
-function mustBeFenced({ guards, writes }: Parameters<Registry["write"]>[0]): void {
+function isFenced({ guards, writes }: Parameters<Registry["write"]>[0]): boolean {
   const decides = writes.some(({ key }) => key.startsWith(keys.manifests) || key === keys.revision);
-  const isFenced = guards.some(({ kind, key, revision }) => kind === "created" && key === keys.leader && revision > 0);
-  if (decides && !isFenced) throw new Violation("safety/unfenced", "A decision is written without a fence");
+  return (
+    !decides || guards.some(({ kind, key, revision }) => kind === "created" && key === keys.leader && revision > 0)
+  );
 }
 
 /** Rejects with the signal. */

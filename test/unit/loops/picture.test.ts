@@ -1,9 +1,10 @@
 // The registry's entries as values: read once for each value, and never an old one for a new one.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type ClusterEvent, isBrakeOn } from "../../../agent/domain/submitted.ts";
 import { PictureReader } from "../../../agent/loops/picture.ts";
 import type { Entry } from "../../../agent/ports/registry.ts";
-import { encodeMachine, encodeMachineSettings, encodeManifest, keys } from "../../../agent/text/values.ts";
+import { encodeEvent, encodeMachine, encodeMachineSettings, encodeManifest, keys } from "../../../agent/text/values.ts";
 import { idOf } from "./house.ts";
 
 const a = idOf("a");
@@ -61,3 +62,15 @@ for (const changed of [undefined, new Set([keys.manifest(a)])]) {
     assert.equal(manifests.get(a)?.generation, 2);
   });
 }
+
+test("events are in the order in which they were told: whoever told later may have a clock that is behind", () => {
+  const lost: ClusterEvent = { kind: "machines-lost", message: "2 of 3", by, atMs: 9_000 };
+  const returned: ClusterEvent = { kind: "machines-returned", message: "all are back", by, atMs: 1_000 };
+  const told = [lost, returned].map((event, index): [string, Entry] => {
+    const key = keys.event(event.atMs, "nonce");
+    return [key, { key, value: encodeEvent(event), createRevision: index + 1, modRevision: index + 1 }];
+  });
+  const { events } = new PictureReader().read(new Map(told));
+  assert.deepEqual(events, [lost, returned]);
+  assert.equal(isBrakeOn(events), false);
+});
