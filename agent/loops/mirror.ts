@@ -1,6 +1,6 @@
 // The registry's keys under one prefix, kept in memory: a snapshot, then every change. Given to the loops and the view,
 // which read it instead of the registry. Keeps its own place; what it has stays while the registry is away.
-import { type Problem, asProblem } from "../domain/problem.ts";
+import { Problem, asProblem } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Change, Entry, Registry, Snapshot } from "../ports/registry.ts";
@@ -11,6 +11,11 @@ const longestPauseMs = 10_000;
 /** A watch that lasted this long, or brought something, was a good one: the next pause is short again. */
 const goodWatchMs = 10_000;
 const defaultCompareMs = 600_000;
+/**
+ * A watch stands within a call's deadline, or its opening is given up. Where it took longer this process was suspended
+ * meanwhile, and the store may have been put back since it answered.
+ */
+const openMs = 2_500;
 
 export interface MirrorOptions {
   readonly registry: Registry;
@@ -68,6 +73,8 @@ class RegistryMirror implements Mirror {
   #isWhole = false;
   #readsBegun = 0;
   #readsDone = 0;
+  /** Monotonic ms when the store last said something that what is here agrees with. */
+  #agreedMs = -Infinity;
   revision = 0;
   wentBackMs = -Infinity;
   connected = false;
@@ -152,13 +159,14 @@ class RegistryMirror implements Mirror {
    * key was deleted the store cannot be asked. Any doubt is an occasion to read anew.
    */
   async #isSameStore(signal: AbortSignal): Promise<boolean> {
-    const { registry } = this.#options;
+    const { registry, clock } = this.#options;
     let newest: Entry | undefined;
     for (const entry of this.#entries.values()) {
       if (newest === undefined || entry.modRevision > newest.modRevision) newest = entry;
     }
     if (newest?.modRevision !== this.revision) return false;
     const { entry } = await registry.get(newest.key, signal);
+    this.#agreedMs = clock.monotonicMs();
     return entry?.modRevision === newest.modRevision && entry.value === newest.value;
   }
 
@@ -178,6 +186,7 @@ class RegistryMirror implements Mirror {
     for (const entry of snapshot.entries) this.#entries.set(entry.key, entry);
     this.revision = snapshot.revision;
     this.confirmedMs = clock.monotonicMs();
+    this.#agreedMs = this.confirmedMs;
     this.#isWhole = true;
     if (changed.size > 0) this.#tell(changed);
   }
@@ -199,6 +208,7 @@ class RegistryMirror implements Mirror {
     const { controller, dispose } = childOf(signal);
     const timer = new AbortController();
     let isDue = false;
+    let isOpen = false;
     const due = clock.sleep(compareMs * (0.9 + clock.random() / 5), timer.signal).then(
       () => {
         isDue = true;
@@ -209,6 +219,12 @@ class RegistryMirror implements Mirror {
     try {
       for await (const batch of registry.watch(prefix, this.revision + 1, controller.signal)) {
         if (controller.signal.aborted) break;
+        if (!isOpen && clock.monotonicMs() > this.#agreedMs + openMs) {
+          throw new Problem("watch-late", "Cannot trust a watch that took so long to open", {
+            hint: "This process stood still for some time; the registry is read anew",
+          });
+        }
+        isOpen = true;
         this.confirmedMs = clock.monotonicMs();
         const changed = this.#apply(batch.changes);
         this.revision = Math.max(this.revision, batch.revision);

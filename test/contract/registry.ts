@@ -507,6 +507,14 @@ export function registryContract(name: string, start: () => Promise<RegistryHarn
         assert.deepEqual(changes.map(describeChange), [`put ${prefix}a=5`]);
       });
 
+      test("a watch from where the store has not come is told so: it would wait in silence", async () => {
+        const prefix = fresh();
+        const { revision } = await put(`${prefix}a`, "1");
+        const stop = new AbortController();
+        const watch = registry.watch(prefix, revision + 1_000_000, stop.signal)[Symbol.asyncIterator]();
+        await rejectsWith("watch-compacted", watch.next());
+      });
+
       test("a watch that keeps up does not mind a compaction", async () => {
         const prefix = fresh();
         const { revision } = await put(`${prefix}a`, "1");

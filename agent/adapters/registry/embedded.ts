@@ -392,7 +392,7 @@ class Connection implements EmbeddedConnection {
       const batch = store.since(prefix, next);
       if (batch === undefined) {
         throw new Problem("watch-compacted", `Cannot ${what} from revision ${next}`, {
-          hint: "That far back the history is no longer kept; read anew",
+          hint: "That far back the history is no longer kept, or the store was put back to before it; read anew",
         });
       }
       const isNew = batch.revision >= next;

@@ -259,6 +259,11 @@ class EtcdRegistry implements Registry {
   /** `done`: the last revision of which everything was delivered. */
   #batch(what: string, response: WatchResponse, done: number): WatchBatch {
     if (response.canceled) throw this.#canceled(what, response);
+    if (response.created && whole(response.header.revision) < done) {
+      throw new Problem("watch-compacted", `Cannot ${what} from revision ${done + 1}`, {
+        hint: `etcd is at ${response.header.revision}: it was put back to an earlier state, or is behind; read anew`,
+      });
+    }
     if (response.created && response.events.length === 0) return { revision: done, changes: [] };
     const changes = response.events.map(({ type, kv }): Change => {
       if (type === "Put") return { kind: "put", entry: this.#entry(kv) };

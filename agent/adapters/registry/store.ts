@@ -52,9 +52,9 @@ export class Store {
     return { revision: this.#revision, entries: entries.sort((a, b) => (a.key < b.key ? -1 : 1)) };
   }
 
-  /** Changes from `from` on, at most 1,000 revisions of them; undefined when `from` is no longer kept. */
+  /** Changes from `from` on, at most 1,000 revisions of them; undefined when `from` is no longer kept, or not reached yet. */
   since(prefix: string, from: number): WatchBatch | undefined {
-    if (from <= this.#compacted) return undefined;
+    if (from <= this.#compacted || from > this.#revision + 1) return undefined;
     const first = this.#oldest + (from - this.#compacted - 1);
     const moments = this.#history.slice(first, first + batchRevisions);
     const changes = moments.flatMap((moment) => moment.changes.filter((change) => keyOf(change).startsWith(prefix)));

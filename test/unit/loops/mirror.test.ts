@@ -10,6 +10,7 @@ import { type Mirror, createMirror } from "../../../agent/loops/mirror.ts";
 import type { Registry, WatchBatch, Write } from "../../../agent/ports/registry.ts";
 import { FakeClock, seededRandom, settled } from "../../fakes/fake-clock.ts";
 import { MemoryLog } from "../../fakes/memory-log.ts";
+import { passingOn } from "./house.ts";
 
 describe("mirror", () => {
   let clock: FakeClock;
@@ -168,6 +169,36 @@ describe("mirror", () => {
     assert.deepEqual(contentOf(mirror), { kept: "1", lost: "1", new: "1" });
     release();
   });
+
+  for (const { what, later } of [
+    { what: "stands at an earlier revision", later: 0 },
+    { what: "has gone beyond where it was", later: 20 },
+  ]) {
+    test(`a store that was restored before the first watch stood, and ${what}, is read anew`, async () => {
+      await put("a", "1");
+      const backup = store.backUp();
+      for (let edition = 2; edition < 10; edition++) await put("a", String(edition));
+      let opened = 0;
+      const suspended: Registry = {
+        ...passingOn(link),
+        async *watch(prefix, from, signal) {
+          if (opened++ === 0) {
+            // Between its reading and its watch the whole process stands still
+            clock.jump(later === 0 ? 0 : 3_000);
+            store.restoreFrom(backup);
+            for (let edition = 0; edition < later; edition++) await put("c", String(edition));
+          }
+          yield* link.watch(prefix, from, signal);
+        },
+      };
+      const mirror = mirrorOf(suspended);
+      const release = mirror.acquire();
+      await clock.advanceUntil(() => mirror.wentBackMs >= 0 && mirror.connected, 5_000);
+      assert.deepEqual(contentOf(mirror), await storeContent());
+      assert.equal(opened, 2);
+      release();
+    });
+  }
 
   test("tries again with growing pauses, not in a loop", async () => {
     link.cutOff();
