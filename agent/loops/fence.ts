@@ -120,7 +120,8 @@ export class Fence {
     const claim = beat.claim();
     if (!this.#isNeeded() || claim === undefined) return undefined;
     // What was decided while nobody held the record is heard before anything goes on under the new one
-    if (this.#heard?.claim !== claim) await this.#hear(claim, signal);
+    // Where there is none, the leader of a registry that was put back has yet to write it
+    if (this.#heard?.claim !== claim || !this.#heard.isThere) await this.#hear(claim, signal);
     const untilMs = this.#untilMs();
     const stands = await systemd.extendPermit(untilMs);
     if (this.#isNeeded()) this.#set(stands ? { untilMs } : "ended");
@@ -141,8 +142,9 @@ export class Fence {
     const { registry, me, offer } = this.#ports;
     const { entry, revision } = await registry.get(keys.manifest(me), signal);
     if (entry !== undefined) offer(entry, revision);
+    const before = this.#heard;
     this.#heard = { claim, isThere: entry !== undefined };
-    this.#tell();
+    if (before?.claim !== claim || before.isThere !== this.#heard.isThere) this.#tell();
   }
 
   #untilMs(): number {

@@ -277,6 +277,31 @@ describe("a machine that is cut off", () => {
     assert.ok(c.log.events("warn").includes("fence.fell"));
   });
 
+  test("starts it again also where the registry had no manifest for it when it came back, and gets one later", async () => {
+    const c = await onC();
+    await c.stop();
+    let isThere = true;
+    c.through = {
+      registry: (registry) => ({
+        ...passingOn(registry),
+        get: async (key, signal) => {
+          const found = await registry.get(key, signal);
+          return isThere ? found : { ...found, entry: undefined };
+        },
+      }),
+    };
+    c.start();
+    await house.clock.advance(1_000);
+    c.connection.cutOff();
+    await house.until(() => c.systemd.state(name("db.service")).active === "inactive", machineLeaseMs, 10);
+    isThere = false;
+    c.connection.restore();
+    await neverTwo(3_000);
+    assert.equal(running("db.service"), "", "what it was told last may no longer be true");
+    isThere = true;
+    await house.until(() => running("db.service") === "c", 5_000);
+  });
+
   test("starts it again also when its agent is killed at any point of that", async () => {
     const points: string[] = [];
     for (let point = 1; ; point++) {
