@@ -41,7 +41,7 @@ export class Beat {
   #isHastened = false;
   #claim: Claim | undefined;
   #lease: { readonly id: LeaseId; readonly ttlMs: number } | undefined;
-  /** As this process found it: the record may show it until the first claim. */
+  /** As this process found it: the record may show it until the first claim, or where the store was put back. */
   #previous = "";
   /** As it lies on disk. */
   #noted: string | undefined;
@@ -163,7 +163,6 @@ export class Beat {
       signal,
     );
     if (!written.applied) return false;
-    this.#previous = machine.nonce;
     troubles.clear("machine-id");
     this.#claim = { lease, revision: written.revision };
     this.#wasHeld = true;

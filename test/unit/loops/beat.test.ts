@@ -89,6 +89,18 @@ describe("beat", () => {
     assert.match(record?.value ?? "", /a-boot-2/);
   });
 
+  test("also in a store that is put back to before the reboot, though it has claimed its id since", async () => {
+    const box = await one();
+    const backup = house.store.backUp();
+    await box.crash();
+    box.start();
+    await house.until(() => claims(box) === 2, 100);
+    house.store.restoreFrom(backup);
+    await house.until(() => claims(box) === 3, machineLeaseMs / 2);
+    assert.equal(await box.problem("machine-id-taken"), undefined);
+    assert.match((await recordOf(box))?.value ?? "", /a-boot-2/);
+  });
+
   test("also when the first write after the reboot fails", async () => {
     const box = await one();
     await box.crash();
