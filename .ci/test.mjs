@@ -25,26 +25,22 @@ const all = testFiles("test").sort();
 const system = all.filter((file) => file.startsWith(join("test", "system")));
 const unit = all.filter((file) => !system.includes(file));
 const results = [];
-if (half !== "system") await queues(unit, availableParallelism());
+if (half !== "system") await Promise.all(Array.from({ length: availableParallelism() }, () => queue(unit)));
 if (half !== "unit") {
   run(process.execPath, [".ci/system-packages.mjs"]);
-  // Two queues, each one file after another: every file brings up servers and machines of its own, and some of them
-  // measure. Machines that boot mostly wait.
+  // Every file brings up servers and machines of its own, and some of them measure: two at a time, of which one at most
+  // boots machines. Those mostly wait.
   const booting = system.filter((file) =>
     /from "\.\/(booted\/|first-boots|executable)/.test(readFileSync(file, "utf8")),
   );
   const others = system.filter((file) => !booting.includes(file));
-  await Promise.all([queues(booting, 1), queues(others, 1)]);
+  await Promise.all([queue(booting).then(() => queue(others)), queue(others)]);
 }
 conclude();
 
-/** Runs `files`, `width` at a time, each taking the next that is left. */
-async function queues(files, width) {
-  const left = [...files];
-  const queue = async () => {
-    for (let file = left.shift(); file !== undefined; file = left.shift()) results.push(await test(file));
-  };
-  await Promise.all(Array.from({ length: width }, queue));
+/** One file after another, until none is left in `files`; several may take from the same. */
+async function queue(files) {
+  for (let file = files.shift(); file !== undefined; file = files.shift()) results.push(await test(file));
 }
 
 /** One file: what it says is printed whole when it is done, so that files side by side do not mix. */

@@ -157,10 +157,20 @@ suite("TCP", { skip: !hasOpenssl && "openssl is missing" }, () => {
     const fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     const authority = (name: string): void =>
       openssl("req", "-x509", ...fresh, "-keyout", `${name}.key`, "-out", `${name}.pem`, "-subj", `/CN=${name}`);
+    let serial = 0;
     const signed = (name: string, by: string): void => {
       openssl("req", ...fresh, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`);
       writeFileSync(file("extensions"), "subjectAltName=IP:127.0.0.1\n");
-      const how = ["-CA", `${by}.pem`, "-CAkey", `${by}.key`, "-CAcreateserial", "-extfile", "extensions"];
+      const how = [
+        "-CA",
+        `${by}.pem`,
+        "-CAkey",
+        `${by}.key`,
+        "-set_serial",
+        String(++serial),
+        "-extfile",
+        "extensions",
+      ];
       openssl("x509", "-req", "-in", `${name}.csr`, "-out", `${name}.pem`, ...how);
     };
     authority("ca");

@@ -79,7 +79,7 @@ async function start(t: TestContext, alternative: string): Promise<Server> {
   openssl("req", "-x509", ...fresh, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca", "-days", "2");
   openssl("req", ...fresh, "-keyout", "etcd.key", "-out", "etcd.csr", "-subj", "/CN=etcd");
   writeFileSync(join(folder, "extensions"), `subjectAltName=${alternative}\n`);
-  const signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions", "-days", "2"];
+  const signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", "1", "-extfile", "extensions", "-days", "2"];
   openssl("x509", "-req", "-in", "etcd.csr", "-out", "etcd.crt", ...signed);
   const names: (string | false | undefined)[] = [];
   const sessions = new Set<ServerHttp2Session>();

@@ -1,7 +1,7 @@
 // User-data broken in many ways, each on a machine that boots with it: somebody can log in all the same, the machine says
 // what is wrong, and nothing is half written.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import type { BootedMachine } from "./booted/machine.ts";
 import { whyNoMachines } from "./booted/why.ts";
 import { FirstBoots, bootStatus } from "./first-boots.ts";
@@ -118,9 +118,8 @@ describe("broken user-data", { skip: missing ?? false }, () => {
     boots = await FirstBoots.open({ units: { README: "none\n" } });
   });
 
-  after(async () => {
-    await boots.close();
-  });
+  afterEach(() => boots.clear());
+  after(() => boots.close());
 
   async function boot(each: Case, number: number): Promise<BootedMachine> {
     const userData = `${each.header ?? "#cloud-config"}
@@ -139,27 +138,23 @@ ${each.broken}`;
   cases.forEach((each, index) => {
     test(each.name, async () => {
       const machine = await boot(each, index + 1);
-      try {
-        const status = await machine.waitFor(
-          `status ${each.code} that says ${String(each.says)}`,
-          async () => {
-            const found = await bootStatus(machine);
-            return found.code === each.code && each.says.test(found.text) ? found : undefined;
-          },
-          { timeoutMs: 30_000 },
-        );
-        assert.match(status.text, each.says);
-        assert.match(
-          await boots.ssh(machine, { user: "root", command: "hostname" }),
-          new RegExp(`^named-${index + 1}$`, "m"),
-        );
-        const half = await machine.run(["test", "-e", "/etc/half"]);
-        assert.equal(half.status === 0, each.writes === true, "a document is applied whole or not at all");
-        const conf = await machine.run(["test", "-e", "/etc/flotilla/flotilla.conf"]);
-        assert.equal(conf.status === 0, each.writes === true);
-      } finally {
-        await machine.destroy();
-      }
+      const status = await machine.waitFor(
+        `status ${each.code} that says ${String(each.says)}`,
+        async () => {
+          const found = await bootStatus(machine);
+          return found.code === each.code && each.says.test(found.text) ? found : undefined;
+        },
+        { timeoutMs: 30_000 },
+      );
+      assert.match(status.text, each.says);
+      assert.match(
+        await boots.ssh(machine, { user: "root", command: "hostname" }),
+        new RegExp(`^named-${index + 1}$`, "m"),
+      );
+      const half = await machine.run(["test", "-e", "/etc/half"]);
+      assert.equal(half.status === 0, each.writes === true, "a document is applied whole or not at all");
+      const conf = await machine.run(["test", "-e", "/etc/flotilla/flotilla.conf"]);
+      assert.equal(conf.status === 0, each.writes === true);
     });
   });
 });

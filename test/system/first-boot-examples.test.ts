@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import type { BootedMachine, MachineFile } from "./booted/machine.ts";
 import { type MetadataOptions, startMetadataServer } from "./booted/metadata.ts";
@@ -39,9 +39,8 @@ describe("the examples of user-data, booted", { skip: missing ?? false }, () => 
     boots = await FirstBoots.open({ units });
   });
 
-  after(async () => {
-    await boots.close();
-  });
+  afterEach(() => boots.clear());
+  after(() => boots.close());
 
   /** All of them see the beacon on each of them, and one hello. */
   async function settled(machines: readonly BootedMachine[]): Promise<void> {
@@ -66,7 +65,6 @@ describe("the examples of user-data, booted", { skip: missing ?? false }, () => 
     assert.notEqual((await machine.unit("etcd.service")).active, "active");
     await machine.reboot();
     await settled([machine]);
-    await machine.destroy();
   });
 
   test("static.yaml: three whose addresses are known", async () => {
@@ -78,7 +76,6 @@ describe("the examples of user-data, booted", { skip: missing ?? false }, () => 
     );
     await Promise.all(machines.map((machine) => machine.boot()));
     await settled(machines);
-    await Promise.all(machines.map((machine) => machine.destroy()));
   });
 
   test("tls.yaml: every word between machines encrypted, every certificate checked", async () => {
@@ -112,7 +109,6 @@ describe("the examples of user-data, booted", { skip: missing ?? false }, () => 
     const nobody = ["curl", "--silent", "--max-time", "5", "--cacert", "/etc/flotilla/tls/ca.pem"];
     const shown = await first.run([...nobody, "https://10.77.0.11:2379/health"]);
     assert.notEqual(shown.status, 0, "nothing answers without a certificate");
-    await Promise.all(machines.map((machine) => machine.destroy()));
     await boots.stopDiscovery();
     await boots.startDiscovery();
   });
@@ -125,7 +121,6 @@ describe("the examples of user-data, booted", { skip: missing ?? false }, () => 
     await settled([machine]);
     assert.equal((await machine.output(["hostname"])).trim(), "m1", "the name is cloud-init's to give");
     assert.equal((await machine.run(["test", "-e", "/root/.ssh/authorized_keys"])).status, 1, "and so are the keys");
-    await machine.destroy();
   });
 
   test("beside cloud-init: a unit of a package starts where cloud-init has installed it", async () => {
@@ -155,7 +150,6 @@ describe("the examples of user-data, booted", { skip: missing ?? false }, () => 
     await machine.waitFor("it runs again", async () => (await machine.unit("late.service")).active === "active", {
       timeoutMs: joinedMs,
     });
-    await machine.destroy();
   });
 
   const providers: readonly {
@@ -207,8 +201,8 @@ write_files:
   - path: /etc/addresses
     content: $private_ipv4 $public_ipv4
 `;
-      const metadata = await startMetadataServer(boots.network, server(userData, boots.publicKey));
       const machine = await boots.machine("m1", { words: [`ds=${source}`], ssh: true });
+      const metadata = await startMetadataServer(boots.network, server(userData, boots.publicKey));
       try {
         await machine.boot();
         const { code, text } = await bootStatus(machine, "--full");
@@ -229,7 +223,6 @@ write_files:
         assert.equal(again.code, 0, again.text);
       } finally {
         await metadata.close();
-        await machine.destroy();
       }
     });
 });
@@ -254,13 +247,14 @@ async function makeAuthority(directory: string): Promise<{
   const openssl = (...args: readonly string[]): Promise<unknown> => run("openssl", [...args], { cwd: directory });
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   await openssl("req", "-x509", ...key, "-subj", "/CN=test", "-days", "2", "-keyout", "ca.key", "-out", "ca.crt");
+  let serial = 0; // given by us: certificates are made side by side
   return {
     certificate: async (name, address) => {
       const names = `subjectAltName=IP:${address},IP:127.0.0.1,DNS:localhost`;
       await writeFile(at(`${name}.ext`), `${names}\nextendedKeyUsage=serverAuth,clientAuth\n`);
       await openssl("req", ...key, "-subj", `/CN=${name}`, "-keyout", `${name}.key`, "-out", `${name}.csr`);
-      const signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", `${name}.ext`];
-      await openssl("x509", "-req", "-in", `${name}.csr`, ...signed, "-out", `${name}.crt`);
+      const signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", String(++serial), "-days", "2"];
+      await openssl("x509", "-req", "-in", `${name}.csr`, ...signed, "-extfile", `${name}.ext`, "-out", `${name}.crt`);
       return { ca: at("ca.crt"), cert: at(`${name}.crt`), key: at(`${name}.key`) };
     },
   };

@@ -75,7 +75,11 @@ describe("machines boot from cloud-config and join", { skip: missing ?? false },
     for (const machine of machines.filter((each) => each.running))
       await machine.waitFor(
         `units run: ${wanted.join(" ")}`,
-        async () => names(await running(machine)).join(" ") === wanted.join(" "),
+        async () => {
+          // What it sees instead goes into the failure
+          assert.equal(names(await running(machine)).join(" "), wanted.join(" "), String(await running(machine)));
+          return true;
+        },
         { timeoutMs },
       );
   }

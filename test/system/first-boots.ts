@@ -51,6 +51,7 @@ export class FirstBoots {
   /** As it stands in an authorized_keys file; `ssh` has the other half. */
   readonly publicKey: string;
   #discovery: ChildProcess | undefined;
+  readonly #machines = new Set<BootedMachine>();
 
   private constructor(
     network: Network,
@@ -155,7 +156,7 @@ export class FirstBoots {
     const parts = await flotillaParts(existsSync(executable) ? { executable } : {});
     const number = Number(/\d+$/.exec(name)?.[0]);
     const metaData = `instance-id: i-${name}\nlocal-hostname: ${name}\n`;
-    return createMachine({
+    const machine = await createMachine({
       network: this.network,
       name,
       address: `10.77.0.${firstAddress + number}`,
@@ -164,6 +165,15 @@ export class FirstBoots {
       words,
       enable: ["flotilla-bootstrap.service", ...(ssh ? ["ssh.service"] : [])],
     });
+    this.#machines.add(machine);
+    return machine;
+  }
+
+  /** After each test, also one that failed half-way: its machines' names and addresses are the next one's. */
+  async clear(): Promise<void> {
+    const machines = [...this.#machines];
+    this.#machines.clear();
+    await Promise.all(machines.map((machine) => machine.destroy()));
   }
 
   /** With the key that the user-data names. */

@@ -258,7 +258,7 @@ export async function makeCertificates(directory: string): Promise<{ caFile: str
   await openssl("req", "-x509", ...newKey, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=Test CA");
   await openssl("req", ...newKey, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=127.0.0.1");
   await writeFile(at("names"), "subjectAltName=IP:127.0.0.1\n");
-  const signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"];
+  const signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "1", "-days", "2", "-extfile", "names"];
   await openssl("x509", "-req", "-in", "server.csr", ...signed, "-out", "server.pem");
   return {
     caFile: at("ca.pem"),

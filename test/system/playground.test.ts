@@ -268,7 +268,9 @@ describe("the playground", { skip, timeout: 400_000 }, () => {
       await run.untilSaid(/ m3 is off/);
       await run.untilSaid(/beacon\.service on m3: lost/);
       await run.until("its units run elsewhere", async () =>
-        (await run.units("m1")).every((unit) => unit.machine.alive || unit.name === "beacon.service"),
+        (await run.units("m1")).every((unit) =>
+          unit.machine.alive ? unit.sinceMs !== undefined : unit.name === "beacon.service",
+        ),
       );
       assert.match((await run.terminal(killing)).output, /Cannot kill m3: it is off/);
 

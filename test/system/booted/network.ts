@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from "node:http";
+import { Server as HttpServer, type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from "node:http";
 import { Server, Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { promisify } from "node:util";
@@ -61,6 +61,7 @@ export class Network {
   readonly #attended: Promise<unknown>[] = [];
   #ports = 0;
   #sockets: SocketMaker | undefined;
+  readonly #servers = new Set<Server>();
 
   private constructor(keeper: Keeper, parts: { address: string; pid: number; group: string }) {
     const [address = "", prefix = "24"] = parts.address.split("/");
@@ -149,13 +150,14 @@ export class Network {
 
   /**
    * Lets a server of this process (HTTP, TLS, plain) take connections in the network, at the bridge's address unless
-   * `host` is set; port 0 is any free one. The caller closes it.
+   * `host` is set; port 0 is any free one. The caller closes it, or else `close`: a test that failed leaves nobody waiting.
    */
   async listen(server: Server, { host = this.address, port = 0 }: Partial<Address> = {}): Promise<Address> {
     const answer = await this.#socketMaker().ask({ kind: "listen", host, port });
     assert.ok(answer.handle instanceof Server);
     server.listen(answer.handle);
     await once(server, "listening");
+    this.#servers.add(server);
     return { host, port: answer.port };
   }
 
@@ -206,6 +208,10 @@ export class Network {
     this.#keeper.stdin.end();
     await this.#exited;
     await Promise.allSettled(this.#attended);
+    for (const server of this.#servers) {
+      server.close();
+      if (server instanceof HttpServer) server.closeAllConnections();
+    }
   }
 }
 
