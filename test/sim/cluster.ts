@@ -140,6 +140,7 @@ export class Cluster {
       read: (name) => disk.read(name),
       remove: (name) => disk.remove(name),
       write: async (name, text) => {
+        if (name === "nonce") machine.isNoted = !this.diskFull.has(machine);
         if (this.diskFull.has(machine)) {
           throw new Problem("disk-write", `Cannot write file "${name}"`, { hint: "The file system is full" });
         }

@@ -212,6 +212,7 @@ export class Judge {
     if (!this.#present.has(id)) this.#cluster.trace.say("store", `has ${id.charAt(0)}`);
     this.#present.add(id);
     for (const each of this.#absences.get(id) ?? []) each.untilMs ??= this.#cluster.clock.monotonicMs();
+    this.#machine(id).claimed();
     return id;
   }
 

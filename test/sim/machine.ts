@@ -46,6 +46,8 @@ export class SimMachine {
   readonly link: Link;
   readonly troubles: Trouble[] = [];
   isOn = false;
+  /** Whether its disk took the nonce of its last boot: the next one knows its own record by it. */
+  isNoted = true;
   /** Switched off for good. */
   isLost = false;
   #running: Running | undefined;
@@ -94,7 +96,13 @@ export class SimMachine {
     this.isOn = true;
     this.#boots++;
     this.say("boots");
+    if (!this.isNoted) this.#beginTrouble("has to wait for its own record to run out");
     this.startAgent();
+  }
+
+  /** The store has a new record of it. */
+  claimed(): void {
+    this.#endTrouble("has to wait for its own record to run out");
   }
 
   startAgent(): void {
