@@ -141,7 +141,7 @@ function takesAll(
 }
 
 function move(
-  { examined, reasons, moved, left }: Pass,
+  { examined, reasons, moved, disturbed }: Pass,
   {
     unit,
     from,
@@ -157,5 +157,5 @@ function move(
     reasons.set(each, because);
     moved.set(each, { from, because });
   }
-  left.add(from);
+  disturbed.add(from);
 }

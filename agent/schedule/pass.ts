@@ -15,10 +15,13 @@ export interface Scene {
 }
 
 export interface Pass extends Scene {
-  /** Machines that may take what they refused before. All that is taken off a machine in the pass enters it here. */
+  /** Machines that may take what they refused before. A unit that is taken off one while any may yet ask enters it here. */
   readonly freed: Set<Host>;
-  /** Machines that were left when all had been asked: what they may take is asked in the next pass. */
-  readonly left: Set<Host>;
+  /**
+   * Machines that a unit was taken from when what stays there had been judged already. In the next pass that is judged anew:
+   * a global unit may be left there without the one that it follows.
+   */
+  readonly disturbed: Set<Host>;
   /** Units that were looked at: all others are as they were. */
   readonly examined: Set<ActiveUnit>;
   /** Why a unit could not stay where it was, in words. */

@@ -93,8 +93,6 @@ export class Scheduler implements Board {
   readonly #inactive = new Set<UnitName>();
   /** Machines on which everything is judged anew. */
   readonly #dirty = new Set<MachineId>();
-  /** Machines that units were moved off at the end of the last pass, when nobody was asked any more. */
-  #left: ReadonlySet<Host> = new Set();
   /** Units that are elsewhere than the manifests say. */
   readonly #unsettled = new Set<ActiveUnit>();
   /** Units that nobody wants and that are placed. */
@@ -148,7 +146,7 @@ export class Scheduler implements Board {
     drain(pass);
     rebalance(pass);
     this.#dirty.clear();
-    this.#left = pass.left;
+    for (const host of pass.disturbed) this.#dirty.add(host.id);
     return this.#outcome(pass);
   }
 
@@ -202,8 +200,8 @@ export class Scheduler implements Board {
   #open(moves: number, fixed: ReadonlySet<UnitName>): Pass {
     return {
       ...this.#scene,
-      freed: new Set([...this.#left].filter((host) => this.#scene.hosts.byId.get(host.id) === host)),
-      left: new Set(),
+      freed: new Set(),
+      disturbed: new Set(),
       examined: new Set(),
       reasons: new Map(),
       displacedBy: new Map(),

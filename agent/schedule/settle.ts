@@ -21,13 +21,11 @@ const maxRounds = 1_000;
 const fewFreed = 16;
 
 export function settle(pass: Pass): void {
-  const { hosts, before, waiting, units, freed, examined, reasons } = pass;
+  const { hosts, before, waiting, units, freed, disturbed, examined, reasons } = pass;
   const replacing = [...units.replacing].filter((unit) => unit.replaces.length > 0).sort(byTurn);
   const moved = new Set<ActiveUnit>();
   /** Shapes that have found nobody to displace, as things stand. */
   const hopeless = new Set<string>();
-  /** Machines that a unit was taken from in this step: where there are any, waiting units may find room in further rounds. */
-  const disturbed = new Set<Host>();
   let work: ActiveUnit[] = firstWork();
   let at = -1;
   const pools = openPools(work, { index: hosts, accept });

@@ -6,8 +6,8 @@ import fc from "fast-check";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
 import type { ClusterState, Placement } from "../../../agent/domain/placement.ts";
 import { type ClusterChanges, type Outcome, Scheduler, schedule } from "../../../agent/schedule/schedule.ts";
-import { describe, id, unit } from "./cluster.ts";
-import { type Extent, histories, statesOf } from "./random.ts";
+import { applied, cluster, describe, id, unit } from "./cluster.ts";
+import { histories, statesOf } from "./random.ts";
 
 const nothing: ClusterState = { wanted: [], machines: [], placements: [] };
 
@@ -62,69 +62,92 @@ function untold(state: ClusterState, scheduler: Scheduler): readonly MachineId[]
   });
 }
 
-function follow(extent: Extent, { orders, numRuns }: { orders: boolean; numRuns: number }): void {
-  const order = orders ? fc.shuffledSubarray([0, 1, 2, 3, 4, 5], { minLength: 6 }) : fc.constant([0, 1, 2, 3, 4, 5]);
-  fc.assert(
-    fc.property(histories(extent), order, (history, turns) => {
-      const scheduler = new Scheduler();
-      let before = nothing;
-      for (const state of statesOf(history)) {
-        const parts = differences(before, state);
-        for (const turn of turns) scheduler.change(parts[turn] ?? {});
-        const outcome: Outcome = scheduler.pass(state.rebalance);
-        const decisions = schedule(state);
-        assert.deepEqual(scheduler.decisions().map(describe), decisions.map(describe));
-        assert.deepEqual(scheduler.decisions(), decisions);
-        for (const machine of untold(state, scheduler)) assert.ok(outcome.touched.includes(machine), machine);
-        assert.equal(
-          outcome.waiting,
-          new Set(decisions.flatMap((each) => (each.kind === "wait" ? [each.unit] : []))).size,
-        );
-        before = state;
-      }
-    }),
-    { numRuns },
-  );
+const inOrder = [0, 1, 2, 3, 4, 5];
+
+/** Told of the changes from state to state alone, in this order, it decides as from nothing and names whom it has to tell. */
+function follow(states: readonly ClusterState[], turns = inOrder): void {
+  const scheduler = new Scheduler();
+  let before = nothing;
+  for (const state of states) {
+    const parts = differences(before, state);
+    for (const turn of turns) scheduler.change(parts[turn] ?? {});
+    const outcome: Outcome = scheduler.pass(state.rebalance);
+    const decisions = schedule(state);
+    assert.deepEqual(scheduler.decisions().map(describe), decisions.map(describe));
+    assert.deepEqual(scheduler.decisions(), decisions);
+    for (const machine of untold(state, scheduler)) assert.ok(outcome.touched.includes(machine), machine);
+    assert.equal(outcome.waiting, new Set(decisions.flatMap((each) => (each.kind === "wait" ? [each.unit] : []))).size);
+    before = state;
+  }
 }
 
 suite("told of changes alone, it decides as from nothing", () => {
-  test("over histories of plain clusters", () =>
-    follow({ wishes: false, moves: false }, { orders: false, numRuns: 300 }));
-  test("over histories with reserves, spreading, preferences and priorities", () =>
-    follow({ moves: false }, { orders: false, numRuns: 300 }));
-  test("over histories with drains and rebalancing, told in any order", () =>
-    follow({}, { orders: true, numRuns: 300 }));
-});
+  const runs = { numRuns: 300 };
 
-test("what a unit is moved off for balance in the very pass in which it came may be taken in the next", () => {
-  const scheduler = new Scheduler();
-  const machines = ["a", "b", "d"].map((letter) => ({
-    id: id(letter),
-    metadata: letter === "b" ? {} : { r: "1" },
-    standing: "present" as const,
-  }));
-  const units = [
-    unit("g.service", { global: true, metadata: [{ key: "r", values: ["1"] }], conflicts: ["s.service"] }),
-    unit("w@1.service", { global: true, metadata: [{ key: "r", values: ["1"] }] }),
-    unit("s.service", { priority: 10 }),
-  ];
-  const placements = [
-    { unit: "g.service" as UnitName, on: id("d") },
-    { unit: "w@1.service" as UnitName, on: id("d") },
-  ];
-  const state: ClusterState = { wanted: units, machines, placements, rebalance: 1 };
-  for (const part of differences(nothing, state)) scheduler.change(part);
-  scheduler.pass(1);
-  const carriedOut = scheduler
-    .decisions()
-    .flatMap((each): Placement[] =>
-      each.kind === "keep" || each.kind === "place" ? [{ unit: each.unit, on: each.on }] : [],
-    );
-  const next: ClusterState = { ...state, placements: carriedOut };
-  for (const part of differences(state, next)) scheduler.change(part);
-  scheduler.pass(1);
-  assert.deepEqual(scheduler.decisions().map(describe), schedule(next).map(describe));
-  assert.ok([...scheduler.placesOf("g.service" as UnitName)].includes(id("a")));
+  test("over histories of plain clusters", () =>
+    fc.assert(
+      fc.property(histories({ wishes: false, moves: false }), (history) => follow(statesOf(history))),
+      runs,
+    ));
+  test("over histories with reserves, spreading, preferences and priorities", () =>
+    fc.assert(
+      fc.property(histories({ moves: false }), (history) => follow(statesOf(history))),
+      runs,
+    ));
+  test("over histories with drains and rebalancing, told in any order", () =>
+    fc.assert(
+      fc.property(histories(), fc.shuffledSubarray(inOrder, { minLength: inOrder.length }), (history, turns) =>
+        follow(statesOf(history), turns),
+      ),
+      runs,
+    ));
+
+  test("where a unit is moved off for balance in the very pass in which it came, and one that it kept away may come", () => {
+    const state = cluster({
+      units: {
+        "g.service": { global: true, metadata: [{ key: "r", values: ["1"] }], conflicts: ["s.service"] },
+        "w.service": { global: true, metadata: [{ key: "r", values: ["1"] }] },
+        "s.service": { priority: 10 },
+      },
+      machines: { a: { r: "1" }, b: {}, d: { r: "1" } },
+      at: { "g.service": "d", "w.service": "d" },
+      rebalance: 1,
+    });
+    const next: ClusterState = { ...state, placements: applied(state, schedule(state)).placements };
+    assert.ok(schedule(next).map(describe).includes("place g.service on a"));
+    follow([state, next]);
+  });
+
+  test("where it is moved off, and one that follows it on every machine is left there", () => {
+    const state = cluster({
+      units: { "l.service": {}, "g.service": { global: true, machineOf: ["l.service"] } },
+      machines: ["a", "b"],
+      at: { "g.service": "a" },
+      rebalance: 1,
+    });
+    assert.deepEqual(schedule(state).map(describe), ["keep g.service on a", "place l.service on b"]);
+    follow([state, state]);
+  });
+
+  test("where it is replaced, and one that follows it on every machine is left there", () => {
+    const state = cluster({
+      units: {
+        "a.service": {},
+        "m.service": {},
+        "g.service": { global: true, machineOf: ["a.service"], metadata: [{ key: "r", values: ["1"] }], priority: -1 },
+        "r.service": { metadata: [{ key: "r", values: ["1"] }], replaces: ["a.service"], priority: -2 },
+      },
+      machines: { a: { r: "1" }, b: {} },
+      at: { "g.service": "a" },
+    });
+    assert.deepEqual(schedule(state).map(describe), [
+      "place a.service on b",
+      "keep g.service on a",
+      "place m.service on b",
+      "place r.service on a",
+    ]);
+    follow([state, state]);
+  });
 });
 
 suite("a pass looks at what has changed", () => {
