@@ -46,6 +46,7 @@ const sideDoors: Readonly<Record<string, string>> = {
   "report/explanation.ts": "an explanation is asked for and told by one command, and no listing needs it",
   "discovery/service.ts": "the service that machines ask; joining, behind the front door, is their half",
   "text/discovery-store.ts": "the tokens of a discovery service are kept on disk by the API that serves them",
+  "text/boot-found.ts": "what a boot found is read back by the next one, when no source answers",
   "text/boot-result.ts": "the result of a boot is written by the run and read by whoever asks how it stands",
   "report/boot.ts": "a boot is reported where there is no cluster, and without loading what reports one",
   "text/glob.ts": "patterns that people type choose among names where these are known",

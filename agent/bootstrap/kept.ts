@@ -2,6 +2,7 @@
 // user-data in it may hold secrets; the disk keeps it to its owner.
 import { Problem, type Checked, invalid, valid } from "../domain/problem.ts";
 import { type FoundUserData, sourceNames } from "../ports/user-data-sources.ts";
+import { checkBootFound } from "../text/boot-found.ts";
 
 export interface Kept {
   readonly found: FoundUserData;
@@ -16,18 +17,20 @@ export function encodeKept({ found, machineId }: Kept): string {
 
 /** Problem "boot-kept"; it says nothing of the text, which may be secret. */
 export function parseKept(text: string): Checked<Kept> {
+  let value: unknown;
   try {
-    const { machineId, source, where, metadata, userData } = JSON.parse(text) as Readonly<Record<string, unknown>>;
-    const name = sourceNames.find((each) => each === source);
-    if (name === undefined || typeof machineId !== "string" || typeof where !== "string") return damaged();
-    if (typeof userData !== "string" || typeof metadata !== "object" || metadata === null) return damaged();
-    // Written by ourselves, to a folder of root's
-    const said = metadata as FoundUserData["metadata"];
-    if (!Array.isArray(said.sshKeys) || typeof said.addresses !== "object") return damaged();
-    return valid({ machineId, found: { source: name, where, metadata: said, userData: bytes(userData) } });
+    value = JSON.parse(text);
   } catch {
     return damaged();
   }
+  const read = checkBootFound(value);
+  if (!read.ok) return damaged();
+  const { machineId, where, metadata, userData } = read.value;
+  const source = sourceNames.find((each) => each === read.value.source);
+  const content = bytes(userData);
+  // What is no base64 would be left out of it in silence
+  if (source === undefined || base64(content) !== userData) return damaged();
+  return valid({ machineId, found: { source, where, metadata, userData: content } });
 }
 
 function damaged(): Checked<Kept> {
