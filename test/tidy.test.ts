@@ -323,6 +323,16 @@ suite("tidy", () => {
     nothing(findings(sources, (node) => (node.kind === ts.SyntaxKind.AnyKeyword ? "say what it is" : undefined)));
   });
 
+  test("the chance of property tests comes from test/property.ts", () => {
+    nothing(
+      findings(sources, (node, { path }) => {
+        if (importedBy(node) === "fast-check") return path === "test/property.ts" ? undefined : "import it from there";
+        if (!ts.isPropertyAssignment(node) || node.name.getText() !== "numRuns") return undefined;
+        return node.initializer.getText().startsWith("tries(") ? undefined : "say tries(...)";
+      }),
+    );
+  });
+
   test("a rule that is switched off says why", () => {
     nothing(sources.flatMap(switchedOff));
   });

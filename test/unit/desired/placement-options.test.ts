@@ -1,11 +1,11 @@
 // [X-Fleet] beyond fleet: memory, processors, spreading, preferences, priorities and what metadata are compared with.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import fc from "fast-check";
 import { isKnownOption } from "../../../agent/desired/option-reading.ts";
 import { type OptionsReading, readOptions } from "../../../agent/desired/options.ts";
 import type { PlacementOptions } from "../../../agent/domain/unit.ts";
 import { parseUnitFile } from "../../../agent/text/unit-file.ts";
+import { fc, tries } from "../../property.ts";
 import { faults, good, nameOf, unitOf, withFleet } from "./build.ts";
 
 /** Reads whole texts: a unit and its drop-ins. */
@@ -445,7 +445,7 @@ test("whatever stands there: no exception, a place and a hint for each refusal, 
         if (spread !== undefined) assert.match(spread, /^[A-Za-z0-9_./:-]{1,128}$/);
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: tries(2_000) },
   );
 });
 
@@ -485,6 +485,6 @@ test("items are refused together exactly when no machine satisfies them", () => 
         );
       },
     ),
-    { numRuns: 3_000 },
+    { numRuns: tries(3_000) },
   );
 });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import fc from "fast-check";
 import { describeProblem, toRecord } from "../../../agent/domain/problem.ts";
 import type { TokenEntry } from "../../../agent/domain/discovery.ts";
 import { memberId } from "../../../agent/discovery/members.ts";
 import { type TokenQuestion, judgeToken } from "../../../agent/discovery/token.ts";
+import { fc, tries } from "../../property.ts";
 
 const token = "http://store/t";
 
@@ -247,7 +247,7 @@ suite("discovery: a token", () => {
           }
         },
       ),
-      { numRuns: 50 },
+      { numRuns: tries(50) },
     );
   });
 });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import fc from "fast-check";
 import type { Looked, Step } from "../../../agent/domain/first-boot.ts";
 import { diffLines } from "../../../agent/firstboot/diff.ts";
 import { describeStep, planDiff, redacted } from "../../../agent/firstboot/show.ts";
 import { encodeRecord } from "../../../agent/firstboot/record.ts";
+import { fc, tries } from "../../property.ts";
 import { carryOut, plan, stepOf } from "./machine.ts";
 
 const absent: Looked = { same: false, before: undefined, after: undefined };
@@ -143,7 +143,7 @@ flotilla: {git: {url: https://git.example/a.git, token: '${text}'}}`);
         for (const told of [shown, notices, encodeRecord(carryOut({ plan: planned })), JSON.stringify(planned.left)])
           assert.ok(!told.includes(text), told.slice(Math.max(0, told.indexOf(text) - 80), told.indexOf(text) + 60));
       }),
-      { numRuns: 25 },
+      { numRuns: tries(25) },
     );
   });
 });

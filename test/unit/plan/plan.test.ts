@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import fc from "fast-check";
 import type { UnitHash, UnitName } from "../../../agent/domain/names.ts";
 import { compare } from "../../../agent/plan/plan.ts";
 import { plan as machinePlan } from "../../../agent/reconcile/reconcile.ts";
+import { fc } from "../../property.ts";
 import { type Case, id, inShort, plan, stateOf, unitsOf } from "./clusters.ts";
 
 const a = { has: "web.service" };

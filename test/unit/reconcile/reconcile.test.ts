@@ -1,7 +1,6 @@
 // The table of what one machine does with its share, case by case.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
-import fc from "fast-check";
 import type { MachineView } from "../../../agent/domain/action.ts";
 import type { CommitId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
 import type { ManifestTarget } from "../../../agent/domain/placement.ts";
@@ -9,6 +8,7 @@ import { Problem } from "../../../agent/domain/problem.ts";
 import type { SystemdState } from "../../../agent/domain/status.ts";
 import type { OnChange, Unit } from "../../../agent/domain/unit.ts";
 import { plan } from "../../../agent/reconcile/reconcile.ts";
+import { fc, tries } from "../../property.ts";
 
 interface Case {
   /** Unit to target; after a space its hash, "1" if not given: "launched 2". */
@@ -552,7 +552,7 @@ suite("one pass over a machine", () => {
             .map((each) => `${each.name} ${each.target} ${each.hash}`),
         );
       }),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 

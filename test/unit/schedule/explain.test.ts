@@ -1,13 +1,13 @@
 // Why a unit is where it is or nowhere, and what a machine takes and refuses: tables, and that it is what placement does.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
-import fc from "fast-check";
 import type { MachinePlacement, UnitPlacement } from "../../../agent/domain/explanation.ts";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
 import { type ClusterState, type WantedUnit, opennessKey } from "../../../agent/domain/placement.ts";
 import type { MachineReference } from "../../../agent/domain/report.ts";
 import { explainMachine, explainUnit } from "../../../agent/schedule/explain.ts";
 import { schedule } from "../../../agent/schedule/schedule.ts";
+import { fc, tries } from "../../property.ts";
 import { type Asked, type Case, applied, cluster, id } from "./cluster.ts";
 import { clusters } from "./random.ts";
 
@@ -444,7 +444,7 @@ suite("for any cluster", () => {
           assert.equal(found.state, "waiting");
         }
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 
@@ -482,7 +482,7 @@ suite("for any cluster", () => {
           }
         }
       }),
-      { numRuns: 150 },
+      { numRuns: tries(150) },
     );
     assert.ok(asked > 100, `${asked} were asked`);
   });
@@ -510,7 +510,7 @@ suite("for any cluster", () => {
           }
         }
       }),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
     assert.ok(tried > 20, `${tried} were tried`);
   });
@@ -520,7 +520,7 @@ suite("for any cluster", () => {
       fc.property(clusters(), (state) => {
         for (const { name } of state.wanted) assert.deepEqual(explain(state, name), explain(state, name));
       }),
-      { numRuns: 50 },
+      { numRuns: tries(50) },
     );
   });
 });

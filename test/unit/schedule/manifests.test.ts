@@ -2,11 +2,11 @@
 // First the rules one by one, then a whole cluster of simulated machines that acknowledge, die and return at random.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
-import fc from "fast-check";
 import type { CommitId, MachineId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
 import type { Manifest, ManifestEntry, ManifestTarget, Standing } from "../../../agent/domain/placement.ts";
 import { type ManifestInput, nextManifests } from "../../../agent/schedule/manifests.ts";
 import { type ClusterChanges, Scheduler } from "../../../agent/schedule/schedule.ts";
+import { fc, tries } from "../../property.ts";
 import { type Asked, id, options } from "./cluster.ts";
 
 const hash = (digit: string): UnitHash => digit.repeat(40) as UnitHash;
@@ -636,7 +636,7 @@ suite("hand-over in a simulated cluster", () => {
         cluster.converge();
         moves += cluster.moves;
       }),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
     assert.ok(moves > 0, "no hand-over was ever waited for: the property has shown nothing");
   });
@@ -648,7 +648,7 @@ suite("hand-over in a simulated cluster", () => {
         for (const step of steps) cluster.step(step);
         cluster.converge();
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 });

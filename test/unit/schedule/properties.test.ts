@@ -2,17 +2,17 @@
 // two agree.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
-import fc from "fast-check";
 import type { UnitName } from "../../../agent/domain/names.ts";
 import type { CandidateMachine, ClusterState, WantedUnit } from "../../../agent/domain/placement.ts";
 import { schedule } from "../../../agent/schedule/schedule.ts";
 import { conflictTest } from "../../../agent/text/conflict.ts";
+import { fc, tries } from "../../property.ts";
 import { type Outcome, applied, describe, id, unit } from "./cluster.ts";
 import { plainDecisions, plainSchedule } from "./plain.ts";
 import { isNamed, plainUnits, satisfies, valueOf } from "./plain-units.ts";
 import { type Extent, clusters, histories, machine, newcomer, statesOf } from "./random.ts";
 
-const runs = 400;
+const usual = 400;
 
 /** What the engine is asked. */
 const engineExtent: Extent = {};
@@ -23,8 +23,8 @@ const lines = (state: ClusterState): readonly string[] => schedule(state).map(de
 const isActive = (each: WantedUnit): boolean => each.target !== "inactive";
 const moves = (decisions: readonly Outcome[]): readonly string[] =>
   decisions.filter(({ kind }) => kind !== "keep" && kind !== "wait").map(describe);
-function check<T>(values: fc.Arbitrary<T>, property: (value: T) => void, numRuns = runs): void {
-  fc.assert(fc.property(values, property), { numRuns });
+function check<T>(values: fc.Arbitrary<T>, property: (value: T) => void, times = usual): void {
+  fc.assert(fc.property(values, property), { numRuns: tries(times) });
 }
 
 suite("the quick answer is the plain one", () => {
@@ -40,7 +40,7 @@ suite("the quick answer is the plain one", () => {
       (history) => {
         for (const state of statesOf(history)) assert.deepEqual(lines(state), plainSchedule(state));
       },
-      runs / 4,
+      usual / 4,
     );
   });
 

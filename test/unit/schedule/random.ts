@@ -1,8 +1,8 @@
 // Random clusters, rich in relations on few names and values, and random histories of them.
-import fc from "fast-check";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
 import type { CandidateMachine, ClusterState, Placement, WantedUnit } from "../../../agent/domain/placement.ts";
 import type { MemoryReserve, MetadataRule, MetadataTest } from "../../../agent/domain/unit.ts";
+import { fc } from "../../property.ts";
 import { type ClusterChange, applyChange } from "./change.ts";
 import { type Asked, id, unit } from "./cluster.ts";
 

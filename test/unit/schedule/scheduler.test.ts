@@ -2,10 +2,10 @@
 // names every machine that has to be told something.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
-import fc from "fast-check";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
 import type { ClusterState, Placement } from "../../../agent/domain/placement.ts";
 import { type ClusterChanges, type Outcome, Scheduler, schedule } from "../../../agent/schedule/schedule.ts";
+import { fc, tries } from "../../property.ts";
 import { applied, cluster, describe, id, unit } from "./cluster.ts";
 import { histories, statesOf } from "./random.ts";
 
@@ -82,24 +82,24 @@ function follow(states: readonly ClusterState[], turns = inOrder): void {
 }
 
 suite("told of changes alone, it decides as from nothing", () => {
-  const runs = { numRuns: 300 };
+  const many = { numRuns: tries(300) };
 
   test("over histories of plain clusters", () =>
     fc.assert(
       fc.property(histories({ wishes: false, moves: false }), (history) => follow(statesOf(history))),
-      runs,
+      many,
     ));
   test("over histories with reserves, spreading, preferences and priorities", () =>
     fc.assert(
       fc.property(histories({ moves: false }), (history) => follow(statesOf(history))),
-      runs,
+      many,
     ));
   test("over histories with drains and rebalancing, told in any order", () =>
     fc.assert(
       fc.property(histories(), fc.shuffledSubarray(inOrder, { minLength: inOrder.length }), (history, turns) =>
         follow(statesOf(history), turns),
       ),
-      runs,
+      many,
     ));
 
   test("where a unit is moved off for balance in the very pass in which it came, and one that it kept away may come", () => {

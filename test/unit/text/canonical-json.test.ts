@@ -1,8 +1,8 @@
 // One value, one text.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { canonicalJson } from "../../../agent/text/canonical-json.ts";
+import { fc } from "../../property.ts";
 
 test("keys come in order, at every depth, and undefined ones are left out", () => {
   assert.equal(

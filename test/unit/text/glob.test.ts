@@ -1,8 +1,8 @@
 // Glob patterns: fleet's cases F-198 and F-199, the semantics of 4.5, and the bound on time.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { compileGlob, maxGlobLength } from "../../../agent/text/glob.ts";
+import { fc, tries } from "../../property.ts";
 
 function matches(pattern: string, name: string): boolean {
   const glob = compileGlob(pattern);
@@ -94,6 +94,6 @@ test("agrees with the obvious way on every small pattern and name", () => {
     fc.property(word("ab*?"), word("ab"), (pattern, name) => {
       assert.equal(matches(pattern, name), slowly(pattern, name));
     }),
-    { numRuns: 2_000 },
+    { numRuns: tries(2_000) },
   );
 });

@@ -1,7 +1,6 @@
 // Unit files: fleet's cases F-030 to F-049 in the form that systemd.syntax(7) gives them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { unitHash } from "../../../agent/text/hash.ts";
 import {
   type UnitFile,
@@ -12,6 +11,7 @@ import {
   maxLineBytes,
   parseUnitFile,
 } from "../../../agent/text/unit-file.ts";
+import { fc, tries } from "../../property.ts";
 
 function read(text: Uint8Array | string): UnitFile {
   const parsed = parseUnitFile(text, "x.service");
@@ -191,7 +191,7 @@ test("F-039: the canonical text is its own canonical text", () => {
         file.assignments.filter((each) => each.section === section).map(({ key, value }) => `${key}=${value}`);
       for (const section of ["A", "B"]) assert.deepEqual(values(again, section), values(parsed.value, section));
     }),
-    { numRuns: 3_000 },
+    { numRuns: tries(3_000) },
   );
 });
 

@@ -1,9 +1,9 @@
 // Units as lists of options: what fleet's API carries means the same unit as the text, and nothing slips in between.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { unitHash } from "../../../agent/text/hash.ts";
 import { type UnitOption, canonicalOfTexts, optionsOfTexts, textOfOptions } from "../../../agent/text/unit-options.ts";
+import { fc, tries } from "../../property.ts";
 
 /** `section/name=value`. */
 function option(text: string): UnitOption {
@@ -102,6 +102,6 @@ test("whatever is written is read back as it was, and means the same", () => {
       assert.ok(canonical.ok);
       assert.equal(canonical.value, first.value.canonical);
     }),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });

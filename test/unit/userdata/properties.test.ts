@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { maxFindings } from "../../../agent/userdata/notes.ts";
+import { fc, tries } from "../../property.ts";
 import { addresses, config, read } from "./read.ts";
 
 /** Every place lies in the text, and nothing is refused without a reason. */
@@ -84,7 +84,7 @@ const text = fc.array(words, { maxLength: 40 }).map((parts) => parts.join(""));
 test("any text behind the header is read or refused, never thrown at", async () => {
   await fc.assert(
     fc.asyncProperty(text, (body) => isSound(`#cloud-config\n${body}`)),
-    { numRuns: 300 },
+    { numRuns: tries(300) },
   );
 });
 
@@ -92,14 +92,14 @@ test("any bytes are", async () => {
   const bytes = fc.uint8Array({ maxLength: 200 });
   await fc.assert(
     fc.asyncProperty(bytes, (given) => isSound(given)),
-    { numRuns: 200 },
+    { numRuns: tries(200) },
   );
   const packed = bytes.map((tail) => Uint8Array.from([0x1f, 0x8b, 8, 0, ...tail]));
   await fc.assert(
     fc.asyncProperty(packed, async (given) => {
       await read(given);
     }),
-    { numRuns: 100 },
+    { numRuns: tries(100) },
   );
 });
 
@@ -107,7 +107,7 @@ test("any text is", async () => {
   await fc.assert(
     fc.asyncProperty(fc.oneof(text, fc.string({ unit: "binary" })), (given) => isSound(given)),
     {
-      numRuns: 200,
+      numRuns: tries(200),
     },
   );
 });
@@ -121,7 +121,7 @@ test("a text keeps its characters, whatever they are, in content and commands", 
       const { userData } = await config(yaml.replace(/\n$/, ""));
       assert.equal(Buffer.from(userData?.config.writeFiles[0]?.content ?? []).toString(), `${body.join("\n")}\n`);
     }),
-    { numRuns: 100 },
+    { numRuns: tries(100) },
   );
 });
 
@@ -141,6 +141,6 @@ test("the order of keys changes nothing", async () => {
     fc.asyncProperty(fc.shuffledSubarray(keys, { minLength: keys.length }), async (shuffled) => {
       assert.equal(strip((await config(shuffled.join("\n"))).userData), first);
     }),
-    { numRuns: 20 },
+    { numRuns: tries(20) },
   );
 });

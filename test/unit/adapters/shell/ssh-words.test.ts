@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type SshCall, quoteWords, sshWords } from "../../../../agent/adapters/shell/ssh-words.ts";
 import type { SshOptions } from "../../../../agent/ports/reach.ts";
+import { fc, tries } from "../../../property.ts";
 
 interface Given extends Partial<Omit<SshCall, "ssh">> {
   readonly ssh?: Partial<SshOptions>;
@@ -85,6 +85,6 @@ test("property: a shell reads the very words again", () => {
         each.map((text) => Buffer.from(text).toString("utf8")),
       );
     }),
-    { numRuns: 60 },
+    { numRuns: tries(60) },
   );
 });
