@@ -171,7 +171,9 @@ export interface UnitDetail {
 export interface ClusterReport {
   /** The agent that answers. */
   readonly agent: { readonly machine: string; readonly version: string };
+  /** Left out when there is none, and when that is not known: then `problems` has "registry-unreachable". */
   readonly leader?: { readonly machine: MachineReference; readonly epoch: number };
+  /** Left out when none was adopted; when that is not known, `units.files` is left out too, and `problems` says why. */
   readonly adopted?: CommitReport;
   /** The last commit that was refused, as long as the engine keeps it. */
   readonly refused?: {

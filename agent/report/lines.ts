@@ -25,6 +25,7 @@ export interface Entry {
 /** Units and problems named in the summary; the listings show all. */
 const maxNamed = 10;
 const labelWidth = 9;
+const unknownWithout = "not known: the registry cannot be reached";
 
 export function unitLines(unit: UnitDetail, options: LineOptions): readonly string[] {
   const entries = [...aboutFile(unit, options), ...aboutWaiting(unit, options)];
@@ -143,16 +144,30 @@ export function clusterLines(cluster: ClusterReport, options: LineOptions): read
   ]);
 }
 
-function aboutLeader({ leader }: ClusterReport, { full, colour }: LineOptions): Entry {
+function aboutLeader(cluster: ClusterReport, { full, colour }: LineOptions): Entry {
+  const { leader } = cluster;
+  if (leader === undefined && isAway(cluster)) return entry("Leader", unknownWithout);
   if (leader === undefined) return raw("Leader", [paint("none", tone(colour, "bad"))]);
   return entry("Leader", `${machineText(leader.machine, full)}, epoch ${leader.epoch}`);
 }
 
-function aboutCommits({ adopted, refused }: ClusterReport, options: LineOptions): readonly Entry[] {
+/** Whether this is what the machine that answers knows without the registry. */
+function isAway({ problems }: ClusterReport): boolean {
+  return problems.some(({ code }) => code === "registry-unreachable");
+}
+
+/** Unknown is not none: without the files of a commit nobody has said that there is none. */
+function noCommitText(cluster: ClusterReport): string {
+  if (cluster.units.files !== undefined) return "none adopted yet";
+  return isAway(cluster) ? unknownWithout : "not known: what the registry says of it cannot be read";
+}
+
+function aboutCommits(cluster: ClusterReport, options: LineOptions): readonly Entry[] {
+  const { adopted, refused } = cluster;
   const { nowMs, full, colour } = options;
   const run =
     adopted === undefined
-      ? entry("Commit", "none adopted yet")
+      ? entry("Commit", noCommitText(cluster))
       : raw("Commit", [
           visible(commitText(adopted, options)),
           visible(`${adopted.author}, branch ${adopted.ref}, ${formatSpan(nowMs - adopted.atMs)} ago`),

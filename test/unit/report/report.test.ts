@@ -209,6 +209,25 @@ test("unknown is not none: without its commit an agent lists no files as if ther
   assert.deepEqual(value(reportUnitFiles(emptyPicture())), []);
 });
 
+test("unknown is not none: a summary without the registry says neither that nobody leads nor that no commit was adopted", () => {
+  const away = { code: "registry-unreachable", message: "Cannot reach the registry" };
+  const unreadable = { code: "registry-value", message: "Cannot read revision" };
+  const lines = (given: Partial<ClusterPicture>) => {
+    const report = reportCluster({ ...emptyPicture(), ...given }, { machine: n1, version: "1" });
+    assert.ok(!("adopted" in report));
+    return clusterText(report, plain).split("\n").slice(0, 2);
+  };
+  assert.deepEqual(lines({ desired: undefined, stale: true, problems: [away] }), [
+    "   Leader: not known: the registry cannot be reached",
+    "   Commit: not known: the registry cannot be reached",
+  ]);
+  assert.deepEqual(lines({ desired: undefined, problems: [unreadable] }), [
+    "   Leader: none",
+    "   Commit: not known: what the registry says of it cannot be read",
+  ]);
+  assert.deepEqual(lines({ stale: true, problems: [away] })[1], "   Commit: none adopted yet", "as it was last");
+});
+
 test("names that are none are unknown, whatever they are", () => {
   for (const name of ["", "nope.service", "__proto__", "constructor", "../../etc/passwd", "x".repeat(5000)]) {
     for (const checked of [reportUnitFile(samplePicture(), name), reportUnit(samplePicture(), name)]) {
