@@ -5,7 +5,7 @@ import { afterEach, describe, test } from "node:test";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { encodeMachine, keys } from "../../../agent/text/values.ts";
 import { Fate } from "./killed.ts";
-import { type Box, House, idOf, machineLeaseMs, name, service, passingOn } from "./house.ts";
+import { type Box, House, gate, idOf, machineLeaseMs, name, passingOn, service } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -300,6 +300,36 @@ describe("a machine that is cut off", () => {
     assert.equal(running("db.service"), "", "what it was told last may no longer be true");
     isThere = true;
     await house.until(() => running("db.service") === "c", 5_000);
+  });
+
+  test("starts it again also where the manifest that it asked for comes after a newer one that its watch has brought", async () => {
+    const c = await onC();
+    await c.stop();
+    const answer = gate();
+    let asked = 0;
+    c.through = {
+      registry: (registry) => ({
+        ...passingOn(registry),
+        get: async (key, signal) => {
+          const found = await registry.get(key, signal);
+          if (key === keys.manifest(c.id) && asked++ === 0) await answer.opened;
+          return found;
+        },
+      }),
+    };
+    await house.clock.advance(machineLeaseMs / 2);
+    c.start();
+    await house.until(() => asked > 0, 5_000, 10);
+    await house.deploy({
+      "db.service": fenced("Prefer=disk=ssd"),
+      "log.service": service("MachineOf=db.service"),
+      "new.service": service("Prefer=disk=ssd"),
+      "web.service": service("Prefer=disk=ssd"),
+    });
+    await house.until(() => c.up().includes("new.service"), 5_000, 10);
+    answer.open();
+    await house.until(() => running("db.service") === "c", machineLeaseMs);
+    assert.deepEqual(await c.problems(), []);
   });
 
   test("starts it again also when its agent is killed at any point of that", async () => {
