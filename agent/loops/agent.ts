@@ -153,8 +153,12 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     lookBack();
     offer();
   };
+  let recordSinceMs = -Infinity;
   const onRecord = (): void => {
     lookBack();
+    // Even where the record and the manifest are what they were the status may be an older one
+    if (record.connectedSinceMs > recordSinceMs) statuses.doubt();
+    recordSinceMs = record.connectedSinceMs;
     beat.seen(record.get(keys.machine(machine.id)), record.revision);
   };
   const loops = [

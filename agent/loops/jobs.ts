@@ -20,6 +20,8 @@ export interface JobPorts {
   readonly onEnd: (unit: UnitName, end: JobEnd) => void;
   /** Asked at the last moment, for what waited long: false, and the unit is neither started nor restarted. */
   readonly mayStart: (unit: UnitName) => boolean;
+  /** Asked once it has stopped: false, and it was called back meanwhile. */
+  readonly mayRemove: (unit: UnitName) => boolean;
 }
 
 export interface JobEnd {
@@ -171,7 +173,7 @@ export class Jobs {
     });
     // It may have ended at the very moment at which it was no longer wanted.
     over.signal.throwIfAborted();
-    if (kind === "stop") return this.#afterStop(job, result);
+    if (kind === "stop") return this.#afterStop({ job, over }, result);
     const refused = result.result === "refused" || result.result === "dependency";
     if (refused) return { problem: problemOf(job, result), retry: true };
     // Told once with this text: fleet's rule is that a start that failed is not tried again until something changes.
@@ -182,9 +184,13 @@ export class Jobs {
   }
 
   /** What counts is that the unit is down, whatever the stop job was called. */
-  async #afterStop(job: Job, result: JobResult): Promise<JobEnd & { readonly retry: boolean }> {
+  async #afterStop(
+    { job, over }: Pick<Task, "job" | "over">,
+    result: JobResult,
+  ): Promise<JobEnd & { readonly retry: boolean }> {
     const { systemd } = this.#ports;
     const state = (await systemd.states([job.unit])).get(job.unit);
+    over.signal.throwIfAborted();
     if (state === undefined || !["inactive", "failed"].includes(state.active)) {
       return { problem: problemOf(job, result), retry: true };
     }

@@ -64,6 +64,7 @@ export class Local {
       log,
       onEnd: (unit, end) => this.#ended(unit, end),
       mayStart: (unit) => this.#mayStart(unit),
+      mayRemove: (unit) => !this.#isKept(unit),
     });
   }
 
@@ -190,6 +191,13 @@ export class Local {
     if (isFresh && fence.isOpen()) return new Map();
     const isToTell = refusal !== undefined || fence.isCutOff();
     return new Map(fenced.map((name) => [name, isToTell ? barredProblem(name, refusal) : undefined]));
+  }
+
+  /** By the newest manifest that was heard, also while it is being kept. */
+  #isKept(unit: UnitName): boolean {
+    const { unkept, current } = this.#ports.manifest;
+    const entry = (unkept ?? current)?.units.find(({ name }) => name === unit);
+    return entry !== undefined && entry.target !== "released";
   }
 
   #mayStart(unit: UnitName): boolean {

@@ -167,7 +167,7 @@ class RegistryMirror implements Mirror {
     if (newest?.modRevision !== this.revision) return false;
     const { entry } = await registry.get(newest.key, signal);
     this.#agreedMs = clock.monotonicMs();
-    return entry?.modRevision === newest.modRevision && entry.value === newest.value;
+    return isSame(newest, entry);
   }
 
   async #readAll(signal: AbortSignal): Promise<void> {
@@ -195,8 +195,7 @@ class RegistryMirror implements Mirror {
     const changed = new Set(this.#entries.keys());
     for (const entry of snapshot.entries) {
       const before = this.#entries.get(entry.key);
-      const isSame = before?.modRevision === entry.modRevision && before.value === entry.value;
-      if (isSame) changed.delete(entry.key);
+      if (isSame(entry, before)) changed.delete(entry.key);
       else changed.add(entry.key);
     }
     return changed;
@@ -314,4 +313,9 @@ class RegistryMirror implements Mirror {
       else signal.addEventListener("abort", stop, { once: true });
     });
   }
+}
+
+/** A store that was put back gives out revisions anew, for values that may be the same; but never the same lease. */
+function isSame(a: Entry, b: Entry | undefined): boolean {
+  return a.modRevision === b?.modRevision && a.value === b.value && a.lease === b.lease;
 }

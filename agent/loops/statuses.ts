@@ -33,7 +33,8 @@ export class Statuses {
   #stale: Set<UnitName> | "all" = "all";
   #status: MachineStatus | undefined;
   /** Under which claim: a store that was put back may number two alike. */
-  #written: { readonly text: string; readonly claim: Claim } | undefined;
+  #written: { readonly text: string; readonly claim: Claim; readonly revision: number } | undefined;
+  #doubted = false;
   #writtenMs = 0;
 
   constructor(ports: StatusPorts) {
@@ -43,6 +44,12 @@ export class Statuses {
   /** As last read from systemd, whether or not the registry has it. */
   last(): MachineStatus | undefined {
     return this.#status;
+  }
+
+  /** The registry was away, and may have been put back to before what was written: it is looked at. */
+  doubt(): void {
+    this.#doubted = true;
+    this.#waker.wake();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -132,12 +139,19 @@ export class Statuses {
     const { registry, beat, clock } = this.#ports;
     const claim = beat.claim();
     if (claim === undefined) return;
+    const key = keys.status(status.machine);
+    if (this.#doubted && this.#written !== undefined) {
+      const { entry } = await registry.get(key, signal);
+      const { text, revision } = this.#written;
+      if (entry?.modRevision !== revision || entry.value !== text) this.#written = undefined;
+    }
+    this.#doubted = false;
     const text = encodeStatus(status);
     if (this.#written?.text === text && this.#written.claim === claim) return;
     const written = await registry.write(
       {
         guards: [{ kind: "modified", key: keys.machine(status.machine), revision: claim.revision }],
-        writes: [{ kind: "put", key: keys.status(status.machine), value: text, lease: claim.lease }],
+        writes: [{ kind: "put", key, value: text, lease: claim.lease }],
       },
       signal,
     );
@@ -145,7 +159,7 @@ export class Statuses {
       beat.doubt();
       return;
     }
-    this.#written = { text, claim };
+    this.#written = { text, claim, revision: written.revision };
     this.#writtenMs = clock.monotonicMs();
   }
 }

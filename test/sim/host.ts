@@ -45,6 +45,7 @@ export class SimSystemd extends FakeSystemd {
   readonly #busy = new Map<UnitName, number>();
   readonly #running = new Map<UnitName, string | undefined>();
   readonly #told = new Map<UnitName, string | undefined>();
+  #boots = 0;
   /** Units whose last start failed or that failed by themselves: flotilla leaves those as they are. */
   readonly failed = new Set<UnitName>();
 
@@ -79,6 +80,7 @@ export class SimSystemd extends FakeSystemd {
 
   override reboot(): void {
     super.reboot();
+    this.#boots++;
     this.#last.clear();
     this.#queued.clear();
     this.#running.clear();
@@ -132,7 +134,8 @@ export class SimSystemd extends FakeSystemd {
     const before = this.#last.get(name) ?? Promise.resolve();
     const number = (this.#queued.get(name) ?? 0) + 1;
     this.#queued.set(name, number);
-    const isLast = (): boolean => this.#queued.get(name) === number;
+    const boot = this.#boots;
+    const isLast = (): boolean => this.#boots === boot && this.#queued.get(name) === number;
     // A start that hangs would never end by itself
     if (this.#hangs.has(name)) await handle.run("stop", name, new AbortController().signal);
     // A job goes on without whoever asked for it; one that has another behind it gives way.
@@ -160,6 +163,7 @@ export class SimSystemd extends FakeSystemd {
     { job, name, isLast }: { readonly job: FakeJob; readonly name: UnitName; readonly isLast: () => boolean },
   ): Promise<JobResult> {
     const { dice, clock, health } = this.#world;
+    const boot = this.#boots;
     const how = health();
     const slowMs = dice.chance(how.slow) ? dice.between(1, longestJobMs) : 0;
     const fails = dice.chance(job === "stop" ? how.stopFails : how.startFails);
@@ -170,6 +174,7 @@ export class SimSystemd extends FakeSystemd {
       const isUp = active === "active" || active === "activating";
       if (slowMs > 0 && isUp) this.setState(name, { active: "deactivating", sub: "stop-sigterm" });
       if (slowMs > 0) await clock.sleep(slowMs);
+      if (this.#boots !== boot) return { result: "canceled", problem: problemOf(job, name) }; // the power went meanwhile
       if (fails && isUp) {
         this.setState(name, { active: "active", sub: "running" });
         return { result: "failed", problem: problemOf(job, name) };

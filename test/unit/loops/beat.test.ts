@@ -373,6 +373,18 @@ describe("statuses", () => {
     await house.until(async () => (await box.listed()).includes("web.service failed"), 5_000);
   });
 
+  test("it is written again also where nothing but it has gone back", async () => {
+    const box = await one();
+    await house.clock.advance(5_000);
+    const backup = house.store.backUp();
+    box.systemd.setState(name("web.service"), { active: "failed", sub: "failed" });
+    await house.until(async () => (await box.listed()).includes("web.service failed"), 2_000);
+    house.store.restoreFrom(backup);
+    assert.deepEqual(await box.listed(), ["web.service active"]);
+    await house.until(async () => (await box.listed()).includes("web.service failed"), 5_000);
+    assert.equal(claims(box), 1, "its record is what it was");
+  });
+
   test("a clone writes no status", async () => {
     house = await House.open({ machines: "ab", leaders: "" });
     const [box, clone] = [house.box("a"), house.box("b")];

@@ -200,6 +200,27 @@ describe("mirror", () => {
     });
   }
 
+  test("a store that was restored may have the newest value at the same revision once more: its lease tells", async () => {
+    const lease = async () => (await writer.grantLease(10_000)).id;
+    const present = async () =>
+      writer.write({ guards: [], writes: [{ kind: "put", key: "machine", value: "there", lease: await lease() }] });
+    await put("a", "1");
+    const backup = store.backUp();
+    await put("a", "2");
+    const { revision } = await present();
+    const mirror = mirrorOf(link);
+    const release = mirror.acquire();
+    await mirror.ready(never);
+    link.cutOff();
+    store.restoreFrom(backup);
+    await put("b", "1");
+    assert.equal((await present()).revision, revision);
+    link.restore();
+    await clock.advanceUntil(() => mirror.connected, 15_000);
+    assert.deepEqual(contentOf(mirror), { a: "1", b: "1", machine: "there" });
+    release();
+  });
+
   test("tries again with growing pauses, not in a loop", async () => {
     link.cutOff();
     const calls: string[] = [];
