@@ -28,13 +28,13 @@ const results = [];
 if (half !== "system") await Promise.all(Array.from({ length: availableParallelism() }, () => queue(unit)));
 if (half !== "unit") {
   run(process.execPath, [".ci/system-packages.mjs"]);
-  // Every file brings up servers and machines of its own, and some of them measure: two at a time, of which one at most
-  // boots machines. Those mostly wait.
+  // Two queues, each one file after another: every file brings up servers and machines of its own, and some of them
+  // measure. Machines that boot mostly wait.
   const booting = system.filter((file) =>
     /from "\.\/(booted\/|first-boots|executable)/.test(readFileSync(file, "utf8")),
   );
   const others = system.filter((file) => !booting.includes(file));
-  await Promise.all([queue(booting).then(() => queue(others)), queue(others)]);
+  await Promise.all([queue(booting), queue(others)]);
 }
 conclude();
 
