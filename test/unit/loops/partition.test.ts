@@ -445,6 +445,49 @@ describe("a reboot", () => {
   });
 });
 
+describe("a watch that lags behind what was asked for by itself", () => {
+  test("brings nothing that is older than that", async () => {
+    const c = await onC();
+    await c.stop();
+    let hold: ReturnType<typeof gate> | undefined;
+    c.through = { registry: (registry) => deafTo(registry, keys.manifest(c.id), () => hold?.opened) };
+    c.start();
+    await house.until(() => running("db.service") === "c", 5_000);
+    await house.clock.advance(machineLeaseMs);
+    hold = gate();
+    const before = c.log.lines.length;
+    const units = {
+      "db.service": fenced("Prefer=disk=ssd"),
+      "log.service": service("MachineOf=db.service"),
+      "web.service": service("Prefer=disk=ssd"),
+    };
+    for (const added of ["first.service", "second.service"]) {
+      await house.deploy({ ...units, [added]: service("Prefer=disk=ssd") });
+      await house.until(
+        async () => (await house.held()).manifests.get(c.id)?.units.some((each) => each.name === added) === true,
+        5_000,
+      );
+    }
+    // It claims its id anew, and asks
+    await house.remove(keys.machine(c.id));
+    await house.until(() => c.up().includes("second.service"), 5_000);
+    const first = hold;
+    hold = gate();
+    first.open();
+    await house.clock.advance(100);
+    assert.deepEqual(await c.problems(), []);
+    assert.ok(!c.up().includes("first.service"));
+    hold.open();
+    hold = undefined;
+    await house.clock.advance(machineLeaseMs);
+    assert.deepEqual(await c.problems(), []);
+    assert.deepEqual(
+      c.log.lines.slice(before).filter(({ level }) => level === "error"),
+      [],
+    );
+  });
+});
+
 /** Reads and watches of this key give nothing while `held` gives a promise; asking for it by its name does. */
 function deafTo(registry: Registry, key: string, held: () => Promise<void> | undefined): Registry {
   return {
