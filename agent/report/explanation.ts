@@ -17,7 +17,7 @@ import type {
 } from "../domain/explanation.ts";
 import { isBrakeOn } from "../domain/submitted.ts";
 import type { MachineId } from "../domain/names.ts";
-import type { Refusal } from "../domain/placement.ts";
+import { type Refusal, fenceWaitMs } from "../domain/placement.ts";
 import { type Checked, invalid, valid } from "../domain/problem.ts";
 import type { MachineReference, UnitDetail } from "../domain/report.ts";
 import { bytesInWords, cpusInWords } from "../text/amounts.ts";
@@ -52,7 +52,11 @@ export function reportUnitExplanation(
   const event = picture.events.findLast(({ kind, unit }) => kind === "unit-displaced" && unit === name);
   return valid({
     ...known,
-    because: whyAtAll(known, { detail: detail.value, isHeld: isHeldByBrake(known, picture) }),
+    because: whyAtAll(known, {
+      detail: detail.value,
+      isHeld: isHeldByBrake(known, picture),
+      fenced: fencedBy(known, picture),
+    }),
     ...(hold === undefined ? {} : { hold }),
     places: known.places.map((place) => describePlace(place, { picture, detail: detail.value })),
     ...(event === undefined ? {} : { event: { atMs: event.atMs, message: event.message } }),
@@ -72,9 +76,33 @@ function isHeldByBrake({ global, places }: UnitPlacement, { events }: ClusterPic
   return !global && isBrakeOn(events) && places.some(({ machine, decision }) => decision === "keep" && !machine.alive);
 }
 
+/** What is still told to run it, is gone, and may not have stopped it yet; when that began only the leader knows. */
+function fencedBy(
+  { name, places }: UnitPlacement,
+  { machines, statuses, manifests }: ClusterPicture,
+): Fenced | undefined {
+  if (!places.some(({ decision, machine }) => decision === "place" || !machine.alive)) return undefined;
+  for (const [machine, { units }] of manifests) {
+    if (machines.has(machine) || statuses.has(machine)) continue;
+    const entry = units.find((each) => each.name === name && each.target !== "released");
+    if (entry?.fenceMs !== undefined) return { machine, mostMs: fenceWaitMs(entry.fenceMs) };
+  }
+  return undefined;
+}
+
+interface Fenced {
+  readonly machine: MachineId;
+  /** From the loss of the machine. */
+  readonly mostMs: number;
+}
+
 function whyAtAll(
   { state, global, places, machines, displacedBy }: UnitPlacement,
-  { detail: { file }, isHeld }: { readonly detail: UnitDetail; readonly isHeld: boolean },
+  {
+    detail: { file },
+    isHeld,
+    fenced,
+  }: { readonly detail: UnitDetail; readonly isHeld: boolean; readonly fenced: Fenced | undefined },
 ): string {
   switch (state) {
     case "inactive":
@@ -90,6 +118,10 @@ function whyAtAll(
       const isComing = places.some(({ decision }) => decision === "place");
       if (global) return `it is${isComing ? " to be" : ""} on ${places.length} of ${count(machines, "machine")}`;
       if (isHeld) return "its machine is lost together with many others: it stays there until enough of them are back";
+      if (fenced !== undefined) {
+        const when = `${formatSpan(Math.ceil(fenced.mostMs / 1_000) * 1_000)} after its loss`;
+        return `machine ${fenced.machine.slice(0, 8)} is gone and has to stop it first (OnPartition=stop): it starts elsewhere ${when}`;
+      }
       return isComing ? "it has a machine, and is to be there" : "it has a machine, and stays there";
     }
   }
