@@ -22,8 +22,8 @@ const storm = [30_000, 90_000] as const;
 /** Within this a healed cluster is at rest, and stays so. */
 const healMs = 240_000;
 const stayMs = 10_000;
-/** What may be written meanwhile: a machine's rest may end, whose units go to and fro once more. */
-const mostAtRest = 10;
+/** What may be written meanwhile: a rest ends, or a leader that waited after a restore carries out what was asked of it. */
+const mostAtRest = 100;
 
 export async function simulate(seed: number): Promise<Outcome> {
   const cluster = await Cluster.open(seed);
