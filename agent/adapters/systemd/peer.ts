@@ -1,9 +1,9 @@
 // One D-Bus connection to systemd, over its private socket or a message bus: calls with deadlines, signals, and one end.
 // Given to connection.ts only; the only importer of dbus-next. Knows nothing of units, and does not reconnect.
-import type { Socket } from "node:net";
 import createConnection from "dbus-next/lib/connection.js";
 import { Message } from "dbus-next/lib/message-type.js";
 import { Problem } from "../../domain/problem.ts";
+import { guardReads } from "./incoming.ts";
 
 /** How long connecting may take, handshake and first answer included. A manager that reloads answers late. */
 const connectTimeoutMs = 10_000;
@@ -13,9 +13,6 @@ const callTimeoutMs = 90_000;
 const settleMs = 20;
 /** A further message wakes a connection that sits on a missed request. */
 const nudgeMs = 200;
-
-/** The D-Bus specification's own bound. */
-const maxMessageBytes = 128 * 1024 * 1024;
 
 const busName = "org.freedesktop.DBus";
 
@@ -233,37 +230,6 @@ export class Peer {
     if (message.type === replyType) pending.resolve(message.body);
     else pending.reject(new PeerError(message.errorName ?? "", firstText(message.body)));
   }
-}
-
-/**
- * The library takes messages apart in a listener of its own, which it adds when the handshake is over. What it throws over
- * bytes that are no message would be nobody's, and the end of the process: it is the end of this connection.
- */
-function guardReads(stream: Socket, end: (error: Error) => void): void {
-  const on = stream.on.bind(stream);
-  const read = stream.read.bind(stream);
-  let isParsing = false;
-  Object.assign(stream, {
-    read: (bytes?: number): unknown => {
-      // A length of nothing, or below it, the library would wait for for ever
-      if (isParsing && bytes !== undefined && (bytes <= 0 || bytes > maxMessageBytes))
-        throw new Error(`The other side announced a message of ${bytes} bytes`);
-      return read(bytes);
-    },
-    on: (event: string, listener: () => void): Socket => {
-      if (event !== "readable") return on(event, listener);
-      return on(event, () => {
-        isParsing = true;
-        try {
-          listener();
-        } catch (error) {
-          end(error instanceof Error ? error : new Error(String(error)));
-        } finally {
-          isParsing = false;
-        }
-      });
-    },
-  });
 }
 
 function firstText(body: readonly unknown[]): string {

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { type Server, type Socket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, test } from "node:test";
+import { type TestContext, afterEach, beforeEach, test } from "node:test";
 import { Peer, PeerError } from "../../../agent/adapters/systemd/peer.ts";
 import { unitPath } from "../../../agent/adapters/systemd/units.ts";
 import { Problem, explainError } from "../../../agent/domain/problem.ts";
@@ -115,6 +115,12 @@ const noMessages: readonly { what: string; bytes: Buffer }[] = [
     what: "a length above D-Bus' own bound",
     bytes: Buffer.from("l\x02\0\x01\xff\xff\xff\x7f\x02\0\0\0\0\0\0\0", "latin1"),
   },
+  {
+    what: "header fields that are longer than any",
+    bytes: Buffer.from("l\x02\0\x01\0\0\0\0\x02\0\0\0\0\0\x10\0", "latin1"),
+  },
+  { what: "another version of the protocol", bytes: errorReply(2).fill(2, 3, 4) },
+  { what: "an order of bytes that is none", bytes: errorReply(2).fill("x", 0, 1) },
   { what: "a message of nothing", bytes: Buffer.from("l\x02\0\x01\0\0\0\0\x02\0\0\0\0\0\0\0", "latin1") },
 ];
 for (const { what, bytes } of noMessages) {
@@ -125,6 +131,99 @@ for (const { what, bytes } of noMessages) {
     assert.ok((await peer.closed) instanceof Error);
   });
 }
+
+/** A signal without a body: whoever hears it knows that its piece of bytes has come. */
+function signalBytes(): Buffer {
+  const texts = [
+    ["\x01\x01o\0", "/"],
+    ["\x02\x01s\0", "org.example.Some"],
+    ["\x03\x01s\0", "Thing"],
+  ] as const;
+  const fields = texts.map(([kind, text]) => {
+    const field = Buffer.alloc(8 + Math.ceil((text.length + 1) / 8) * 8);
+    field.write(kind, 0, "latin1");
+    field.writeUInt32LE(text.length, 4);
+    field.write(text, 8, "latin1");
+    return field;
+  });
+  const head = Buffer.from([0x6c, 4, 1, 1, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+  head.writeUInt32LE(Buffer.concat(fields).length, 12);
+  return Buffer.concat([head, ...fields]);
+}
+
+/** Each request after the Hello is answered by the next piece, behind a signal; from the answer to the Hello on time is the test's. */
+async function inPieces(t: TestContext, pieces: (serial: number) => readonly Buffer[]): Promise<Peer> {
+  let left: Buffer[] | undefined;
+  await listen(({ serial, count }, socket) => {
+    if (count === 1) {
+      socket.write(errorReply(serial));
+      return;
+    }
+    left ??= [...pieces(serial)];
+    const piece = left.shift();
+    if (piece !== undefined) socket.write(piece);
+  });
+  const peer = await Peer.connect(path, patience());
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  return peer;
+}
+
+async function nextSignal(peer: Peer): Promise<void> {
+  await new Promise<void>((resolve) => {
+    peer.onSignal = () => resolve();
+  });
+}
+
+async function isOpen(peer: Peer): Promise<boolean> {
+  const open = new Promise<boolean>((resolve) => setImmediate(() => resolve(true)));
+  return Promise.race([peer.closed.then(() => false), open]);
+}
+
+const unfinished: readonly { what: string; bytes: Buffer }[] = [
+  { what: "a header is cut off", bytes: errorReply(2).subarray(0, 8) },
+  { what: "only the header comes", bytes: errorReply(2).subarray(0, 16) },
+  { what: "the fields are cut off", bytes: errorReply(2).subarray(0, 20) },
+  { what: "a damaged length promises a hundred megabytes", bytes: errorReply(2).fill(6, 7, 8) },
+];
+for (const { what, bytes } of unfinished) {
+  test(`the connection is given up long before its calls are, when ${what}`, async (t) => {
+    const peer = await inPieces(t, () => [Buffer.concat([signalBytes(), bytes])]);
+    const heard = nextSignal(peer);
+    const call = peer.call(ping).catch((error: unknown) => error);
+    await heard;
+    t.mock.timers.tick(29_999);
+    assert.equal(await isOpen(peer), true);
+    t.mock.timers.tick(1);
+    assert.equal(await isOpen(peer), false);
+    assert.match((await peer.closed).message, /did not end a message within 30000 ms/);
+    assert.ok(unreachable(await call));
+  });
+}
+
+test("a message that comes in pieces is read, and each has its own time", async (t) => {
+  const peer = await inPieces(t, (serial) => {
+    const [reply, signal] = [errorReply(serial), signalBytes()];
+    return [
+      Buffer.concat([signal, reply.subarray(0, 20)]),
+      Buffer.concat([reply.subarray(20), signal, signal.subarray(0, 10)]),
+      signal.subarray(10),
+    ];
+  });
+  const heard = nextSignal(peer);
+  const first = peer.call(ping).catch((error: unknown) => error);
+  await heard;
+  for (let piece = 1; piece <= 2; piece++) {
+    t.mock.timers.tick(29_000);
+    assert.equal(await isOpen(peer), true);
+    const next = nextSignal(peer);
+    peer.call(ping).catch(() => undefined);
+    await next;
+  }
+  assert.ok((await first) instanceof PeerError);
+  t.mock.timers.tick(31_000);
+  assert.equal(await isOpen(peer), true, "nothing is under way");
+  peer.close();
+});
 
 const failures: readonly { what: string; begin: () => Promise<void>; cause: RegExp }[] = [
   { what: "there is no socket", begin: async () => undefined, cause: /ENOENT/ },
