@@ -17,7 +17,10 @@ export interface PlacedUnit {
   readonly name: UnitName;
   /** Recomputed from what lies there. */
   readonly hash: UnitHash;
-  /** The hash with which it was last told to start since the machine booted; undefined when it is only loaded. */
+  /**
+   * The hash with which it was last told to start since the machine booted; undefined when it is only loaded. `unknownText`
+   * when its text was changed since and then it was started by somebody else, perhaps with that.
+   */
   readonly launched: UnitHash | undefined;
   /** The restart on request that it was last told; undefined when there was none since the machine booted. */
   readonly restarted?: string | undefined;

@@ -12,6 +12,8 @@ export type UnitName = Brand<"UnitName">;
 export type CommitId = Brand<"CommitId">;
 /** 40 lowercase hex digits: SHA-1 over a unit's effective text and drop-ins, as fleet's hash where there are no drop-ins. */
 export type UnitHash = Brand<"UnitHash">;
+/** Stands for a text that nobody knows: no unit has this hash. */
+export const unknownText = "0".repeat(40) as UnitHash;
 
 /** Types that a unit placed by flotilla may have. */
 export const unitTypes = [

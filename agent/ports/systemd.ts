@@ -20,7 +20,8 @@ export interface JobResult {
 export interface Systemd {
   /**
    * Everything of ours on this machine, in name order; from our own folder, also after a restart of the agent. Asks systemd
-   * only about launches that were noted ahead.
+   * only about launches that were noted ahead, and about units that were launched with another text than lies there. One that
+   * was started again after that text came to lie there counts as launched with `unknownText`, until the next `noteLaunched`.
    */
   placed(): Promise<readonly PlacedUnit[]>;
   /** Which of these names the host itself already has, and where (a path or a word); ours are not in it. */

@@ -2,7 +2,7 @@
 // (systemd.fake.test.ts) and against a real systemd in a private machine (test/system/systemd.test.ts).
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { type UnitName, parseUnitName } from "../../agent/domain/names.ts";
+import { type UnitName, parseUnitName, unknownText } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { Unit } from "../../agent/domain/unit.ts";
 import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
@@ -18,6 +18,8 @@ export interface SystemdHarness {
   behave(name: UnitName, behaviour: Behaviour): void;
   /** A unit that the host has of its own, as a file in the runtime folder or elsewhere in systemd's search path. */
   addHostUnit(name: UnitName, where: "runtime" | "elsewhere"): Promise<void>;
+  /** Somebody writes another text over the one that lies there. */
+  edit(name: UnitName, text: string): Promise<void>;
   /** Whether the host's unit is still as it was. */
   hostUnitIntact(name: UnitName): Promise<boolean>;
   close(): Promise<void>;
@@ -359,6 +361,41 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.deepEqual(await placedOf(made.name), { ...lies, launched: made.hash, unsettled: "stop" });
       await systemd.noteLaunched(made.name, undefined);
       assert.deepEqual(await placedOf(made.name), { ...lies, launched: undefined });
+    });
+
+    describe("a unit whose text was edited by hand", () => {
+      const edited = `${texts.stays}Environment=EDITED=yes\n`;
+      const running = async (): Promise<Unit> => {
+        const made = fresh("stays");
+        await place(made);
+        await run("start", made.name);
+        await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-1" });
+        await harness.edit(made.name, edited);
+        await systemd.reload();
+        return made;
+      };
+
+      test("runs on with what it was launched with, whatever lies there", async () => {
+        const made = await running();
+        const lies = { name: made.name, hash: unitHash(edited, []), launched: made.hash, restarted: "r-1" };
+        assert.deepEqual(await placedOf(made.name), lies);
+        await run("stop", made.name);
+        assert.deepEqual(await placedOf(made.name), lies, "what is down runs with no text");
+      });
+
+      test("and was started again runs with nobody knows what, also when the text is put back, until it is launched", async () => {
+        const made = await running();
+        await run("restart", made.name);
+        const noted = { name: made.name, launched: unknownText, restarted: "r-1" };
+        assert.deepEqual(await placedOf(made.name), { ...noted, hash: unitHash(edited, []) });
+        await again();
+        await systemd.write([made]);
+        await systemd.reload();
+        assert.deepEqual(await placedOf(made.name), { ...noted, hash: made.hash });
+        await run("restart", made.name);
+        await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-1" });
+        assert.deepEqual(await placedOf(made.name), { ...noted, hash: made.hash, launched: made.hash });
+      });
     });
 
     test("[Install] that nobody came to is due, also for a restarted agent", async () => {

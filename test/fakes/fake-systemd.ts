@@ -1,7 +1,7 @@
 // A machine's systemd in memory, behind ports/systemd.ts: what a test wants to happen it says beforehand.
 // Units and their states outlive the agent's handles (`open`), as they do on a machine; `reboot` ends them.
 import type { LaunchNote, PlacedUnit } from "../../agent/domain/action.ts";
-import { type UnitHash, type UnitName, byName } from "../../agent/domain/names.ts";
+import { type UnitHash, type UnitName, byName, unknownText } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { SystemdState } from "../../agent/domain/status.ts";
 import type { Unit } from "../../agent/domain/unit.ts";
@@ -35,6 +35,8 @@ interface Lying {
   readonly ahead?: "stop" | { readonly note: LaunchNote; readonly invocation: number } | undefined;
   readonly installDue?: true | undefined;
   readonly fenceStepMs?: number | undefined;
+  /** How often it had been started when this text came to lie there. */
+  readonly changedAt: number;
 }
 
 interface Hanging {
@@ -145,6 +147,11 @@ export class FakeSystemd {
   /** The text that lies there; undefined when the unit is not placed. */
   textOf(name: UnitName): string | undefined {
     return this.#lying.get(name)?.text;
+  }
+
+  /** Somebody writes another text over the one that lies there. */
+  edit(name: UnitName, text: string): void {
+    this.#note(name, { text, hash: unitHash(text, []), changedAt: this.invocations(name) });
   }
 
   /** Ends a job that hangs. */
@@ -270,6 +277,7 @@ export class FakeSystemd {
       hash: unitHash(text, dropIns),
       installDue: hasInstall ? true : undefined,
       fenceStepMs: fence?.stepMs,
+      changedAt: this.invocations(unit.name),
     });
     return [];
   }
@@ -279,7 +287,13 @@ export class FakeSystemd {
     if (lying !== undefined) this.#lying.set(name, { ...lying, ...change });
   }
 
-  #placed(name: UnitName, { hash, launched, restarted, ahead, installDue, fenceStepMs }: Lying): PlacedUnit {
+  #placed(name: UnitName, lying: Lying): PlacedUnit {
+    const { hash, restarted, ahead, installDue, fenceStepMs } = lying;
+    const isOther = ahead === undefined && ![undefined, hash].includes(lying.launched);
+    const isUp = !["inactive", "failed"].includes(this.state(name).active);
+    const isDoubtful = isOther && isUp && this.invocations(name) > lying.changedAt;
+    const launched = isDoubtful ? unknownText : lying.launched;
+    if (isDoubtful) this.#note(name, { launched });
     const isStarted = typeof ahead === "object" && this.invocations(name) !== ahead.invocation;
     const note = isStarted ? ahead.note : { hash: launched, restart: restarted };
     return {

@@ -45,6 +45,7 @@ else {
         places.set(name, file(name, where));
         await writeFile(file(name, where), hostText);
       },
+      edit: (name, text) => writeFile(join(machine.unitDirectory, name), text),
       hostUnitIntact: async (name) => (await readFile(places.get(name) ?? "", "utf8")) === hostText,
       close: () => machine.dispose(),
     };

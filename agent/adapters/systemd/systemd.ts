@@ -2,7 +2,7 @@
 // Given to wire.ts and the playground. Puts together connection.ts, unit-files.ts, units.ts and jobs.ts.
 import { join } from "node:path";
 import type { PlacedUnit } from "../../domain/action.ts";
-import { type UnitName, parseUnitName } from "../../domain/names.ts";
+import { type UnitName, parseUnitName, unknownText } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
@@ -12,7 +12,7 @@ import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
 import { Permit } from "./permit.ts";
 import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
-import { type Listed, Units, inFlight, list, property, text, unitPath } from "./units.ts";
+import { type Listed, Units, inFlight, list, property, text, unitPath, whole } from "./units.ts";
 
 /** Other work gets its turn after as many units. */
 const writesAtOnce = 32;
@@ -189,7 +189,31 @@ export function createSystemd(options: SystemdOptions): Systemd {
     }
   };
 
-  const settled = async (unit: LyingUnit): Promise<PlacedUnit> => {
+  /** Whether it was started after its text came to lie there, and has not ended. */
+  const isStartedSince = async ({ name, changedUs }: LyingUnit): Promise<boolean> => {
+    const ask = (what: string): Promise<unknown> =>
+      property(unitPath(name), { interface: "org.freedesktop.systemd1.Unit", name: what }, call);
+    try {
+      if (whole(await ask("InactiveExitTimestamp")) <= changedUs) return false;
+      return !["inactive", "failed"].includes(text(await ask("ActiveState")));
+    } catch (error) {
+      if (error instanceof PeerError) return false; // it is not loaded
+      throw error;
+    }
+  };
+
+  /** Noted, for with the text put back nobody could tell any more. */
+  const doubted = async (unit: LyingUnit): Promise<LyingUnit> => {
+    const { name, hash, launched, restarted, ahead } = unit;
+    const isOther = ![undefined, unknownText, hash].includes(launched);
+    if (ahead !== undefined || !isOther || !(await isStartedSince(unit))) return unit;
+    log.warn("unit.text-unknown", { unit: name });
+    files.noteLaunched(name, { hash: unknownText, restart: restarted });
+    return { ...unit, launched: unknownText };
+  };
+
+  const settled = async (lying: LyingUnit): Promise<PlacedUnit> => {
+    const unit = await doubted(lying);
     const { name, hash, ahead, installDue, fenceStepMs } = unit;
     const isStarted = typeof ahead === "object" && !["", ahead.invocation].includes(await invocation(name));
     const note = isStarted ? ahead.note : { hash: unit.launched, restart: unit.restarted };

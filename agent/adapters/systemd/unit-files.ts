@@ -43,6 +43,8 @@ export interface LyingUnit extends Omit<PlacedUnit, "unsettled"> {
   readonly install: Install;
   /** What systemd was to be told next when that was noted last, and has not been settled since. */
   readonly ahead?: Ahead;
+  /** When its text or drop-ins were last written, by whomever: wall clock, µs. */
+  readonly changedUs: number;
 }
 
 /** A stop; or a launch, and the invocation of the unit that it shall end. */
@@ -64,6 +66,7 @@ interface Contents {
 
 interface Remembered extends Contents {
   readonly signature: string;
+  readonly changedUs: number;
 }
 
 export class UnitFiles {
@@ -309,9 +312,12 @@ export class UnitFiles {
     const dropIns = (statOf(folder) === undefined ? [] : readdirSync(folder)).sort(byName);
     const paths = [this.#file(name), ...dropIns.map((file) => join(folder, file))];
     // Whatever changes a file, this changes with it.
-    const signature = paths.map((path) => `${path} ${statOf(path)?.ino} ${statOf(path)?.ctimeNs}`).join("\n");
+    const stats = [...paths, folder].map((path) => ({ path, stat: statOf(path) }));
+    const signature = stats.map(({ path, stat }) => `${path} ${stat?.ino} ${stat?.ctimeNs}`).join("\n");
     const remembered = this.#remembered.get(name);
-    const known = remembered?.signature === signature ? remembered : { signature, ...this.#readUnit(name, dropIns) };
+    const changedUs = Math.max(...stats.map(({ stat }) => Number((stat?.ctimeNs ?? 0n) / 1_000n)));
+    const known =
+      remembered?.signature === signature ? remembered : { signature, changedUs, ...this.#readUnit(name, dropIns) };
     this.#remembered.set(name, known);
     const [, launched, restarted] = launchNote.exec(readText(join(this.#launched, name)) ?? "") ?? [];
     const ahead = aheadOf(readText(join(this.#ahead, name)));
@@ -319,6 +325,7 @@ export class UnitFiles {
       name,
       hash: known.hash,
       install: known.install,
+      changedUs: known.changedUs,
       launched: launched as UnitHash | undefined,
       ...(restarted === undefined ? {} : { restarted }),
       ...(ahead === undefined ? {} : { ahead }),
