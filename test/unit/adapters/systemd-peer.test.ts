@@ -124,7 +124,7 @@ const noMessages: readonly { what: string; bytes: Buffer }[] = [
   { what: "a message of nothing", bytes: Buffer.from("l\x02\0\x01\0\0\0\0\x02\0\0\0\0\0\0\0", "latin1") },
 ];
 for (const { what, bytes } of noMessages) {
-  test(`bytes with ${what} end the connection, and not the process`, async () => {
+  test(`bytes with ${what} end the connection, and not the process`, { timeout: 10_000 }, async () => {
     await listen(({ serial, count }, socket) => void socket.write(count === 1 ? errorReply(serial) : bytes));
     const peer = await Peer.connect(path, patience());
     await assert.rejects(peer.call(ping), unreachable);
