@@ -7,7 +7,8 @@ import type { Change, Entry, Registry, Snapshot } from "../ports/registry.ts";
 import { Pauses, childOf, stopped } from "./pauses.ts";
 
 const firstPauseMs = 200;
-const longestPauseMs = 10_000;
+/** Well below a lease: a leader that takes office counts machines as seen only a lease after its own mirror is back. */
+const longestPauseMs = 5_000;
 /** A watch that lasted this long, or brought something, was a good one: the next pause is short again. */
 const goodWatchMs = 10_000;
 const defaultCompareMs = 600_000;
