@@ -85,6 +85,8 @@ export class Engine {
     | { readonly of: WantedState; readonly fenced: ReadonlySet<UnitName>; readonly units: ReadonlySet<UnitName> }
     | undefined;
   readonly #witnessed = new Set<MachineId>();
+  /** Until those that are there count as seen: looked at then, for one may be gone soon after. */
+  #witnessMs = 0;
   /** Since when the mirror was connected in the first pass: before that it may only not have been asked. */
   #firstSinceMs: number | undefined;
 
@@ -197,8 +199,9 @@ export class Engine {
     await this.#tellBrake(picture, { brake: losses.brake, isSettled: !unsettled }, signal);
     await this.#tell({ picture, outcome, ended }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
-    const waits = [settleMs, dueMs, moveMs - nowMs, fences.dueMs, losses.dueMs].filter((ms) => ms > 0 && ms < Infinity);
-    return waits.length === 0 ? undefined : Math.min(...waits);
+    const waits = [settleMs, this.#witnessMs, dueMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
+    const ahead = waits.filter((ms) => ms > 0 && ms < Infinity);
+    return ahead.length === 0 ? undefined : Math.min(...ahead);
   }
 
   /**
@@ -361,7 +364,8 @@ export class Engine {
     this.#firstSinceMs ??= mirror.connectedSinceMs;
     const brokenMs = mirror.connectedSinceMs === this.#firstSinceMs ? -Infinity : mirror.connectedSinceMs;
     const returnedMs = Math.max(registrySinceMs(), brokenMs);
-    if (clock.monotonicMs() < returnedMs + machineLeaseMs + settleMarginMs) this.#witnessed.clear();
+    this.#witnessMs = returnedMs + machineLeaseMs + settleMarginMs - clock.monotonicMs();
+    if (this.#witnessMs > 0) this.#witnessed.clear();
     else for (const machine of present) this.#witnessed.add(machine);
     return this.#witnessed;
   }
