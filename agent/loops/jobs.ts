@@ -194,7 +194,7 @@ export class Jobs {
     if (state === undefined || !["inactive", "failed"].includes(state.active)) {
       return { problem: problemOf(job, result), retry: true };
     }
-    if (job.kind === "remove") {
+    if (job.kind === "remove" && this.#ports.mayRemove(job.unit)) {
       await systemd.remove(job.unit);
       return { problem: undefined, retry: false, lies: "gone" };
     }

@@ -319,6 +319,25 @@ describe("a unit's trouble is its own", () => {
       assert.deepEqual(await box.listed(), ["web.service active"]);
     });
 
+  test("one that is called back while it stops is not removed, also while that is still being kept", async () => {
+    await running({ "web.service": service() });
+    let stopped = (): void => undefined;
+    box.stops.set(name("web.service"), new Promise((resolve) => (stopped = resolve)));
+    await box.tell([1, 2], [told("web.service", { target: "released" })]);
+    await house.clock.advance(1_000);
+    let kept = (): void => undefined;
+    box.disk.gate = new Promise((resolve) => (kept = resolve));
+    await box.tell([1, 3], [told("web.service")]);
+    await house.clock.advance(1_000);
+    stopped();
+    await house.clock.advance(1_000);
+    assert.deepEqual(box.asked(), ["hanging-stop web.service", "stop web.service"]);
+    box.disk.gate = undefined;
+    kept();
+    await house.until(() => box.up().includes("web.service"), 2_000);
+    assert.deepEqual(box.asked(), ["start web.service"]);
+  });
+
   test("one that cannot be written holds nobody; it is tried again", async () => {
     await open({ "big.service": service(), "web.service": service() });
     box.systemd.failWrites(name("big.service"), new Problem("disk-write", "Cannot write: the file system is full"));
