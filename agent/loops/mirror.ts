@@ -46,8 +46,6 @@ export interface Mirror {
   readonly connected: boolean;
   /** Monotonic ms since when it has been connected without a break; after an outage, when the registry came back. */
   readonly connectedSinceMs: number;
-  /** Monotonic ms when the registry was last heard of; -Infinity before. */
-  readonly confirmedMs: number;
   /** Why it is not connected, as far as known. */
   readonly lastProblem: Problem | undefined;
   /**
@@ -80,7 +78,6 @@ class RegistryMirror implements Mirror {
   wentBackMs = -Infinity;
   connected = false;
   connectedSinceMs = -Infinity;
-  confirmedMs = -Infinity;
   lastProblem: Problem | undefined;
 
   constructor(options: MirrorOptions) {
@@ -186,8 +183,7 @@ class RegistryMirror implements Mirror {
     this.#entries.clear();
     for (const entry of snapshot.entries) this.#entries.set(entry.key, entry);
     this.revision = snapshot.revision;
-    this.confirmedMs = clock.monotonicMs();
-    this.#agreedMs = this.confirmedMs;
+    this.#agreedMs = clock.monotonicMs();
     this.#isWhole = true;
     if (changed.size > 0) this.#tell(changed);
   }
@@ -225,7 +221,6 @@ class RegistryMirror implements Mirror {
           });
         }
         isOpen = true;
-        this.confirmedMs = clock.monotonicMs();
         const changed = this.#apply(batch.changes);
         this.revision = Math.max(this.revision, batch.revision);
         this.#connect();
@@ -317,6 +312,6 @@ class RegistryMirror implements Mirror {
 }
 
 /** A store that was put back gives out revisions anew, for values that may be the same; but never the same lease. */
-function isSame(a: Entry, b: Entry | undefined): boolean {
+export function isSame(a: Entry, b: Entry | undefined): boolean {
   return a.modRevision === b?.modRevision && a.value === b.value && a.lease === b.lease;
 }

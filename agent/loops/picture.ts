@@ -23,6 +23,7 @@ import {
   parseSubmittedUnit,
   unitOfKey,
 } from "../text/values.ts";
+import { isSame } from "./mirror.ts";
 
 /** Maps are in key order. */
 export interface RegistryPicture {
@@ -298,11 +299,6 @@ function heldManifest(
       return picture.submitted.has(name) ? { ...entry, source: "submitted" } : { ...entry, source: "git", commit };
     }),
   };
-}
-
-/** In a store that was put back to an earlier state one revision may have another value than it had. */
-function isSame(a: Entry, b: Entry): boolean {
-  return a.modRevision === b.modRevision && a.value === b.value;
 }
 
 function set<K, T>(map: Map<K, T>, key: K, value: T | undefined): void {
