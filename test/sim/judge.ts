@@ -16,7 +16,7 @@ import type { Wishes } from "./wishes.ts";
 const shortTroubleMs = 5_000;
 /** So long after a change of what is wanted, units may be moved for its sake. */
 const wishWindowMs = 120_000;
-/** What was asked of systemd before a machine took a manifest may be carried out so long after that. */
+/** A job that was asked for so shortly before may have been carried out with the text that came after it. */
 const inFlightMs = 2_000;
 /** A machine that comes back acts on its own copy for so long at most, until it has heard the registry. */
 const returnMs = 15_000;
@@ -34,7 +34,7 @@ export class Judge {
   readonly #manifests = new Map<MachineId, Manifest>();
   readonly #texts = new Map<MachineId, Set<string>>();
   readonly #entries = new Map<MachineId, Map<UnitName, Seen>>();
-  readonly #takenMs = new Map<MachineId, number>();
+  readonly #askedMs = new Map<string, number>();
   readonly #present = new Set<MachineId>();
   readonly #absences = new Map<MachineId, { readonly fromMs: number; untilMs: number | undefined }[]>();
   readonly #up = new Map<UnitName, Map<SimMachine, number>>();
@@ -101,13 +101,16 @@ export class Judge {
     if (before !== undefined && comparePositions(next, before) < 0) {
       this.#violated("manifest-went-back", `${machine.letter} goes back from ${shown(before)} to ${shown(next)}`);
     }
-    this.#takenMs.set(machine.id, this.#cluster.clock.monotonicMs());
     machine.say(`takes manifest ${shown(next)}`);
   }
 
   job(machine: SimMachine, { job, unit }: { readonly job: FakeJob; readonly unit: UnitName }): void {
     this.checks++;
     machine.say(`asks to ${job} ${unit}`);
+    const nowMs = this.#cluster.clock.monotonicMs();
+    const key = `${machine.letter} ${unit}`;
+    const isInFlight = nowMs <= (this.#askedMs.get(key) ?? -Infinity) + inFlightMs;
+    if (job !== "stop") this.#askedMs.set(key, nowMs);
     const entry = this.#told(machine, unit);
     if (job === "start") {
       if (entry?.target !== "launched") {
@@ -124,7 +127,6 @@ export class Judge {
     // What came of a job that is still under way its successor cannot know
     if (machine.systemd.isBusy(unit)) return;
     const isNew = machine.systemd.wasTold(unit) !== text || entry?.restart !== undefined;
-    const isInFlight = this.#cluster.clock.monotonicMs() <= (this.#takenMs.get(machine.id) ?? -Infinity) + inFlightMs;
     if (!isNew && !isInFlight)
       this.#violated("restart-untold", `${machine.letter} restarts ${unit} without a new text`);
   }
