@@ -18,8 +18,6 @@ const usage = `npm run sim -- [--from N] [--seeds K] [--jobs J] [--trace]
 
 /** Seeds that a process is given at a time. */
 const blockSeeds = 20;
-/** Blocks that a process lives for: what dead agents wait for in vain is not all given back. */
-const blocksOfProcess = 25;
 /** Of a check that is broken, so many seeds are named. */
 const namedSeeds = 10;
 
@@ -119,30 +117,21 @@ async function runAll({ from, seeds, jobs }: Block & { readonly jobs: number }):
   process.exitCode = bad === 0 ? 0 : 1;
 }
 
-/** One process after another, until there is nothing left to do. */
+/** One process, until there is nothing left to do. */
 async function employ(take: () => Block | undefined, hear: (reports: readonly Report[]) => void): Promise<void> {
-  for (let block = take(); block !== undefined;) {
-    const child: ChildProcess = fork(fileURLToPath(import.meta.url), { execArgv: process.execArgv });
-    try {
-      for (let done = 0; done < blocksOfProcess && block !== undefined; done++, block = take()) {
-        hear(await ask(child, block));
-      }
-    } finally {
-      child.kill();
-    }
-  }
-}
-
-async function ask(child: ChildProcess, block: Block): Promise<readonly Report[]> {
-  const answer = new Promise<readonly Report[]>((resolve, reject) => {
-    child.once("message", (reports) => resolve(reports as readonly Report[]));
-    child.once("exit", (code) => reject(new Error(`A process of the simulation ended with ${code ?? "a signal"}`)));
-  });
-  child.send(block);
+  const child: ChildProcess = fork(fileURLToPath(import.meta.url), { execArgv: process.execArgv });
   try {
-    return await answer;
+    for (let block = take(); block !== undefined; block = take()) {
+      const answer = new Promise<readonly Report[]>((resolve, reject) => {
+        child.once("message", (reports) => resolve(reports as readonly Report[]));
+        child.once("exit", (code) => reject(new Error(`A process of the simulation ended with ${code ?? "a signal"}`)));
+      });
+      child.send(block);
+      hear(await answer);
+      child.removeAllListeners();
+    }
   } finally {
-    child.removeAllListeners();
+    child.kill();
   }
 }
 
