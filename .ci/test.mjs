@@ -25,6 +25,14 @@ const all = testFiles("test").sort();
 const system = all.filter((file) => file.startsWith(join("test", "system")));
 const unit = all.filter((file) => !system.includes(file));
 const results = [];
+const running = new Set();
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => {
+    // A group of its own hears nothing of Ctrl-C
+    for (const child of running) process.kill(-child.pid, signal);
+    process.kill(process.pid, signal);
+  });
+}
 if (half !== "system") await Promise.all(Array.from({ length: availableParallelism() }, () => queue(unit)));
 if (half !== "unit") {
   run(process.execPath, [".ci/system-packages.mjs"]);
@@ -50,6 +58,8 @@ async function test(file) {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
+  running.add(child);
+  child.once("exit", () => running.delete(child));
   const said = [];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => said.push(chunk));
   let hung = false;

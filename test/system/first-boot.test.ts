@@ -77,7 +77,8 @@ describe("machines boot from cloud-config and join", { skip: missing ?? false },
         `units run: ${wanted.join(" ")}`,
         async () => {
           // What it sees instead goes into the failure
-          assert.equal(names(await running(machine)).join(" "), wanted.join(" "), String(await running(machine)));
+          const seen = await running(machine);
+          assert.equal(names(seen).join(" "), wanted.join(" "), String(seen));
           return true;
         },
         { timeoutMs },

@@ -216,7 +216,7 @@ test("a message that comes in pieces is read, and each has its own time", async 
     t.mock.timers.tick(29_000);
     assert.equal(await isOpen(peer), true);
     const next = nextSignal(peer);
-    peer.call(ping).catch(() => undefined);
+    peer.call(ping).catch(() => undefined); // it ends as the first one does
     await next;
   }
   assert.ok((await first) instanceof PeerError);
