@@ -2,6 +2,7 @@
 // (systemd.fake.test.ts) and against a real systemd in a private machine (test/system/systemd.test.ts).
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { PlacedUnit } from "../../agent/domain/action.ts";
 import { type UnitName, parseUnitName, unknownText } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { Unit } from "../../agent/domain/unit.ts";
@@ -374,13 +375,21 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
         await systemd.reload();
         return made;
       };
+      const notLaunchedAnew = ({ name, hash }: Unit): PlacedUnit => {
+        return { name, hash: unitHash(edited, []), launched: hash, restarted: "r-1" };
+      };
 
-      test("runs on with what it was launched with, whatever lies there", async () => {
+      test("runs on with what it was launched with, also when the edit followed the start at once", async () => {
+        for (let round = 0; round < 10; round += 1) {
+          const made = await running();
+          assert.deepEqual(await placedOf(made.name), notLaunchedAnew(made), `round ${round}`);
+        }
+      });
+
+      test("is not taken for started with another text when it is down", async () => {
         const made = await running();
-        const lies = { name: made.name, hash: unitHash(edited, []), launched: made.hash, restarted: "r-1" };
-        assert.deepEqual(await placedOf(made.name), lies);
         await run("stop", made.name);
-        assert.deepEqual(await placedOf(made.name), lies, "what is down runs with no text");
+        assert.deepEqual(await placedOf(made.name), notLaunchedAnew(made));
       });
 
       test("and was started again runs with nobody knows what, also when the text is put back, until it is launched", async () => {

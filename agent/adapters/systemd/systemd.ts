@@ -14,6 +14,8 @@ import { Permit } from "./permit.ts";
 import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
 import { type Listed, Units, inFlight, list, property, text, unitPath, whole } from "./units.ts";
 
+/** A file's time is that of the kernel's last tick, up to so much before the write; systemd's times are exact. */
+const tickUs = 10_000;
 /** Other work gets its turn after as many units. */
 const writesAtOnce = 32;
 
@@ -189,12 +191,12 @@ export function createSystemd(options: SystemdOptions): Systemd {
     }
   };
 
-  /** Whether it was started after its text came to lie there, and has not ended. */
+  /** Whether it was certainly started after its text came to lie there, and has not ended. */
   const isStartedSince = async ({ name, changedUs }: LyingUnit): Promise<boolean> => {
     const ask = (what: string): Promise<unknown> =>
       property(unitPath(name), { interface: "org.freedesktop.systemd1.Unit", name: what }, call);
     try {
-      if (whole(await ask("InactiveExitTimestamp")) <= changedUs) return false;
+      if (whole(await ask("InactiveExitTimestamp")) <= changedUs + tickUs) return false;
       return !["inactive", "failed"].includes(text(await ask("ActiveState")));
     } catch (error) {
       if (error instanceof PeerError) return false; // it is not loaded
