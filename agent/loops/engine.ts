@@ -2,19 +2,20 @@
 // Decides only on a whole and connected picture; whatever it could not read changes nothing.
 import { type WantedReader, createWantedReader } from "../desired/desired.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
-import { type Decision, type Manifest, type Position, undecidable } from "../domain/placement.ts";
+import { type Decision, undecidable } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
 import type { ClusterEvent } from "../domain/submitted.ts";
 import type { DesiredState, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
-import { type Guard, type Registry, type Write, maxTransactionOps, maxValueBytes } from "../ports/registry.ts";
+import type { Guard, Registry } from "../ports/registry.ts";
 import { nextManifests } from "../schedule/manifests.ts";
 import { type Outcome, Scheduler } from "../schedule/schedule.ts";
-import { encodeEvent, encodeManifest, keys, machineOfKey } from "../text/values.ts";
-import { standings, wantedSources } from "./cluster-state.ts";
+import { encodeEvent, keys, machineOfKey } from "../text/values.ts";
+import { wantedSources } from "./cluster-state.ts";
 import { Feed, type Novelty } from "./feed.ts";
 import { type FenceWait, FenceWaits } from "./fence-waits.ts";
+import { writeManifests } from "./manifest-writes.ts";
 import type { Mirror } from "./mirror.ts";
 import { type DrainEnd, Moves } from "./moves.ts";
 import { tellings } from "./tellings.ts";
@@ -23,25 +24,16 @@ import { type Brake, Losses } from "./losses.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
 import type { Tenure } from "./tenure.ts";
 import { Waker, tick } from "./ticker.ts";
+import { Trust, type TrustPorts } from "./trust.ts";
+import { WaitsJournal } from "./waits-journal.ts";
 import type { Troubles } from "./troubles.ts";
 
-/** Beyond a machine's full lease, for a beat that is on its way. */
-const settleMarginMs = 1_000;
-/** A leader that takes office so long after the registry went back still has to do with it. */
-const wentBackMemoryMs = 60_000;
 /** A machine that is to rest, and of which an operator said something meanwhile, is looked at again so soon. */
 const restRetryMs = 1_000;
-/** Units that begin to wait in one pass and are named in the log, each with its reasons. */
-const maxNamed = 50;
 
-export interface EnginePorts {
+export interface EnginePorts extends TrustPorts {
   readonly registry: Registry;
   readonly mirror: Mirror;
-  readonly machineLeaseMs: number;
-  /** Monotonic ms since when this machine has had the registry without a break, leading or not. */
-  readonly registrySinceMs: () => number;
-  /** Monotonic ms when this machine last found the registry put back to an earlier state; -Infinity: never. */
-  readonly registryWentBackMs: () => number;
   /** Whether units that people submit are run; else they are as if nobody had. */
   readonly allowSubmit: boolean;
   /** Units moved for balance in a minute; 0: none. */
@@ -61,15 +53,10 @@ export class Engine {
   readonly #tenure: Tenure;
   readonly #waker = new Waker();
   readonly #reader = new PictureReader();
-  readonly #sinceMs: number;
+  readonly #trust: Trust;
   readonly #wanted: WantedReader = createWantedReader();
   #desired: DesiredState | "none" | undefined;
   #isNewest = false;
-  /** How machines are told apart older manifests from newer ones: the tenure's epoch, or above all that any machine has seen. */
-  #epoch: number;
-  /** Machines that were found ahead of the registry, and when the last of them was. */
-  readonly #ahead = new Set<MachineId>();
-  #aheadMs = -Infinity;
   readonly #scheduler = new Scheduler();
   readonly #feed = new Feed(this.#scheduler);
   readonly #moves: Moves;
@@ -80,21 +67,16 @@ export class Engine {
   readonly #losses: Losses;
   #isBraked = false;
   readonly #fenceWaits = new FenceWaits();
-  #saidWaits: ReadonlySet<UnitName> | undefined;
+  readonly #waits: WaitsJournal;
   #unsure:
     | { readonly of: WantedState; readonly fenced: ReadonlySet<UnitName>; readonly units: ReadonlySet<UnitName> }
     | undefined;
-  readonly #witnessed = new Set<MachineId>();
-  /** Until those that are there count as seen: looked at then, for one may be gone soon after. */
-  #witnessMs = 0;
-  /** Since when the mirror was connected in the first pass: before that it may only not have been asked. */
-  #firstSinceMs: number | undefined;
 
   constructor(ports: EnginePorts, tenure: Tenure) {
     this.#ports = ports;
     this.#tenure = tenure;
-    this.#epoch = tenure.epoch;
-    this.#sinceMs = ports.clock.monotonicMs();
+    this.#trust = new Trust(ports, tenure.epoch);
+    this.#waits = new WaitsJournal(ports.log);
     const { registry, mirror, clock, machineLeaseMs, lossBrakePercent: brakePercent } = ports;
     this.#losses = new Losses({ registry, mirror, clock, machineLeaseMs, brakePercent });
     this.#moves = new Moves(this.#scheduler, { perMinute: ports.rebalancePerMinute, nowMs: ports.clock.wallMs() });
@@ -133,7 +115,7 @@ export class Engine {
   }
 
   async #pass(signal: AbortSignal): Promise<number | undefined> {
-    const { mirror, log, clock } = this.#ports;
+    const { registry, mirror, log, clock } = this.#ports;
     await mirror.ready(signal);
     const commit = this.#desired;
     // On a picture that may be old nothing is decided; the mirror wakes this loop when it is connected again.
@@ -143,33 +125,26 @@ export class Engine {
     const picture = await this.#layToRest(this.#reader.read(mirror.entries(), this.#changes()), signal);
     if (picture === undefined) return restRetryMs;
     const desired = this.#read(commit, picture);
-    const unreadable = picture.problems.find((problem) => problem.message.includes(keys.manifests));
-    if (unreadable !== undefined) {
-      throw new Problem("manifest-unreadable", "Cannot decide while a manifest cannot be read", {
-        hint: "Delete the key that is named; its machine goes on as it is and gets a new one",
-        cause: unreadable,
-      });
-    }
-    const returnMs = this.#returnMs(picture);
+    needManifests(picture);
+    const returnMs = this.#trust.returnMs(picture, { isCommitSure: this.#isNewest || this.#desired === "none" });
     if (returnMs > 0) return returnMs;
-    const settleMs = this.#settleMs();
-    const settling = settleMs > 0;
     const nowMs = clock.wallMs();
-    const known = standings(picture, { settling, witnessed: this.#witness(picture.machines.keys()) });
-    const losses = await this.#losses.judge(picture, known, signal);
+    const attendance = this.#trust.attendance(picture);
+    const losses = await this.#losses.judge(picture, attendance.standing, signal);
     const { standing } = losses;
-    const unsettled = settling || losses.isHeld;
-    const { drains, rebalance, dueMs: moveMs } = this.#moves.budgets(picture, { desired, nowMs, settling: unsettled });
+    const settling = attendance.isSettling || losses.isHeld;
+    const { drains, rebalance, dueMs: moveMs } = this.#moves.budgets(picture, { desired, nowMs, settling });
     // Whatever the scheduler was told in a pass that did not come to its end, its machines are looked at again
     const isWhole = this.#isWhole;
     this.#isWhole = false;
     const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
     const { connectedSinceMs } = mirror;
     const fences = this.#fenceWaits.look(picture, { nowMs: clock.monotonicMs(), connectedSinceMs });
-    this.#sayWaits(fences);
+    this.#waits.fenced(fences);
     const undecided = this.#undecidable(desired, fences.units);
     const outcome = without(this.#scheduler.pass(rebalance, undecided), undecided);
-    this.#report(outcome);
+    const decide = (units: readonly UnitName[]): readonly Decision[] => this.#scheduler.decisionsOf(units);
+    this.#waits.waiting(outcome.newlyWaiting, decide);
     const { writes, handovers } = nextManifests({
       board: this.#scheduler,
       touched: isWhole
@@ -182,58 +157,26 @@ export class Engine {
       statuses: picture.statuses,
       lost: picture.ahead,
       standing,
-      epoch: this.#raiseEpoch(picture),
+      epoch: this.#trust.epochFor(picture, this.#generation),
       generation: this.#generation + 1,
     });
     for (const { unit, from, to } of handovers) log.debug("unit.handover", { unit, from, to });
     if (writes.length > 0) {
       this.#generation += 1;
       const isGone = (machine: MachineId): boolean => !standing.has(machine);
-      const revision = await this.#write(writes, { modified: picture.modified, isGone });
+      const decidedOn = { modified: picture.modified, isGone };
+      const revision = await writeManifests(writes, decidedOn, { registry, tenure: this.#tenure });
       await mirror.reached(revision, signal);
     }
     this.#isWhole = true;
     this.#moves.note(picture, { outcome, nowMs });
-    const decide = (units: readonly UnitName[]): readonly Decision[] => this.#scheduler.decisionsOf(units);
-    const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling: unsettled, decide });
-    await this.#tellBrake(picture, { brake: losses.brake, isSettled: !unsettled }, signal);
+    const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, decide });
+    await this.#tellBrake(picture, { brake: losses.brake, isSettled: !settling }, signal);
     await this.#tell({ picture, outcome, ended }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
-    const waits = [settleMs, this.#witnessMs, dueMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
+    const waits = [attendance.dueMs, dueMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
     const ahead = waits.filter((ms) => ms > 0 && ms < Infinity);
     return ahead.length === 0 ? undefined : Math.min(...ahead);
-  }
-
-  /**
-   * A registry that was put back to an earlier state knows neither where units have gone since nor which commit was the last:
-   * nothing is decided before every machine had its time to say what it has, and before the repository was asked. How long
-   * that still is, in ms; throws a Problem while the repository cannot be had.
-   */
-  #returnMs(picture: RegistryPicture): number {
-    const { clock, machineLeaseMs, registryWentBackMs, log } = this.#ports;
-    const nowMs = clock.monotonicMs();
-    for (const machine of picture.ahead) {
-      if (this.#ahead.has(machine)) continue;
-      this.#ahead.add(machine);
-      this.#aheadMs = nowMs;
-      log.warn("registry.behind", { machine });
-    }
-    const wentBackMs = Math.max(this.#aheadMs, registryWentBackMs());
-    const leftMs = wentBackMs + machineLeaseMs + settleMarginMs - nowMs;
-    if (leftMs > 0) return leftMs;
-    if (wentBackMs < this.#sinceMs - wentBackMemoryMs || this.#isNewest || this.#desired === "none") return 0;
-    throw new Problem("registry-behind", "Cannot decide: the registry was put back to an earlier state", {
-      hint: "What runs goes on running; the repository must be reached, and its newest commit be a good one",
-    });
-  }
-
-  /** Above everything that any machine has seen: in a registry that was put back numbers are given out anew. */
-  #raiseEpoch({ manifests, statuses }: RegistryPicture): number {
-    const isAbove = ({ epoch, generation }: Position): boolean =>
-      epoch > this.#epoch || (epoch === this.#epoch && generation > this.#generation);
-    for (const manifest of manifests.values()) if (isAbove(manifest)) this.#epoch = manifest.epoch + 1;
-    for (const { seen } of statuses.values()) if (isAbove(seen)) this.#epoch = seen.epoch + 1;
-    return this.#epoch;
   }
 
   /** The keys that changed since the last pass; undefined: all may have. */
@@ -327,6 +270,7 @@ export class Engine {
     return true;
   }
 
+  /** What the cluster is to run; throws a Problem while that is not known. */
   #read(commit: DesiredState | "none", picture: RegistryPicture): WantedState {
     if (commit === "none" && !picture.isRevisionKnown) {
       throw new Problem("revision-unreadable", "Cannot decide while the adopted commit cannot be read", {
@@ -353,82 +297,16 @@ export class Engine {
     for (const batch of batches) await this.#leaveWord(batch, signal);
     return dueMs;
   }
+}
 
-  /**
-   * Machines that are gone when they are absent: they were seen present, and had their full lease. Nobody counts as seen for
-   * one full lease after the registry has come back to this machine: what is left of the leases that are found then may be
-   * less than the way back takes.
-   */
-  #witness(present: Iterable<MachineId>): ReadonlySet<MachineId> {
-    const { mirror, clock, machineLeaseMs, registrySinceMs } = this.#ports;
-    this.#firstSinceMs ??= mirror.connectedSinceMs;
-    const brokenMs = mirror.connectedSinceMs === this.#firstSinceMs ? -Infinity : mirror.connectedSinceMs;
-    const returnedMs = Math.max(registrySinceMs(), brokenMs);
-    this.#witnessMs = returnedMs + machineLeaseMs + settleMarginMs - clock.monotonicMs();
-    if (this.#witnessMs > 0) this.#witnessed.clear();
-    else for (const machine of present) this.#witnessed.add(machine);
-    return this.#witnessed;
-  }
-
-  /** How long absent machines may still be on their way: one full lease from taking office, and from the registry's return. */
-  #settleMs(): number {
-    const { mirror, clock, machineLeaseMs } = this.#ports;
-    const from = Math.max(this.#sinceMs, mirror.connectedSinceMs);
-    return Math.max(0, from + machineLeaseMs + settleMarginMs - clock.monotonicMs());
-  }
-
-  /**
-   * Every batch is guarded by the epoch, and by each manifest being the one that was decided on; what a machine that is gone
-   * must let go of also by its absence: one that has just come back and reads its manifest is not overtaken.
-   */
-  async #write(
-    manifests: readonly Manifest[],
-    {
-      modified,
-      isGone,
-    }: { readonly modified: ReadonlyMap<string, number>; readonly isGone: (machine: MachineId) => boolean },
-  ): Promise<number> {
-    let revision = 0;
-    for (const batch of batches(manifests, isGone)) {
-      const guards: Guard[] = [{ kind: "created", key: keys.leader, revision: this.#tenure.epoch }];
-      const writes: Write[] = [];
-      for (const { manifest, value } of batch) {
-        const key = keys.manifest(manifest.machine);
-        guards.push({ kind: "modified", key, revision: modified.get(key) ?? 0 });
-        if (isGone(manifest.machine)) {
-          guards.push({ kind: "created", key: keys.machine(manifest.machine), revision: 0 });
-        }
-        writes.push({ kind: "put", key, value });
-      }
-      const written = await this.#ports.registry.write({ guards, writes }, this.#tenure.signal);
-      if (!written.applied) {
-        throw new Problem("engine-fenced", "Cannot write manifests: the registry has moved on", {
-          hint: "Another machine leads, or an earlier write was applied after all; the next pass reads anew",
-        });
-      }
-      revision = written.revision;
-    }
-    return revision;
-  }
-
-  /** Units that are started elsewhere only once a machine that is gone must have stopped them; when others come or go. */
-  #sayWaits({ units, dueMs }: FenceWait): void {
-    if (units === this.#saidWaits) return;
-    this.#saidWaits = units;
-    if (units.size === 0) return;
-    const named = [...units].slice(0, maxNamed).join(" ");
-    this.#ports.log.info("units.fenced", { units: units.size, named, firstMs: Math.round(dueMs) });
-  }
-
-  /** Units that wait are named when they begin to. */
-  #report({ newlyWaiting }: Outcome): void {
-    const { log } = this.#ports;
-    for (const decision of this.#scheduler.decisionsOf(newlyWaiting.slice(0, maxNamed))) {
-      if (decision.kind !== "wait") continue;
-      const because = decision.refusals.map((each) => each.example).join("; ");
-      log.warn("unit.waiting", { unit: decision.unit, because });
-    }
-    if (newlyWaiting.length > maxNamed) log.warn("units.waiting", { units: newlyWaiting.length });
+/** Throws Problem "manifest-unreadable": what a machine was told is not known. */
+function needManifests({ problems }: RegistryPicture): void {
+  const unreadable = problems.find((problem) => problem.message.includes(keys.manifests));
+  if (unreadable !== undefined) {
+    throw new Problem("manifest-unreadable", "Cannot decide while a manifest cannot be read", {
+      hint: "Delete the key that is named; its machine goes on as it is and gets a new one",
+      cause: unreadable,
+    });
   }
 }
 
@@ -441,34 +319,4 @@ function without(outcome: Outcome, undecided: ReadonlySet<UnitName>): Outcome {
     newlyWaiting: newlyWaiting.filter((unit) => !undecided.has(unit)),
     displaced: displaced.filter(({ unit }) => !undecided.has(unit)),
   };
-}
-
-interface Encoded {
-  readonly manifest: Manifest;
-  readonly value: string;
-}
-
-/** Within the store's bounds on operations (a guard or two and a write each, and the fence) and on bytes. */
-function* batches(
-  manifests: readonly Manifest[],
-  isGone: (machine: MachineId) => boolean,
-): Generator<readonly Encoded[]> {
-  let batch: Encoded[] = [];
-  let bytes = 0;
-  let operations = 1;
-  for (const manifest of manifests) {
-    const value = encodeManifest(manifest);
-    const size = Buffer.byteLength(value);
-    const more = isGone(manifest.machine) ? 3 : 2;
-    if (batch.length > 0 && (operations + more > maxTransactionOps || bytes + size > maxValueBytes)) {
-      yield batch;
-      batch = [];
-      bytes = 0;
-      operations = 1;
-    }
-    batch.push({ manifest, value });
-    bytes += size;
-    operations += more;
-  }
-  if (batch.length > 0) yield batch;
 }

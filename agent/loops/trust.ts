@@ -1,0 +1,137 @@
+// Whether what the registry shows may be decided on, and which absent machines are gone: what is absent may not have come back
+// yet, and what is there may be of an earlier time. Given to engine.ts; one for each tenure. Decides only, by the monotonic clock.
+import type { MachineId } from "../domain/names.ts";
+import type { Position, Standing } from "../domain/placement.ts";
+import { Problem } from "../domain/problem.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import { standings } from "./cluster-state.ts";
+import type { Mirror } from "./mirror.ts";
+import type { RegistryPicture } from "./picture.ts";
+
+/** Beyond a machine's full lease, for a beat that is on its way. */
+const settleMarginMs = 1_000;
+/** A leader that takes office so long after the registry went back still has to do with it. */
+const wentBackMemoryMs = 60_000;
+
+export interface TrustPorts {
+  readonly mirror: Pick<Mirror, "connectedSinceMs">;
+  readonly machineLeaseMs: number;
+  /** Monotonic ms since when this machine has had the registry without a break, leading or not. */
+  readonly registrySinceMs: () => number;
+  /** Monotonic ms when this machine last found the registry put back to an earlier state; -Infinity: never. */
+  readonly registryWentBackMs: () => number;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly log: Pick<Log, "warn">;
+}
+
+/** Which machines are there. */
+export interface Attendance {
+  /** A machine that is not in it is gone. */
+  readonly standing: ReadonlyMap<MachineId, Standing>;
+  /** Whether machines that are absent may still be on their way. */
+  readonly isSettling: boolean;
+  /** In how many ms this is to be looked at again, whatever changes; Infinity: when something does. */
+  readonly dueMs: number;
+}
+
+export class Trust {
+  readonly #ports: TrustPorts;
+  readonly #sinceMs: number;
+  /** By which machines tell older manifests from newer ones: the tenure's epoch, or above all that any machine has seen. */
+  #epoch: number;
+  /** Machines that were found ahead of the registry, and when the last of them was. */
+  readonly #ahead = new Set<MachineId>();
+  #aheadMs = -Infinity;
+  readonly #witnessed = new Set<MachineId>();
+  /** Since when the mirror was connected at the first look: before that it may only not have been asked. */
+  #firstSinceMs: number | undefined;
+
+  /** From taking office on; `epoch`: the tenure's. */
+  constructor(ports: TrustPorts, epoch: number) {
+    this.#ports = ports;
+    this.#epoch = epoch;
+    this.#sinceMs = ports.clock.monotonicMs();
+  }
+
+  /**
+   * A registry that was put back to an earlier state knows neither where units have gone since nor which commit was the last:
+   * nothing is decided before every machine had its time to say what it has, and before the repository was asked. How long
+   * that still is, in ms; 0: the picture may be decided on. `isCommitSure`: the repository was asked in this tenure and has no
+   * newer commit, or there is none. Throws Problem "registry-behind" while that alone is missing.
+   */
+  returnMs({ ahead }: Pick<RegistryPicture, "ahead">, { isCommitSure }: { readonly isCommitSure: boolean }): number {
+    const { clock, machineLeaseMs, registryWentBackMs, log } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    for (const machine of ahead) {
+      if (this.#ahead.has(machine)) continue;
+      this.#ahead.add(machine);
+      this.#aheadMs = nowMs;
+      log.warn("registry.behind", { machine });
+    }
+    const wentBackMs = Math.max(this.#aheadMs, registryWentBackMs());
+    const leftMs = wentBackMs + machineLeaseMs + settleMarginMs - nowMs;
+    if (leftMs > 0) return leftMs;
+    if (wentBackMs < this.#sinceMs - wentBackMemoryMs || isCommitSure) return 0;
+    throw new Problem("registry-behind", "Cannot decide: the registry was put back to an earlier state", {
+      hint: "What runs goes on running; the repository must be reached, and its newest commit be a good one",
+    });
+  }
+
+  /** Which machines are there, which may be coming back, and with that which are gone. */
+  attendance(picture: RegistryPicture): Attendance {
+    const settleMs = this.#settleMs();
+    const witnessMs = this.#witness(picture.machines.keys());
+    const isSettling = settleMs > 0;
+    return {
+      standing: standings(picture, { settling: isSettling, witnessed: this.#witnessed }),
+      isSettling,
+      dueMs: Math.min(...[settleMs, witnessMs].filter((ms) => ms > 0)),
+    };
+  }
+
+  /**
+   * The epoch for the next manifests, whose generation is above `generation`: above everything that any machine has seen, for
+   * in a registry that was put back numbers are given out anew.
+   */
+  epochFor(
+    {
+      manifests,
+      statuses,
+    }: {
+      readonly manifests: ReadonlyMap<MachineId, Position>;
+      readonly statuses: ReadonlyMap<MachineId, { readonly seen: Position }>;
+    },
+    generation: number,
+  ): number {
+    const isAbove = (position: Position): boolean =>
+      position.epoch > this.#epoch || (position.epoch === this.#epoch && position.generation > generation);
+    for (const manifest of manifests.values()) if (isAbove(manifest)) this.#epoch = manifest.epoch + 1;
+    for (const { seen } of statuses.values()) if (isAbove(seen)) this.#epoch = seen.epoch + 1;
+    return this.#epoch;
+  }
+
+  /** How long absent machines may still be on their way: one full lease from taking office, and from the registry's return. */
+  #settleMs(): number {
+    const { mirror, clock, machineLeaseMs } = this.#ports;
+    const fromMs = Math.max(this.#sinceMs, mirror.connectedSinceMs);
+    return Math.max(0, fromMs + machineLeaseMs + settleMarginMs - clock.monotonicMs());
+  }
+
+  /**
+   * Machines that are gone when they are absent: they were seen present, and had their full lease. Nobody counts as seen for
+   * one full lease after the registry has come back to this machine: what is left of the leases that are found then may be
+   * less than the way back takes. How long until those that are there count as seen; they are looked at then, for one may be
+   * gone soon after.
+   */
+  #witness(present: Iterable<MachineId>): number {
+    const { mirror, clock, machineLeaseMs, registrySinceMs } = this.#ports;
+    this.#firstSinceMs ??= mirror.connectedSinceMs;
+    const brokenMs = mirror.connectedSinceMs === this.#firstSinceMs ? -Infinity : mirror.connectedSinceMs;
+    const returnedMs = Math.max(registrySinceMs(), brokenMs);
+    const leftMs = returnedMs + machineLeaseMs + settleMarginMs - clock.monotonicMs();
+    if (leftMs > 0) this.#witnessed.clear();
+    else for (const machine of present) this.#witnessed.add(machine);
+    return leftMs;
+  }
+}
