@@ -75,6 +75,13 @@ describe("trust", () => {
       assert.equal(trust.attendance(picture("ab", "a")).isSettling, true);
     });
 
+    test("is so also where the mirror was first asked when this leader took office", () => {
+      connectedSinceMs = nowMs;
+      const trust = takeOffice();
+      assert.equal(standingOf(trust, "b", "ab"), "present");
+      assert.equal(standingOf(trust, "b", "a"), "gone");
+    });
+
     test("was not seen for a lease after this machine has had the registry back", () => {
       registrySinceMs = nowMs - settledMs + 500;
       const trust = takeOffice();
