@@ -1,7 +1,7 @@
 // Why a unit is where it is, or nowhere; and what a machine may and may not take: the answers of the API and the material of
 // `flotilla explain`. Plain JSON data; a field that is left out is not known or does not apply.
 import type { Refusal, RefusalRule } from "./placement.ts";
-import type { DrainReport, HoldReport, MachineReference, RestReport } from "./report.ts";
+import type { DrainReport, HoldReport, LossWait, MachineReference, RestReport } from "./report.ts";
 
 /** One rule of placement, and how many machines it leaves. A machine counts for the first rule that it breaks. */
 export interface FunnelStep {
@@ -73,6 +73,8 @@ export interface UnitExplanation extends Omit<UnitPlacement, "places"> {
   /** In one sentence. */
   readonly because: string;
   readonly hold?: HoldReport;
+  /** The lost machine that it waits for. */
+  readonly lossWait?: LossWait;
   readonly places: readonly PlaceExplanation[];
   /** The last time that it was displaced. */
   readonly event?: { readonly atMs: number; readonly message: string };

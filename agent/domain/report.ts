@@ -41,6 +41,20 @@ export interface DrainReport {
   readonly left?: number;
 }
 
+/** Why a unit stays with a machine that is lost, and is not started elsewhere yet. */
+export interface LossWait {
+  readonly machine: MachineReference;
+  /**
+   * `stopped`: until the machine must have stopped it by itself (OnPartition=stop). `returned`: it is lost together with many
+   * others, and nothing of theirs is moved until enough of them are back (LossBrake=).
+   */
+  readonly until: "stopped" | "returned";
+  /** Of `stopped`: what the machine has to stop, the unit or one that it follows (MachineOf=). */
+  readonly unit?: string;
+  /** Of `stopped`: it waits no longer than this after the leader counts the machine as lost; when that was only the leader knows. */
+  readonly mostMs?: number;
+}
+
 /** A machine that came and went takes nothing new for a while. */
 export interface RestReport {
   /** How often it was lost lately. */
@@ -166,6 +180,8 @@ export interface UnitDetail {
   readonly places: readonly UnitReport[];
   /** Why it waits: filled only for a unit that wants a machine and has none. */
   readonly refusals: readonly Refusal[];
+  /** The lost machine that it waits for. */
+  readonly lossWait?: LossWait;
 }
 
 export interface ClusterReport {

@@ -7,6 +7,7 @@ import type {
   DrainReport,
   HoldReport,
   LeavingUnit,
+  LossWait,
   MachineDetail,
   MachineReference,
   MachineReport,
@@ -54,6 +55,13 @@ export const isDrain = isRecord<DrainReport>({
 export const isRest = isRecord<RestReport>({ losses: isNumber, untilMs: isNumber });
 
 export const isRefusal = isRecord<Refusal>({ rule: isText, machines: isNumber, example: isText });
+
+export const isLossWait = isRecord<LossWait>({
+  machine: isReference,
+  until: isOneOf("stopped", "returned"),
+  unit: isOptional(isText),
+  mostMs: isOptional(isNumber),
+});
 
 const machine = {
   id: isText,
@@ -145,6 +153,7 @@ const isUnitDetail = isRecord<UnitDetail>({
   commit: isOptional(isCommit),
   places: isListOf(isUnit),
   refusals: isListOf(isRefusal),
+  lossWait: isOptional(isLossWait),
 });
 
 type RestingMachine = NonNullable<ClusterReport["machines"]["resting"]>[number];

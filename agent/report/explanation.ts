@@ -15,17 +15,17 @@ import type {
   UnitExplanation,
   UnitPlacement,
 } from "../domain/explanation.ts";
-import { isBrakeOn } from "../domain/submitted.ts";
 import type { MachineId } from "../domain/names.ts";
-import { type Refusal, fenceWaitMs } from "../domain/placement.ts";
+import type { Refusal } from "../domain/placement.ts";
 import { type Checked, invalid, valid } from "../domain/problem.ts";
 import type { MachineReference, UnitDetail } from "../domain/report.ts";
 import { bytesInWords, cpusInWords } from "../text/amounts.ts";
 import { paint } from "../text/columns.ts";
 import { formatMoment, formatSpan } from "../text/time.ts";
 import { visible } from "../text/width.ts";
-import { isDrain, isHold, isReference, isRefusal, isRest } from "./answers.ts";
+import { isDrain, isHold, isLossWait, isReference, isRefusal, isRest } from "./answers.ts";
 import { type Entry, count, entry, holdText, machineText, print, raw } from "./lines.ts";
+import { lossWaitText } from "./loss-waits.ts";
 import { describeMaintenance, maintenanceText } from "./maintenance.ts";
 import { referTo } from "./places.ts";
 import { type TextOptions, commitMissing, machineNotThere, reportUnit } from "./report.ts";
@@ -49,14 +49,12 @@ export function reportUnitExplanation(
   if (!detail.ok) return detail;
   const known = placement ?? unplaced(name, detail.value);
   const hold = detail.value.file?.hold;
+  const { lossWait } = detail.value;
   const event = picture.events.findLast(({ kind, unit }) => kind === "unit-displaced" && unit === name);
   return valid({
     ...known,
-    because: whyAtAll(known, {
-      detail: detail.value,
-      isHeld: isHeldByBrake(known, picture),
-      fenced: fencedBy(known, picture),
-    }),
+    because: whyAtAll(known, detail.value),
+    ...(lossWait === undefined ? {} : { lossWait }),
     ...(hold === undefined ? {} : { hold }),
     places: known.places.map((place) => describePlace(place, { picture, detail: detail.value })),
     ...(event === undefined ? {} : { event: { atMs: event.atMs, message: event.message } }),
@@ -71,38 +69,9 @@ function unplaced(name: string, { file }: UnitDetail): UnitPlacement {
   };
 }
 
-/** On machines that are lost with many others nothing is moved. */
-function isHeldByBrake({ global, places }: UnitPlacement, { events }: ClusterPicture): boolean {
-  return !global && isBrakeOn(events) && places.some(({ machine, decision }) => decision === "keep" && !machine.alive);
-}
-
-/** What is still told to run it, is gone, and may not have stopped it yet; when that began only the leader knows. */
-function fencedBy(
-  { name, places }: UnitPlacement,
-  { machines, statuses, manifests }: ClusterPicture,
-): Fenced | undefined {
-  if (!places.some(({ decision, machine }) => decision === "place" || !machine.alive)) return undefined;
-  for (const [machine, { units }] of manifests) {
-    if (machines.has(machine) || statuses.has(machine)) continue;
-    const entry = units.find((each) => each.name === name && each.target !== "released");
-    if (entry?.fenceMs !== undefined) return { machine, mostMs: fenceWaitMs(entry.fenceMs) };
-  }
-  return undefined;
-}
-
-interface Fenced {
-  readonly machine: MachineId;
-  /** From the loss of the machine. */
-  readonly mostMs: number;
-}
-
 function whyAtAll(
   { state, global, places, machines, displacedBy }: UnitPlacement,
-  {
-    detail: { file },
-    isHeld,
-    fenced,
-  }: { readonly detail: UnitDetail; readonly isHeld: boolean; readonly fenced: Fenced | undefined },
+  { name, file, lossWait }: UnitDetail,
 ): string {
   switch (state) {
     case "inactive":
@@ -117,10 +86,8 @@ function whyAtAll(
     case "placed": {
       const isComing = places.some(({ decision }) => decision === "place");
       if (global) return `it is${isComing ? " to be" : ""} on ${places.length} of ${count(machines, "machine")}`;
-      if (isHeld) return "its machine is lost together with many others: it stays there until enough of them are back";
-      if (fenced !== undefined) {
-        const when = `${formatSpan(Math.ceil(fenced.mostMs / 1_000) * 1_000)} after its loss`;
-        return `machine ${fenced.machine.slice(0, 8)} is gone and has to stop it first (OnPartition=stop): it starts elsewhere ${when}`;
+      if (lossWait !== undefined) {
+        return lossWaitText(lossWait, { name, refer: (machine) => machineText(machine, false) });
       }
       return isComing ? "it has a machine, and is to be there" : "it has a machine, and stays there";
     }
@@ -203,6 +170,7 @@ const isUnitExplanation = isRecord<UnitExplanation>({
   because: isText,
   global: isBoolean,
   hold: isOptional(isHold),
+  lossWait: isOptional(isLossWait),
   displacedBy: isOptional(isText),
   event: isOptional(isRecord<NonNullable<UnitExplanation["event"]>>({ atMs: isNumber, message: isText })),
   places: isListOf(isPlace),

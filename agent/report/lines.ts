@@ -11,6 +11,7 @@ import type {
 import { type Tone, paint } from "../text/columns.ts";
 import { formatMoment, formatSpan } from "../text/time.ts";
 import { visible } from "../text/width.ts";
+import { lossWaitText } from "./loss-waits.ts";
 import { maintenanceText } from "./maintenance.ts";
 import { type TextOptions, hashText, isBadResult, machineLegend, toneOf } from "./fields.ts";
 
@@ -66,7 +67,12 @@ export function holdText({ target, declared, by, why, atMs, untilMs }: HoldRepor
   return `${target} by ${by}, ${formatSpan(nowMs - atMs)} ago, ${until}${why === undefined ? "" : `: ${why}`} (${said})`;
 }
 
-function aboutWaiting(unit: UnitDetail, { colour }: LineOptions): readonly Entry[] {
+function aboutWaiting(unit: UnitDetail, { colour, full }: LineOptions): readonly Entry[] {
+  const { name, lossWait } = unit;
+  if (lossWait !== undefined) {
+    const text = lossWaitText(lossWait, { name, refer: (machine) => machineText(machine, full) });
+    return [raw("Waiting", [paint(visible(text), tone(colour, "bad"))])];
+  }
   if (unit.refusals.length > 0) {
     const reasons = unit.refusals.map(
       ({ machines, rule, example }) => `${count(machines, "machine")}: ${example} (${rule})`,

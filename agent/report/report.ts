@@ -32,6 +32,7 @@ import {
 } from "./answers.ts";
 import { type FieldTable, machineFields, tabulate, unitFields, unitFileFields, usualFields } from "./fields.ts";
 import { clusterLines, unitLines } from "./lines.ts";
+import { lossWaitOf } from "./loss-waits.ts";
 import { describeMaintenance, leavingUnits } from "./maintenance.ts";
 import { type SortKey, checkSort, sortRows } from "./order.ts";
 import {
@@ -126,6 +127,7 @@ export function reportUnit(picture: ClusterPicture, name: string): Checked<UnitD
   if (unit === undefined && places.length === 0) return invalid(notFound(picture, name));
   const placed = places.find(isWanted);
   const adopted = picture.revision.adopted;
+  const lossWait = lossWaitOf(name, picture);
   return valid({
     name,
     commitAtHand: picture.desired !== undefined,
@@ -141,6 +143,7 @@ export function reportUnit(picture: ClusterPicture, name: string): Checked<UnitD
       .filter((place) => isOccupied(place) || !picture.machines.has(place.machine))
       .map((place) => describePlace(place, picture)),
     refusals: refusalsOf(picture, name),
+    ...(lossWait === undefined ? {} : { lossWait }),
   });
 }
 

@@ -19,6 +19,7 @@ import type {
   CommitReport,
   DrainReport,
   HoldReport,
+  LossWait,
   MachineDetail,
   MachineReference,
   MachineReport,
@@ -135,6 +136,7 @@ const reports: {
   readonly Commit: Fields<CommitReport>;
   readonly Event: Fields<ClusterEvent>;
   readonly Hold: Fields<HoldReport>;
+  readonly LossWait: Fields<LossWait>;
   readonly Machine: Fields<MachineReport>;
   readonly MachineDetail: Fields<MachineDetail>;
   readonly MachineExplanation: Fields<MachineExplanation>;
@@ -155,6 +157,7 @@ const reports: {
   Commit: { commit: 1, ref: 1, atMs: 1, subject: 1, author: 1 },
   Event: { kind: 1, atMs: 1, by: 1, message: 1, unit: 1, commit: 1, machine: 1 },
   Hold: { unit: 1, target: 1, declared: 1, by: 1, why: 1, atMs: 1, untilMs: 1 },
+  LossWait: { machine: 1, until: 1, unit: 1, mostMs: 1 },
   Machine: machine,
   MachineDetail: { ...machine, leaving: 1 },
   MachineExplanation: {
@@ -171,10 +174,10 @@ const reports: {
     ...{ name: 1, machine: 1, knowledge: 1, target: 1, commit: 1, source: 1, hold: 1, restart: 1, started: 1 },
     ...{ load: 1, active: 1, sub: 1, result: 1, sinceMs: 1, restarts: 1, hash: 1, problem: 1 },
   },
-  UnitDetail: { name: 1, commitAtHand: 1, file: 1, commit: 1, places: 1, refusals: 1 },
+  UnitDetail: { name: 1, commitAtHand: 1, file: 1, commit: 1, places: 1, refusals: 1, lossWait: 1 },
   UnitExplanation: {
     ...{ name: 1, state: 1, because: 1, global: 1, hold: 1, displacedBy: 1, event: 1, places: 1, machines: 1 },
-    ...{ funnel: 1, candidates: 1, misses: 1, changes: 1 },
+    ...{ funnel: 1, candidates: 1, misses: 1, changes: 1, lossWait: 1 },
   },
   UnitFile: unitFile,
   UnitFileText: { ...unitFile, text: 1, dropIns: 1 },
