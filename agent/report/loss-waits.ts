@@ -58,9 +58,12 @@ function told(name: UnitName, { manifests, machines }: ClusterPicture): readonly
 
 function isThere(name: UnitName, { manifests, machines }: ClusterPicture): boolean {
   return [...manifests].some(
-    ([machine, { units }]) =>
-      machines.has(machine) && units.some((each) => each.name === name && each.target !== "released"),
+    ([machine, { units }]) => machines.has(machine) && units.some((each) => isMeant(each, name)),
   );
+}
+
+function isMeant(entry: ManifestEntry, name: UnitName): boolean {
+  return entry.name === name && entry.target !== "released";
 }
 
 /**
@@ -72,10 +75,11 @@ function fenceOf(
   name: UnitName,
   picture: ClusterPicture,
 ): { readonly machine: MachineId; readonly mostMs: number } | undefined {
-  if (isThere(name, picture)) return undefined;
+  const isTold = [...picture.manifests.values()].some(({ units }) => units.some((each) => isMeant(each, name)));
   let slowest: { readonly machine: MachineId; readonly mostMs: number } | undefined;
   for (const { machine, entry } of told(name, picture)) {
     if (entry.fenceMs === undefined || picture.statuses.has(machine)) continue;
+    if (entry.target === "released" && isTold) continue;
     const mostMs = fenceWaitMs(entry.fenceMs);
     if (slowest === undefined || mostMs > slowest.mostMs) slowest = { machine, mostMs };
   }

@@ -106,6 +106,10 @@ describe("a unit waits for the lost machine that is to stop it", () => {
     assert.deepEqual(waitsFor(given, "app.service"), forDb);
     assert.deepEqual(waitsFor(given, "log.service"), forDb);
     assert.equal(waitsFor(given, "x.service"), "nothing");
+    const released = { ...all, "db.service": ["released", 4_000] } as const;
+    assert.deepEqual(waitsFor(picture(told([gone, released], [n1, {}]), { units }), "app.service"), forDb);
+    const moved = told([gone, released], [n1, { "db.service": ["launched", 4_000] }]);
+    assert.equal(waitsFor(picture(moved, { units }), "app.service"), "nothing");
   });
 
   test("only if it is to run, and is known", () => {
@@ -124,6 +128,7 @@ test("a unit of a machine that is lost with many waits for it to return, whateve
     assert.notDeepEqual(waitsFor(over), waitsFor(given));
   }
   assert.equal(waitsFor(picture(told([n1, fenced]), { events: [braked] })), "nothing");
+  assert.equal(waitsFor(picture(told([gone, fenced], [n1, fenced]), { events: [braked] })), "nothing");
   const everywhere = sampleUnit("db.service", { options: { global: true } });
   assert.equal(waitsFor(picture(lostWith(fenced), { events: [braked], units: [everywhere] })), "nothing");
 });
