@@ -477,7 +477,9 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
         await run("start", fenced);
         await systemd.extendPermit(soon(-1_000));
         await until(fenced, (active) => active === "inactive");
-        assert.equal(await systemd.extendPermit(soon(60_000)), false);
+        // What it let run is down a moment before it is
+        const signal = AbortSignal.timeout(patienceMs);
+        while (await systemd.extendPermit(soon(60_000))) signal.throwIfAborted();
       });
 
       test("outlives the agent, ends without it, and is taken over by the next", async () => {
