@@ -69,11 +69,10 @@ class RegistryMirror implements Mirror {
   #holders = 0;
   #life = new AbortController();
   #done: Promise<void> = Promise.resolve();
-  #isWhole = false;
   #readsBegun = 0;
   #readsDone = 0;
-  /** Monotonic ms when the store last said something that what is here agrees with. */
-  #agreedMs = -Infinity;
+  /** Monotonic ms when the store last answered with everything. */
+  #readMs = -Infinity;
   revision = 0;
   wentBackMs = -Infinity;
   connected = false;
@@ -96,7 +95,6 @@ class RegistryMirror implements Mirror {
       isHeld = false;
       if (--this.#holders > 0) return;
       this.#life.abort();
-      this.#isWhole = false;
       this.connected = false;
     };
   }
@@ -124,48 +122,30 @@ class RegistryMirror implements Mirror {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Until `signal`; never rejects. */
+  /**
+   * Until `signal`; never rejects. After every break everything is read anew: a store that was restored from a backup gives
+   * out its revisions once more, and nothing less tells whether it was.
+   */
   async #follow(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const pauses = new Pauses(clock, { firstMs: firstPauseMs, mostMs: longestPauseMs });
     while (!signal.aborted) {
       try {
-        if (this.#isWhole && this.lastProblem !== undefined) this.#isWhole = await this.#isSameStore(signal);
-        if (!this.#isWhole) await this.#readAll(signal);
+        await this.#readAll(signal);
         const beganMs = clock.monotonicMs();
         const onChange = (): void => pauses.reset();
         await this.#watch(signal, onChange).finally(() => {
           if (clock.monotonicMs() - beganMs >= goodWatchMs) pauses.reset();
         });
-        this.#isWhole = false; // time to compare: stays connected while it reads
+        // Time to compare: it stays connected while it reads
       } catch (error) {
         if (stopped(signal)) return;
-        const problem = asProblem(error, "mirror-failed", "Cannot follow the registry");
-        // A broken stream is taken up where it ended; after anything else only reading anew is safe.
-        if (problem.code !== "registry-unreachable") this.#isWhole = false;
-        this.#lose(problem);
+        this.#lose(asProblem(error, "mirror-failed", "Cannot follow the registry"));
         await pauses.wait(signal).catch((reason: unknown) => {
           if (!stopped(signal)) throw reason;
         });
       }
     }
-  }
-
-  /**
-   * Whether a watch may be taken up where it ended. A store that was restored from a backup gives out its revisions anew: a
-   * watch from one that it has not reached waits in silence. The newest key tells, if nothing was seen after it: whether a
-   * key was deleted the store cannot be asked. Any doubt is an occasion to read anew.
-   */
-  async #isSameStore(signal: AbortSignal): Promise<boolean> {
-    const { registry, clock } = this.#options;
-    let newest: Entry | undefined;
-    for (const entry of this.#entries.values()) {
-      if (newest === undefined || entry.modRevision > newest.modRevision) newest = entry;
-    }
-    if (newest?.modRevision !== this.revision) return false;
-    const { entry } = await registry.get(newest.key, signal);
-    this.#agreedMs = clock.monotonicMs();
-    return isSame(newest, entry);
   }
 
   async #readAll(signal: AbortSignal): Promise<void> {
@@ -183,8 +163,7 @@ class RegistryMirror implements Mirror {
     this.#entries.clear();
     for (const entry of snapshot.entries) this.#entries.set(entry.key, entry);
     this.revision = snapshot.revision;
-    this.#agreedMs = clock.monotonicMs();
-    this.#isWhole = true;
+    this.#readMs = clock.monotonicMs();
     if (changed.size > 0) this.#tell(changed);
   }
 
@@ -215,7 +194,7 @@ class RegistryMirror implements Mirror {
     try {
       for await (const batch of registry.watch(prefix, this.revision + 1, controller.signal)) {
         if (controller.signal.aborted) break;
-        if (!isOpen && clock.monotonicMs() > this.#agreedMs + openMs) {
+        if (!isOpen && clock.monotonicMs() > this.#readMs + openMs) {
           throw new Problem("watch-late", "Cannot trust a watch that took so long to open", {
             hint: "This process stood still for some time; the registry is read anew",
           });
