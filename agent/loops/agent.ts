@@ -152,6 +152,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const onManifest = (): void => {
     lookBack();
     offer();
+    fence.heed();
   };
   let recordSinceMs = -Infinity;
   const onRecord = (): void => {

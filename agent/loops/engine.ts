@@ -142,20 +142,23 @@ export class Engine {
     const fences = this.#fenceWaits.look(picture, { nowMs: clock.monotonicMs(), connectedSinceMs });
     this.#waits.fenced(fences);
     const undecided = this.#undecidable(desired, fences.units);
+    // While some may yet be heard of that know better nobody is told to go on
+    const unconfirmed = attendance.isSettling ? [] : this.#fenceWaits.unconfirmed(picture);
+    const unwritten = new Set([...picture.ahead, ...unconfirmed]);
     const outcome = without(this.#scheduler.pass(rebalance, undecided), undecided);
     const decide = (units: readonly UnitName[]): readonly Decision[] => this.#scheduler.decisionsOf(units);
     this.#waits.waiting(outcome.newlyWaiting, decide);
     const { writes, handovers } = nextManifests({
       board: this.#scheduler,
       touched: isWhole
-        ? new Set([...this.#touched(novelty, { outcome, fences }), ...picture.ahead])
+        ? new Set([...this.#touched(novelty, { outcome, fences }), ...unwritten])
         : [...picture.manifests.keys(), ...standing.keys()],
       desired,
       undecidable: undecided,
       restarts: picture.restarts,
       manifests: picture.manifests,
       statuses: picture.statuses,
-      lost: picture.ahead,
+      unwritten,
       standing,
       epoch: this.#trust.epochFor(picture, this.#generation),
       generation: this.#generation + 1,

@@ -1,13 +1,20 @@
-// Units with OnPartition=stop on machines that are gone: how long each may still be running there. Given to engine.ts, which
-// decides nothing of them meanwhile. Counts from when this leader saw the machine go, by the monotonic clock.
+// Units with OnPartition=stop, as the leader has to do with them: how long each may still be running on a machine that is gone,
+// by the monotonic clock, and which machines wait for a word before they start theirs. Given to engine.ts, which decides
+// nothing of the former meanwhile.
 import type { MachineId, UnitName } from "../domain/names.ts";
 import { type Manifest, type ManifestEntry, fenceWaitMs } from "../domain/placement.ts";
+import { keys } from "../text/values.ts";
 
 /** Of the registry's picture: what machines are told, and which of them have anything that hangs on their lease. */
 export interface Lived {
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   readonly machines: ReadonlyMap<MachineId, unknown>;
   readonly statuses: ReadonlyMap<MachineId, unknown>;
+}
+
+/** `modified`: mod revisions by key. */
+export interface Claimed extends Pick<Lived, "manifests" | "machines"> {
+  readonly modified: ReadonlyMap<string, number>;
 }
 
 export interface FenceWait {
@@ -57,6 +64,18 @@ export class FenceWaits {
     const isSame = over.length === 0 && units.size === this.#units.size;
     if (!isSame) this.#units = units;
     return { units: this.#units, over, dueMs };
+  }
+
+  /**
+   * Machines that have claimed their id since their manifest was written, and are told such units: they start none of them
+   * before it is written once more, whatever it says (`Fence.isFresh`).
+   */
+  *unconfirmed({ manifests, machines, modified }: Claimed): Generator<MachineId> {
+    for (const id of machines.keys()) {
+      const manifest = manifests.get(id);
+      if (manifest === undefined || this.#fencedOf(manifest).length === 0) continue;
+      if ((modified.get(keys.machine(id)) ?? 0) > (modified.get(keys.manifest(id)) ?? 0)) yield id;
+    }
   }
 
   #fencedOf(manifest: Manifest): readonly ManifestEntry[] {

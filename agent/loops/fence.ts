@@ -1,5 +1,6 @@
 // Units with OnPartition=stop on this machine: they run on a permit of systemd's that ends before this machine's lease can
-// have run out, and are started only while that lease is held and this machine's manifest was heard since. Given to local.ts.
+// have run out, and are started only while that lease is held and a manifest was heard that the leader has written since. Given
+// to local.ts.
 import type { MachineId } from "../domain/names.ts";
 import { fenceLeadMs } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
@@ -11,6 +12,9 @@ import { keys } from "../text/values.ts";
 import type { Beat, Claim } from "./beat.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
+
+/** A leader is elected, has settled and has written to every machine that waits, within this. */
+const wordMs = 20_000;
 
 export interface FencePorts {
   readonly me: MachineId;
@@ -34,8 +38,9 @@ export class Fence {
   /** Undefined until it was looked, by whoever comes first. */
   #needed: boolean | undefined;
   #permit: Permit;
-  /** The claim after which the manifest was read (a store that was put back may number two alike), and whether there was one. */
-  #heard: { readonly claim: Claim; readonly isThere: boolean } | undefined;
+  /** The claim after which the manifest was read, first at this moment, and whether that was written after it. */
+  #heard: { readonly claim: Claim; readonly sinceMs: number; readonly isConfirmed: boolean } | undefined;
+  #isOverdue = false;
 
   constructor(ports: FencePorts) {
     this.#ports = ports;
@@ -52,14 +57,15 @@ export class Fence {
   }
 
   /**
-   * Whether the manifest that was offered last is true of the present: this machine holds its lease, and whatever was decided
-   * while it did not had been written when that manifest was read.
+   * Whether the manifest that was offered last is true of the present: this machine holds its lease, and the leader has written
+   * it since this machine claimed its id (`FenceWaits.unconfirmed`). An older one may be of a registry that was put back to
+   * before the units were moved from here.
    */
   isFresh(): boolean {
     const { beat, clock } = this.#ports;
     const claim = beat.claim();
     if (claim === undefined || this.#heard?.claim !== claim) return false;
-    return this.#heard.isThere && clock.monotonicMs() < this.#untilMs();
+    return this.#heard.isConfirmed && clock.monotonicMs() < this.#untilMs();
   }
 
   /** Whether such units may be started now, by a manifest that was fresh. */
@@ -80,6 +86,11 @@ export class Fence {
     return beat.claim() === undefined || clock.monotonicMs() >= this.#untilMs();
   }
 
+  /** Whether it is in the registry, and no leader has written its manifest since, for longer than a leader needs. */
+  isUnconfirmed(): boolean {
+    return !this.isCutOff() && !this.isFresh() && this.#isOverdue;
+  }
+
   /** Gives a permit after one has ended. The Problem: systemd will not have it. Rejects where it cannot be reached. */
   async open(): Promise<Problem | undefined> {
     const untilMs = this.#untilMs();
@@ -97,6 +108,11 @@ export class Fence {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** This machine's manifest in the registry has changed: it may be the one that is waited for. */
+  heed(): void {
+    if (this.#needed === true && this.#heard?.isConfirmed !== true) this.#waker.wake();
   }
 
   /** Until `signal`. The permit is left to end by itself: an agent that restarts in time extends it. */
@@ -120,8 +136,7 @@ export class Fence {
     const claim = beat.claim();
     if (!this.#isNeeded() || claim === undefined) return undefined;
     // What was decided while nobody held the record is heard before anything goes on under the new one
-    // Where there is none, the leader of a registry that was put back has yet to write it
-    if (this.#heard?.claim !== claim || !this.#heard.isThere) await this.#hear(claim, signal);
+    if (this.#heard?.claim !== claim || !this.#heard.isConfirmed) await this.#hear(claim, signal);
     const untilMs = this.#untilMs();
     const stands = await systemd.extendPermit(untilMs);
     if (this.#isNeeded()) this.#set(stands ? { untilMs } : "ended");
@@ -142,9 +157,13 @@ export class Fence {
     const { registry, me, offer } = this.#ports;
     const { entry, revision } = await registry.get(keys.manifest(me), signal);
     if (entry !== undefined) offer(entry, revision);
-    const before = this.#heard;
-    this.#heard = { claim, isThere: entry !== undefined };
-    if (before?.claim !== claim || before.isThere !== this.#heard.isThere) this.#tell();
+    const before = this.#heard?.claim === claim ? this.#heard : undefined;
+    const isConfirmed = entry !== undefined && entry.modRevision > claim.revision;
+    const nowMs = this.#ports.clock.monotonicMs();
+    this.#heard = { claim, sinceMs: before?.sinceMs ?? nowMs, isConfirmed };
+    const wasOverdue = this.#isOverdue;
+    this.#isOverdue = !isConfirmed && nowMs - this.#heard.sinceMs >= wordMs;
+    if (before?.isConfirmed !== isConfirmed || wasOverdue !== this.#isOverdue) this.#tell();
   }
 
   #untilMs(): number {

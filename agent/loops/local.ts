@@ -189,8 +189,8 @@ export class Local {
       refusal = await fence.open();
     }
     if (isFresh && fence.isOpen()) return new Map();
-    const isToTell = refusal !== undefined || fence.isCutOff();
-    return new Map(fenced.map((name) => [name, isToTell ? barredProblem(name, refusal) : undefined]));
+    const why = refusal ?? (fence.isCutOff() ? cutOff : fence.isUnconfirmed() ? unconfirmed : undefined);
+    return new Map(fenced.map((name) => [name, why === undefined ? undefined : barredProblem(name, why)]));
   }
 
   /** By the newest manifest that was heard, also while it is being kept. */
@@ -264,12 +264,20 @@ interface Share {
   readonly isFresh: boolean;
 }
 
-function barredProblem(name: UnitName, refusal: Problem | undefined): Problem {
-  if (refusal === undefined)
-    return new Problem("unit-fenced", `Cannot start unit "${name}" while this machine is cut off`, {
-      hint: "It has OnPartition=stop: once the registry is heard, it starts where it is wanted",
-    });
-  return new Problem("unit-fenced", `Cannot start unit "${name}"`, { hint: refusal.hint, cause: refusal });
+const cutOff = {
+  when: " while this machine is cut off",
+  hint: "It has OnPartition=stop: once the registry is heard, it starts where it is wanted",
+};
+const unconfirmed = {
+  when: " before the leader has said that it still belongs here",
+  hint: "It has OnPartition=stop, and this machine was away; `flotilla status` says whether there is a leader, and what keeps it from deciding",
+};
+
+function barredProblem(name: UnitName, why: Problem | typeof cutOff): Problem {
+  if (why instanceof Problem) {
+    return new Problem("unit-fenced", `Cannot start unit "${name}"`, { hint: why.hint, cause: why });
+  }
+  return new Problem("unit-fenced", `Cannot start unit "${name}"${why.when}`, { hint: why.hint });
 }
 
 /** Units that a newer manifest, which the disk would not take, no longer wants to run here: they are left exactly as they are. */

@@ -31,8 +31,8 @@ export interface ManifestInput {
   /** As they stand now; also those of machines that are gone. */
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
   readonly statuses: ReadonlyMap<MachineId, Pick<MachineStatus, "seen"> & { readonly units: readonly Named[] }>;
-  /** Machines whose manifest has to be written in any case: the registry has lost the one that is in `manifests`. */
-  readonly lost: ReadonlySet<MachineId>;
+  /** Machines whose manifest has to be written in any case: the registry has lost it, or the machine waits for a word. */
+  readonly unwritten: ReadonlySet<MachineId>;
   /** A machine that is not in it is gone. */
   readonly standing: ReadonlyMap<MachineId, Standing>;
   readonly epoch: number;
@@ -108,7 +108,7 @@ function openDraft(input: ManifestInput, id: MachineId): Draft {
   const manifest = input.manifests.get(id);
   const isNew = manifest === undefined && input.standing.get(id) === "present";
   const isTold = manifest === undefined || isGivenUp(input, manifest) === (manifest.givenUp === true);
-  const draft = new Draft(manifest, isNew || !isTold || input.lost.has(id));
+  const draft = new Draft(manifest, isNew || !isTold || input.unwritten.has(id));
   if (manifest === undefined) return draft;
   const isGone = goneFrom(input, manifest);
   for (const entry of manifest.units) {

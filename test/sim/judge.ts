@@ -153,11 +153,11 @@ export class Judge {
     }
     for (const [other, sinceMs] of there) {
       if (this.wishes?.isGlobal(unit) === true) continue;
-      // A registry that was put back tells a machine that has just come back what it was told long ago: nobody can know better
-      if (nowMs - this.#restoredMs < wishWindowMs) continue;
       if (this.wishes?.isSingle(unit) === true) {
         this.#violated("two-of-single", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
       }
+      // A registry that was put back tells a machine that has just come back what it was told long ago: nobody can know better
+      if (nowMs - this.#restoredMs < wishWindowMs) continue;
       if (this.#wasAbsent(other, sinceMs) || this.#wasAbsent(machine, nowMs - returnMs)) continue;
       this.#violated("two-of-one", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
     }

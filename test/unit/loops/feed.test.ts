@@ -350,7 +350,7 @@ class Lead {
       restarts: picture.restarts,
       manifests: picture.manifests,
       statuses: picture.statuses,
-      lost: picture.ahead,
+      unwritten: picture.ahead,
       standing,
       epoch,
       generation,

@@ -1,9 +1,10 @@
-// Units with OnPartition=stop on machines that are gone: how long nothing is decided of them.
+// Units with OnPartition=stop: how long nothing is decided of them when their machine is gone, and who waits for a word.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
 import type { Manifest, ManifestEntry } from "../../../agent/domain/placement.ts";
 import { FenceWaits, type Lived } from "../../../agent/loops/fence-waits.ts";
+import { keys } from "../../../agent/text/values.ts";
 import { idOf, name } from "./house.ts";
 
 type Told = readonly [unit: string, target: "launched" | "released", fenceMs?: number];
@@ -89,4 +90,23 @@ describe("a wait", () => {
     const look = new FenceWaits().look(picture(elsewhere, { machines: "a" }), { nowMs: 0, ...always });
     assert.deepEqual([look.units, look.dueMs], [new Set(), Infinity]);
   });
+});
+
+test("a machine waits for a word when it has claimed its id since its manifest was written, and is told such a unit", () => {
+  const told = { a: [["db.service", "launched", 4_000]], b: [["web.service", "launched"]] } as const;
+  const waiting = (revisions: Readonly<Record<string, number>>, there = "ab"): string =>
+    [
+      ...new FenceWaits().unconfirmed({
+        ...picture(told, { machines: there }),
+        modified: new Map(
+          Object.entries(revisions).map(([key, at]) => {
+            const [what = "", letter = ""] = key.split(" ");
+            return [what === "record" ? keys.machine(idOf(letter)) : keys.manifest(idOf(letter)), at];
+          }),
+        ),
+      }),
+    ].join(" ");
+  assert.equal(waiting({ "manifest a": 5, "manifest b": 5, "record a": 6, "record b": 6 }), idOf("a"));
+  assert.equal(waiting({ "manifest a": 7, "manifest b": 5, "record a": 6, "record b": 6 }), "");
+  assert.equal(waiting({ "manifest a": 5, "manifest b": 5, "record b": 6 }, "b"), "", "it is not there");
 });

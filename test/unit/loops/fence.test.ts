@@ -24,6 +24,8 @@ class Bench {
   /** systemd's; undefined: it has none. */
   permitUntilMs: number | undefined;
   extended = 0;
+  /** When this machine's manifest was written last; it has claimed its id at 1. */
+  written = 2;
   #heldUntilMs = -Infinity;
   readonly #claim: Claim = { lease: "1" as LeaseId, revision: 1 };
   readonly #over = new AbortController();
@@ -45,7 +47,10 @@ class Bench {
         },
       },
       registry: {
-        get: async () => ({ entry: { key, value: "{}", createRevision: 1, modRevision: 1 }, revision: 1 }),
+        get: async () => ({
+          entry: { key, value: "{}", createRevision: 1, modRevision: this.written },
+          revision: this.written,
+        }),
       },
       beat: {
         claim: () => this.#claim,
@@ -171,5 +176,24 @@ describe("a permit", () => {
     assert.equal(fence.isOpen(), false, "whether it stands was not asked");
     await bench.need(true);
     assert.deepEqual([fence.isOpen(), told], [true, ["open"]]);
+  });
+
+  test("is not asked for under a manifest that is older than the claim, and is at once when a newer one is there", async () => {
+    bench = new Bench();
+    bench.written = 1;
+    const { fence, told, clock } = bench;
+    await bench.open();
+    await bench.need(true);
+    await bench.renew();
+    assert.deepEqual([fence.isFresh(), fence.isCutOff()], [false, false]);
+    assert.deepEqual(told.slice(-1), ["ended, cut off"]);
+    fence.heed();
+    await clock.advance(0);
+    assert.equal(fence.isFresh(), false);
+    bench.written = 2;
+    fence.heed();
+    await clock.advance(0);
+    assert.equal(fence.isFresh(), true);
+    assert.deepEqual(told.slice(-1), ["ended, fresh"]);
   });
 });
