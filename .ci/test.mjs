@@ -36,13 +36,13 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 if (half !== "system") await Promise.all(Array.from({ length: availableParallelism() }, () => queue(unit)));
 if (half !== "unit") {
   run(process.execPath, [".ci/system-packages.mjs"]);
-  // Two queues, each one file after another: every file brings up servers and machines of its own, and some of them
-  // measure. Machines that boot mostly wait.
+  // Two files at a time: every file brings up servers and machines of its own, and some of them measure. Machines that
+  // boot mostly wait: as long as there are any, one of the two is theirs.
   const booting = system.filter((file) =>
     /from "\.\/(booted\/|first-boots|executable)/.test(readFileSync(file, "utf8")),
   );
   const others = system.filter((file) => !booting.includes(file));
-  await Promise.all([queue(booting), queue(others)]);
+  await Promise.all([queue(booting).then(() => queue(others)), queue(others)]);
 }
 conclude();
 
