@@ -340,7 +340,7 @@ describe("mirror", () => {
 /** The same registry, noting reads and watches. */
 function counted(registry: Registry, calls: string[]): Registry {
   return {
-    ...bound(registry),
+    ...passingOn(registry),
     read: (prefix, signal) => {
       calls.push("read");
       return registry.read(prefix, signal);
@@ -355,7 +355,7 @@ function counted(registry: Registry, calls: string[]): Registry {
 /** Its watch says that it stands, and then nothing more. */
 function deaf(registry: Registry): Registry {
   return {
-    ...bound(registry),
+    ...passingOn(registry),
     watch: async function* (prefix, from, signal): AsyncGenerator<WatchBatch> {
       for await (const batch of registry.watch(prefix, from, signal)) yield { revision: batch.revision, changes: [] };
     },
@@ -366,25 +366,11 @@ function deaf(registry: Registry): Registry {
 function failingOnce(registry: Registry): Registry {
   let hasFailed = false;
   return {
-    ...bound(registry),
+    ...passingOn(registry),
     watch: (prefix, from, signal) => {
       if (hasFailed) return registry.watch(prefix, from, signal);
       hasFailed = true;
       throw new TypeError("bug");
     },
-  };
-}
-
-function bound(registry: Registry): Registry {
-  return {
-    read: (prefix, signal) => registry.read(prefix, signal),
-    get: (key, signal) => registry.get(key, signal),
-    write: (transaction, signal) => registry.write(transaction, signal),
-    watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
-    grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
-    renewLease: (id, signal) => registry.renewLease(id, signal),
-    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
-    revokeLease: (id, signal) => registry.revokeLease(id, signal),
-    close: () => registry.close(),
   };
 }

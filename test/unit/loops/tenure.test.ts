@@ -14,6 +14,7 @@ import type { Clock } from "../../../agent/ports/clock.ts";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { FakeClock, seededRandom, settled } from "../../fakes/fake-clock.ts";
 import { MemoryLog } from "../../fakes/memory-log.ts";
+import { passingOn } from "./house.ts";
 
 const leaseMs = 5_000;
 const key = "leader";
@@ -216,7 +217,7 @@ describe("tenure", () => {
     const link = store.connect();
     link.cutOff();
     let calls = 0;
-    const counting: Registry = { ...bound(link), get: (each, signal) => (calls++, link.get(each, signal)) };
+    const counting: Registry = { ...passingOn(link), get: (each, signal) => (calls++, link.get(each, signal)) };
     const candidate = candidateOf(run(counting, "a"));
     await clock.advance(120_000);
     assert.ok(calls >= 20 && calls <= 40, `${calls} tries in two minutes`);
@@ -229,7 +230,7 @@ describe("tenure", () => {
     await leading(store.connect(), "a");
     const link = store.connect();
     let calls = 0;
-    const counting: Registry = { ...bound(link), get: (each, signal) => (calls++, link.get(each, signal)) };
+    const counting: Registry = { ...passingOn(link), get: (each, signal) => (calls++, link.get(each, signal)) };
     const candidate = candidateOf(run(counting, "b"));
     await clock.advance(600_000);
     assert.equal(candidate.tenure, undefined);
@@ -252,7 +253,7 @@ describe("tenure", () => {
   test("a lease whose answer came too late is worth nothing", async () => {
     const link = store.connect();
     const slow: Registry = {
-      ...bound(link),
+      ...passingOn(link),
       grantLease: async (ttlMs, signal) => {
         const granted = await link.grantLease(ttlMs, signal);
         clock.jump(leaseMs);
@@ -376,7 +377,7 @@ function candidateOf(running: Promise<Tenure | undefined>): { tenure: Tenure | u
 function deafWriter(registry: Registry): Registry {
   let isDeaf = true;
   return {
-    ...bound(registry),
+    ...passingOn(registry),
     write: async (transaction, signal) => {
       const result = await registry.write(transaction, signal);
       if (!isDeaf) return result;
@@ -386,26 +387,12 @@ function deafWriter(registry: Registry): Registry {
   };
 }
 
-function bound(registry: Registry): Registry {
-  return {
-    read: (prefix, signal) => registry.read(prefix, signal),
-    get: (each, signal) => registry.get(each, signal),
-    write: (transaction, signal) => registry.write(transaction, signal),
-    watch: (prefix, from, signal) => registry.watch(prefix, from, signal),
-    grantLease: (ttlMs, signal) => registry.grantLease(ttlMs, signal),
-    renewLease: (id, signal) => registry.renewLease(id, signal),
-    leaseLeftMs: (id, signal) => registry.leaseLeftMs(id, signal),
-    revokeLease: (id, signal) => registry.revokeLease(id, signal),
-    close: () => registry.close(),
-  };
-}
-
 /** What is asked of the registry, by the name of the call. */
 function counted(registry: Registry): { readonly registry: Registry; count(call: "get" | "grantLease"): number } {
   const counts = { get: 0, grantLease: 0 };
   return {
     registry: {
-      ...bound(registry),
+      ...passingOn(registry),
       get: (each, signal) => {
         counts.get++;
         return registry.get(each, signal);
