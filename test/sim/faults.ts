@@ -93,7 +93,8 @@ export const faults: readonly Fault[] = [
     name: "watches break",
     weight: 2,
     lasts: [1, 1],
-    begin: (_, machine) => {
+    begin: (cluster, machine) => {
+      cluster.judge.unclear();
       machine.link.breakWatches();
       return () => undefined;
     },
@@ -137,6 +138,7 @@ export const faults: readonly Fault[] = [
     weight: 2,
     lasts: [1, 1],
     begin: (cluster) => {
+      cluster.judge.unclear();
       cluster.store.compact();
       for (const machine of cluster.machines) if (cluster.dice.chance(0.5)) machine.link.breakWatches();
       return () => undefined;
@@ -215,6 +217,7 @@ export const faults: readonly Fault[] = [
     begin: (cluster) => {
       cluster.weather = { crash: 0.002, fail: 0.03, slow: 0.03 };
       return () => {
+        cluster.judge.unclear();
         cluster.weather = calm;
       };
     },

@@ -1,14 +1,23 @@
 // Whoever judges: sees every change of the store at once, every job that an agent asks for and every unit that comes up or
 // goes down, and ends the simulation at the first thing that must never be. What has a reason it knows from the store's own
 // history and from the troubles that machines had, never from what an agent thinks.
-import type { Change } from "../../agent/ports/registry.ts";
-import type { MachineId, UnitName } from "../../agent/domain/names.ts";
+import type { Change, Entry } from "../../agent/ports/registry.ts";
+import type { CommitId, MachineId, UnitName } from "../../agent/domain/names.ts";
 import { type Manifest, type ManifestEntry, comparePositions } from "../../agent/domain/placement.ts";
 import { Problem } from "../../agent/domain/problem.ts";
-import { encodeManifest, keys, parseManifest } from "../../agent/text/values.ts";
+import {
+  encodeManifest,
+  keys,
+  machineOfSettings,
+  parseLeader,
+  parseMachineSettings,
+  parseManifest,
+  parseRevision,
+} from "../../agent/text/values.ts";
 import type { FakeJob } from "../fakes/fake-systemd.ts";
 import type { Cluster } from "./cluster.ts";
 import type { SimMachine } from "./machine.ts";
+import { calm } from "./seat.ts";
 import { Violation } from "./trace.ts";
 import type { Wishes } from "./wishes.ts";
 
@@ -20,6 +29,12 @@ const wishWindowMs = 120_000;
 const inFlightMs = 2_000;
 /** A machine that comes back acts on its own copy for so long at most, until it has heard the registry. */
 const returnMs = 15_000;
+/** A leader that nothing has held up for so long sees what the store sees, and waits for nobody to come back. */
+const clearMs = 15_000;
+/** ... but for what has just happened. */
+const newsMs = 500;
+/** Machines that were given up so shortly before count among those that are lost at once. */
+const togetherMs = 55_000;
 
 interface Seen {
   readonly entry: ManifestEntry;
@@ -35,6 +50,8 @@ export class Judge {
   readonly #texts = new Map<MachineId, Set<string>>();
   readonly #entries = new Map<MachineId, Map<UnitName, Seen>>();
   readonly #askedMs = new Map<string, number>();
+  /** The restart that was asked for last, of those that a machine has carried out. */
+  readonly #carriedOut = new Map<string, string | undefined>();
   readonly #present = new Set<MachineId>();
   readonly #absences = new Map<MachineId, { readonly fromMs: number; untilMs: number | undefined }[]>();
   readonly #up = new Map<UnitName, Map<SimMachine, number>>();
@@ -42,7 +59,12 @@ export class Judge {
   #left:
     | { readonly machine: SimMachine; readonly unit: UnitName; readonly atMs: number; readonly sinceMs: number }
     | undefined;
+  readonly #givenUp = new Map<MachineId, { readonly epoch: number; readonly atMs: number }>();
+  readonly #cordoned = new Set<MachineId>();
+  readonly #badCommits = new Set<CommitId>();
   #leaderEpoch = 0;
+  #leader: { readonly id: MachineId; readonly sinceMs: number } | undefined;
+  #unclearMs = -Infinity;
   #wishMs = -Infinity;
   #storeTroubleMs = -Infinity;
   #restoredMs = -Infinity;
@@ -77,6 +99,17 @@ export class Judge {
   /** The store stands still, goes on again, or has a new leader of its own. */
   storeTroubled(): void {
     this.#storeTroubleMs = this.#cluster.clock.monotonicMs();
+    this.unclear();
+  }
+
+  /** Something that is no trouble of any machine keeps a leader from seeing what the store holds, for a moment. */
+  unclear(): void {
+    this.#unclearMs = this.#cluster.clock.monotonicMs();
+  }
+
+  /** Nobody may ever adopt it. */
+  badCommit(commit: CommitId): void {
+    this.#badCommits.add(commit);
   }
 
   storeRestored(): void {
@@ -86,6 +119,11 @@ export class Judge {
 
   wished(): void {
     this.#wishMs = this.#cluster.clock.monotonicMs();
+  }
+
+  /** All that was wished for has come about: what is moved from now on has other reasons. */
+  rested(): void {
+    this.#wishMs = -Infinity;
   }
 
   /** The machine's agent writes a file of its own. */
@@ -112,6 +150,8 @@ export class Judge {
     const isInFlight = nowMs <= (this.#askedMs.get(key) ?? -Infinity) + inFlightMs;
     if (job !== "stop") this.#askedMs.set(key, nowMs);
     const entry = this.#told(machine, unit);
+    const carriedOut = this.#carriedOut.get(key);
+    if (job === "restart") this.#carriedOut.set(key, entry?.restart);
     if (job === "start") {
       if (entry?.target !== "launched") {
         this.#violated("start-untold", `${machine.letter} starts ${unit}, which it was not told to run`);
@@ -126,9 +166,11 @@ export class Judge {
     const text = machine.systemd.textOf(unit);
     // What came of a job that is still under way its successor cannot know
     if (machine.systemd.isBusy(unit)) return;
-    const isNew = machine.systemd.wasTold(unit) !== text || entry?.restart !== undefined;
-    if (!isNew && !isInFlight)
+    if (machine.systemd.wasTold(unit) !== text || isInFlight) return;
+    if (entry?.restart === undefined)
       this.#violated("restart-untold", `${machine.letter} restarts ${unit} without a new text`);
+    else if (entry.restart === carriedOut)
+      this.#violated("restart-twice", `${machine.letter} restarts ${unit} twice for one request`);
   }
 
   removal(machine: SimMachine, unit: UnitName): void {
@@ -185,7 +227,8 @@ export class Judge {
   #begin(changes: readonly Change[]): void {
     const gone = new Set(this.#present);
     for (const change of changes) {
-      if (change.kind === "put" && change.entry.key === keys.leader) this.#leaderEpoch = change.entry.createRevision;
+      if (change.kind === "put" && change.entry.key === keys.leader) this.#leads(change.entry);
+      if (change.kind === "put") this.#setSettings(change.entry.key, change.entry.value);
     }
     this.#manifests.clear();
     for (const change of changes) {
@@ -203,7 +246,7 @@ export class Judge {
     const key = change.kind === "put" ? change.entry.key : change.key;
     if (key === keys.leader) {
       if (change.kind === "delete") this.#leaderEpoch = 0;
-      else this.#leaderEpoch = change.entry.createRevision;
+      else this.#leads(change.entry);
       this.#cluster.trace.say("store", change.kind === "put" ? `leader ${change.entry.value}` : "no leader");
     } else if (key.startsWith(keys.machines)) {
       if (change.kind === "put") this.#isPresent(key);
@@ -211,8 +254,36 @@ export class Judge {
     } else if (key.startsWith(keys.manifests) && change.kind === "put") {
       this.#manifestWritten(key, change.entry.value);
     } else if (isWish(key)) {
+      if (change.kind === "put") this.#setSettings(key, change.entry.value);
+      if (change.kind === "put" && key === keys.revision) this.#judged(key, change.entry.value);
       this.wished();
     }
+  }
+
+  #leads({ key, value, createRevision }: Entry): void {
+    const read = parseLeader(key, value);
+    this.#leaderEpoch = createRevision;
+    this.#leader = read.ok ? { id: read.value.machine, sinceMs: this.#cluster.clock.monotonicMs() } : undefined;
+  }
+
+  #setSettings(key: string, value: string): void {
+    const id = machineOfSettings(key);
+    if (id === undefined) return;
+    const read = parseMachineSettings(key, value);
+    if (read.ok && read.value.cordoned === true) this.#cordoned.add(id);
+    else this.#cordoned.delete(id);
+  }
+
+  /** Adopted is what is good, refused what has a fault: neither is a matter of what could be read at the moment. */
+  #judged(key: string, value: string): void {
+    this.checks++;
+    const read = parseRevision(key, value);
+    if (!read.ok) return;
+    const { adopted, refused } = read.value;
+    if (adopted !== undefined && this.#badCommits.has(adopted.commit))
+      this.#violated("bad-commit-adopted", `Commit ${adopted.commit.slice(0, 7)} is adopted, which has a fault`);
+    if (refused !== undefined && !this.#badCommits.has(refused.commit))
+      this.#violated("good-commit-refused", `Commit ${refused.commit.slice(0, 7)} is refused, which has no fault`);
   }
 
   #isPresent(key: string): MachineId {
@@ -249,7 +320,39 @@ export class Judge {
     if (next.value.epoch < this.#leaderEpoch || this.#leaderEpoch === 0) {
       this.#violated("stale-leader", `Epoch ${next.value.epoch} writes ${key} in epoch ${this.#leaderEpoch}`);
     }
+    const isNew = this.#manifests.get(next.value.machine)?.givenUp !== true;
+    if (next.value.givenUp === true && isNew) this.#givesUp(next.value);
     this.#takeManifest(key, value);
+  }
+
+  /** A machine is given up: not when half of them are lost at once, by a leader that must have seen it. */
+  #givesUp({ machine: id, epoch }: Manifest): void {
+    this.checks++;
+    const nowMs = this.#cluster.clock.monotonicMs();
+    this.#givenUp.set(id, { epoch, atMs: nowMs });
+    if (this.#cordoned.has(id) || !this.#isClear(nowMs)) return;
+    const isThere = (other: MachineId): boolean => {
+      const wentMs = this.#absences.get(other)?.at(-1)?.fromMs ?? -Infinity;
+      return other !== id && (this.#present.has(other) || wentMs > nowMs - newsMs);
+    };
+    const lost = [...this.#manifests].flatMap(([other, { givenUp }]) => {
+      if (isThere(other) || this.#cordoned.has(other)) return [];
+      const before = this.#givenUp.get(other);
+      const isRecent = before?.epoch === epoch && before.atMs > nowMs - togetherMs;
+      return givenUp !== true || isRecent ? [other] : [];
+    });
+    const there = this.#cluster.machines.filter((other) => isThere(other.id));
+    if (lost.length < 2 || lost.length <= there.length) return;
+    const letters = lost.map((each) => each.charAt(0)).join(" and ");
+    this.#violated("gave-up-too-many", `${id.charAt(0)} is given up while ${letters} are lost at once`);
+  }
+
+  #isClear(nowMs: number): boolean {
+    const { weather } = this.#cluster;
+    if (this.#leader === undefined || weather !== calm) return false;
+    const sinceMs = Math.max(this.#leader.sinceMs, this.#unclearMs);
+    if (nowMs - sinceMs < clearMs || nowMs - this.#restoredMs < wishWindowMs) return false;
+    return nowMs - this.#wishMs > inFlightMs && !this.#machine(this.#leader.id).wasTroubled(nowMs - clearMs, 0);
   }
 
   #takeManifest(key: string, value: string): void {

@@ -214,12 +214,12 @@ export class Link {
   }
 }
 
-/** Whatever decides for others is written only by whoever leads at that moment. */
+/** Whatever decides for others is written only by whoever leads at that moment, and only over what that was decided on. */
 function isFenced({ guards, writes }: Parameters<Registry["write"]>[0]): boolean {
-  const decides = writes.some(({ key }) => key.startsWith(keys.manifests) || key === keys.revision);
-  return (
-    !decides || guards.some(({ kind, key, revision }) => kind === "created" && key === keys.leader && revision > 0)
-  );
+  const decided = writes.map(({ key }) => key).filter((key) => key.startsWith(keys.manifests) || key === keys.revision);
+  const isLed = guards.some(({ kind, key, revision }) => kind === "created" && key === keys.leader && revision > 0);
+  const isSeen = (decided: string): boolean => guards.some(({ kind, key }) => kind === "modified" && key === decided);
+  return decided.length === 0 || (isLed && decided.every(isSeen));
 }
 
 /** Rejects with the signal. */

@@ -98,10 +98,12 @@ export class People {
         this.commit();
         return;
       case "bad":
-        repository.commit({
-          ...this.#wishes.files(),
-          "bad.service": "[Service]\nExecStart\n[X-Fleet]\nGlobal=perhaps\n",
-        });
+        judge.badCommit(
+          repository.commit({
+            ...this.#wishes.files(),
+            "bad.service": "[Service]\nExecStart\n[X-Fleet]\nGlobal=perhaps\n",
+          }),
+        );
         trace.say("people", "a commit that cannot be read");
         return;
       default: {

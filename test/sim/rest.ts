@@ -5,7 +5,7 @@ import type { DesiredState, WantedState } from "../../agent/domain/unit.ts";
 import { createWantedReader } from "../../agent/desired/desired.ts";
 import { Commits } from "../../agent/loops/commits.ts";
 import { clusterState, standings, wantedSources } from "../../agent/loops/cluster-state.ts";
-import { PictureReader } from "../../agent/loops/picture.ts";
+import { PictureReader, type RegistryPicture } from "../../agent/loops/picture.ts";
 import type { Entry } from "../../agent/ports/registry.ts";
 import { schedule } from "../../agent/schedule/schedule.ts";
 import type { Cluster } from "./cluster.ts";
@@ -40,6 +40,7 @@ export async function unrest(cluster: Cluster): Promise<readonly string[]> {
         expected.set(decision.on, there.add(decision.unit));
       } else if (decision.kind !== "wait") found.push(`it would ${decision.kind} ${decision.unit}`);
     }
+    found.push(...misplaced(picture, { expected, desired: wanted }));
     for (const machine of alive) {
       found.push(
         ...unrestOf(machine, {
@@ -49,6 +50,7 @@ export async function unrest(cluster: Cluster): Promise<readonly string[]> {
         }),
       );
     }
+    if (found.length === 0) cluster.judge.rested();
     return found;
   } finally {
     await operator.close();
@@ -90,6 +92,35 @@ function unrestOf(
     if (systemd.runs(name) !== unit.text) found.push(`${name} runs with another text on ${letter}`);
   }
   for (const name of systemd.up()) if (!expected.has(name)) found.push(`${name} is up on ${letter}`);
+  return found;
+}
+
+/** Asked without the scheduler, which is on trial as well: who is where they may not be, and who waits that need not. */
+function misplaced(
+  { machines, settings }: Pick<RegistryPicture, "machines" | "settings">,
+  {
+    expected,
+    desired,
+  }: { readonly expected: ReadonlyMap<MachineId, ReadonlySet<UnitName>>; readonly desired: Pick<WantedState, "units"> },
+): readonly string[] {
+  const found: string[] = [];
+  const conflictsOf = (name: UnitName): readonly string[] => desired.units.get(name)?.options.conflicts ?? [];
+  for (const [name, { options }] of desired.units) {
+    const isAnywhere = [...expected.values()].some((there) => there.has(name));
+    for (const [id, { metadata }] of machines) {
+      const others = [...(expected.get(id) ?? [])].filter((other) => other !== name);
+      const isThere = expected.get(id)?.has(name) === true;
+      const against =
+        options.metadata.some(({ key, values }) => !values.includes(metadata[key] ?? "")) ||
+        options.machineOf.some((other) => !others.includes(other)) ||
+        others.some((other) => options.conflicts.includes(other) || conflictsOf(other).includes(name));
+      if (isThere && against) found.push(`${name} is on ${id.charAt(0)}, where it may not be`);
+      const { cordoned, rests } = settings.get(id) ?? {};
+      const isOpen = cordoned !== true && rests === undefined && !against;
+      if (isOpen && !isThere && (options.global || !isAnywhere))
+        found.push(`${name} is not on ${id.charAt(0)}, which would take it`);
+    }
+  }
   return found;
 }
 
