@@ -4,29 +4,34 @@ import { type ChildProcess, fork } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { runMutants } from "./mutate.ts";
 import { type Outcome, simulate } from "./simulate.ts";
 
 const usage = `npm run sim -- [--from N] [--seeds K] [--jobs J] [--trace]
+npm run sim -- --mutants [NAME...] [--seeds K] [--jobs J]
 
   --from N    the first seed (default: 1)
-  --seeds K   how many (default: 1000)
+  --seeds K   how many (default: 1000; of each mutant 300)
   --jobs J    processes side by side (default: as many as processors)
   --trace     print what happened, line by line; for one seed
+  --mutants   break the product on purpose, one mistake at a time (test/sim/mutants.ts), and say which check finds it,
+              and after how many seeds; exit code 1 when one is not found
 
   npm run sim -- --from 1 --seeds 100000
-  npm run sim -- --from 4711 --seeds 1 --trace`;
+  npm run sim -- --from 4711 --seeds 1 --trace
+  npm run sim -- --mutants epoch-unguarded`;
 
 /** Seeds that a process is given at a time. */
 const blockSeeds = 20;
 /** Of a check that is broken, so many seeds are named. */
 const namedSeeds = 10;
 
-interface Block {
+export interface Block {
   readonly from: number;
   readonly seeds: number;
 }
 
-type Report = Pick<Outcome, "seed" | "broken" | "checks" | "ms">;
+export type Report = Pick<Outcome, "seed" | "broken" | "checks" | "ms">;
 
 if (process.send === undefined) await main();
 else {
@@ -50,12 +55,14 @@ async function work({ from, seeds }: Block): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values, positionals: names } = parseArgs({
+    allowPositionals: true,
     options: {
       from: { type: "string", default: "1" },
-      seeds: { type: "string", default: "1000" },
+      seeds: { type: "string" },
       jobs: { type: "string", default: String(availableParallelism()) },
       trace: { type: "boolean", default: false },
+      mutants: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
@@ -63,7 +70,13 @@ async function main(): Promise<void> {
     console.log(usage);
     return;
   }
-  const [from, seeds, jobs] = [whole(values.from), whole(values.seeds), whole(values.jobs)];
+  if (names.length > 0 && !values.mutants) refuse(`Cannot take "${names.join(" ")}" without --mutants`);
+  const { seeds: most = values.mutants ? "300" : "1000" } = values;
+  const [from, seeds, jobs] = [whole(values.from), whole(most), whole(values.jobs)];
+  if (values.mutants) {
+    process.exitCode = (await runMutants(names, { seeds, jobs })) ? 0 : 1;
+    return;
+  }
   if (values.trace) {
     for (let seed = from; seed < from + seeds; seed++) await show(seed);
     return;
@@ -138,6 +151,10 @@ async function employ(take: () => Block | undefined, hear: (reports: readonly Re
 function whole(text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value > 0) return value;
-  console.error(`Cannot read "${text}": it must be a whole number above 0\n\n${usage}`);
+  return refuse(`Cannot read "${text}": it must be a whole number above 0`);
+}
+
+function refuse(message: string): never {
+  console.error(`${message}\n\n${usage}`);
   return process.exit(2);
 }

@@ -1,0 +1,149 @@
+// Mistakes that could well be made, each of a line or two, against what design and code hold. The simulator must find every one
+// (mutate.ts). Not among them is what another guard makes good: a leader's guard on whoever leads instead of itself (its tenure
+// ends with its key), a text that is missing (an older one stands in), a status that is not told under a new claim (it is
+// looked at after every break).
+
+export interface Mutant {
+  readonly name: string;
+  /** The rule, and what holds in its place. */
+  readonly breaks: string;
+  /** Under agent/. */
+  readonly file: string;
+  /** Occurs there once. */
+  readonly from: string;
+  readonly to: string;
+}
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: "handover-at-once",
+    breaks:
+      "Hand-over is explicit: here only a unit that goes back is waited for, any other starts at once on its new machine",
+    file: "schedule/manifests.ts",
+    from: "const [from] = held || isGlobal(input, name)",
+    to: "const [from] = held || current === undefined || isGlobal(input, name)",
+  },
+  {
+    name: "handover-unseen",
+    breaks: "Hand-over is explicit: here a machine that has told no status yet counts as seen without the unit",
+    file: "schedule/manifests.ts",
+    from: "if (status === undefined || comparePositions(status.seen, manifest) < 0) return () => false;",
+    to: "if (status === undefined) return () => true;\n  if (comparePositions(status.seen, manifest) < 0) return () => false;",
+  },
+  {
+    name: "leader-unguarded",
+    breaks: "Every write of the engine is fenced on the election key: here it is not",
+    file: "loops/manifest-writes.ts",
+    from: '[{ kind: "created", key: keys.leader, revision: tenure.epoch }]',
+    to: "[]",
+  },
+  {
+    name: "manifest-unguarded",
+    breaks: "A manifest replaces only the one that it was decided on: here any",
+    file: "loops/manifest-writes.ts",
+    from: 'guards.push({ kind: "modified", key, revision: modified.get(key) ?? 0 });',
+    to: "",
+  },
+  {
+    name: "older-epoch",
+    breaks: "A machine refuses a manifest older than one that it has seen: here it takes whatever the registry has",
+    file: "loops/own-manifest.ts",
+    from: "comparePositions(read.value, this.#current) >= 0",
+    to: "read.value.machine === me",
+  },
+  {
+    name: "settling-skipped",
+    breaks:
+      "After a change of leader or a return of the registry every machine has one lease to come back: here it is gone at once",
+    file: "loops/trust.ts",
+    from: "settling: isSettling,",
+    to: "settling: false,",
+  },
+  {
+    name: "settled-unwoken",
+    breaks: "Where nobody comes back the engine looks again when the lease is over: here only when something changes",
+    file: "loops/trust.ts",
+    from: "dueMs: Math.min(...[settleMs, witnessMs].filter((ms) => ms > 0)),",
+    to: "dueMs: Infinity,",
+  },
+  {
+    name: "brake-off",
+    breaks: "While too many machines are lost at once their units stay: here they move",
+    file: "loops/losses.ts",
+    from: "brakePercent < 100 && lost >= fewestBraked",
+    to: "brakePercent < 0 && lost >= fewestBraked",
+  },
+  {
+    name: "permit-too-long",
+    breaks: "OnPartition=stop: the permit ends before the lease can have run out: here after it",
+    file: "loops/fence.ts",
+    from: "return this.#ports.beat.heldUntilMs() - fenceLeadMs;",
+    to: "return this.#ports.beat.heldUntilMs() + fenceLeadMs;",
+  },
+  {
+    name: "fence-unwaited",
+    breaks: "OnPartition=stop: the engine waits until the unit is down on the lost machine: here not for its stopping",
+    file: "loops/fence-waits.ts",
+    from: "const leftMs = goneMs + fenceWaitMs(fenceMs) - nowMs;",
+    to: "const leftMs = goneMs + fenceWaitMs(0) - nowMs;",
+  },
+  {
+    name: "copy-missing",
+    breaks: "Unknown is not absent: here a machine whose own manifest could not be read has one without units",
+    file: "loops/own-manifest.ts",
+    from: "    return this.#current;",
+    to: "    return this.#current ?? { machine: this.#ports.me, epoch: 0, generation: 0, units: [] };",
+  },
+  {
+    name: "commit-partly",
+    breaks: "A commit is taken whole or not at all: here its good units are taken",
+    file: "desired/desired.ts",
+    from: "if (problems.length > 0) return { ok: false, problems, warnings };",
+    to: "if (problems.length > 0 && units.size === 0) return { ok: false, problems, warnings };",
+  },
+  {
+    name: "restore-unread",
+    breaks:
+      "After a break everything is read anew, for the store may have been restored: here the watch goes on where it was",
+    file: "loops/mirror.ts",
+    from: "await this.#readAll(signal);",
+    to: "if (this.revision === 0) await this.#readAll(signal);",
+  },
+  {
+    name: "return-unreleased",
+    breaks:
+      "What has moved from a lost machine is taken from it before it returns: here it keeps its copy, and may win",
+    file: "schedule/schedule.ts",
+    from: "unit.options.global || unit.host === undefined ? host !== undefined : true;",
+    to: "host !== undefined;",
+  },
+  {
+    name: "conflict-one-way",
+    breaks: "Conflicts= holds whichever of the two says so: here only that of whoever is there already counts",
+    file: "schedule/board.ts",
+    from: "unit.declares.some((pattern) => host.matching.has(pattern)) ||\n    unit.matching.some",
+    to: "unit.matching.some",
+  },
+  {
+    name: "launch-unnoted",
+    breaks: "A launch is noted ahead, so that a killed agent's successor does not repeat it: here it is not",
+    file: "loops/jobs.ts",
+    from: "await systemd.noteAhead(job.unit, { hash: entry.hash, restart: entry.restart });",
+    to: "await Promise.resolve();",
+  },
+  {
+    name: "restart-unnoted",
+    breaks: "A restart is carried out once for each request: here nobody notes for which",
+    file: "loops/jobs.ts",
+    from: "await systemd.noteLaunched(job.unit, { hash, restart });",
+    to: "await systemd.noteLaunched(job.unit, { hash, restart: undefined });",
+  },
+  {
+    name: "brake-told-again",
+    breaks:
+      "An idle cluster writes nothing: here the order of events is that of the leaders' clocks, and the brake is told of for ever",
+    file: "loops/picture.ts",
+    from: "events.sort((a, b) => a.revision - b.revision)",
+    to: "events",
+  },
+];
