@@ -325,7 +325,7 @@ export class Judge {
     this.#takeManifest(key, value);
   }
 
-  /** A machine is given up: not when half of them are lost at once, by a leader that must have seen it. */
+  /** A machine is given up: not while more than half are lost at once, by a leader that must have seen it. */
   #givesUp({ machine: id, epoch }: Manifest): void {
     this.checks++;
     const nowMs = this.#cluster.clock.monotonicMs();

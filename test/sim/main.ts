@@ -19,7 +19,7 @@ npm run sim -- --mutants [NAME...] [--seeds K] [--jobs J]
 
   npm run sim -- --from 1 --seeds 100000
   npm run sim -- --from 4711 --seeds 1 --trace
-  npm run sim -- --mutants epoch-unguarded`;
+  npm run sim -- --mutants leader-unguarded`;
 
 /** Seeds that a process is given at a time. */
 const blockSeeds = 20;
