@@ -1,5 +1,6 @@
 // The faults that are done to a site: one row each, with how it is brought about and mended, what it may stop, what must come
 // of it, and how long it lasts. For the soak, for the matrix and for the tests.
+import { readFileSync } from "node:fs";
 import { type Mend } from "../system/booted/links.ts";
 import type { Random } from "./random.ts";
 import type { Site, SoakMachine } from "./site.ts";
@@ -11,6 +12,9 @@ export const bounds = {
   noticedMs: 10_000,
   elsewhereMs: 15_000,
   engineLeaseMs: 5_000,
+  machineLeaseMs: 10_000,
+  /** Losses are looked at together: a leader waits so long for further ones. */
+  gatherMs: 1_000,
   /** Whoever only sends, and hears nothing, gives up a connection after this; what it sent until then was heard. */
   deafMs: 13_000,
   leaderMs: 6_000,
@@ -262,18 +266,31 @@ async function together(mends: readonly Promise<Mend>[]): Promise<Mend> {
   };
 }
 
+/** Machines and all members do not hear each other, or only in one direction. */
+async function cutOff(
+  { site }: Scene,
+  {
+    machines,
+    there,
+    back,
+  }: { readonly machines: readonly SoakMachine[]; readonly there: boolean; readonly back: boolean },
+): Promise<Mend> {
+  const losses = machines.flatMap((machine) =>
+    site.store.members.flatMap((member) => [
+      ...(there ? [{ from: machine, to: member }] : []),
+      ...(back ? [{ from: member, to: machine }] : []),
+    ]),
+  );
+  return together(losses.map((each) => site.lose(each)));
+}
+
 /** One direction between a machine and all members, or both. */
 function storeCutOff(ways: { readonly there: boolean; readonly back: boolean }, isLong: boolean): Fault["begin"] {
   return async (scene) => {
     const machine = isLong ? follower(scene) : anyMachine(scene);
     if (machine === undefined) return undefined;
-    const { site } = scene;
-    const losses = site.store.members.flatMap((member) => [
-      ...(ways.there ? [{ from: machine, to: member }] : []),
-      ...(ways.back ? [{ from: member, to: machine }] : []),
-    ]);
     const loss = lossOf(scene, machine);
-    const mend = await together(losses.map((each) => site.lose(each)));
+    const mend = await cutOff(scene, { machines: [machine], ...ways });
     return {
       on: machine.name,
       machines: [machine],
@@ -281,6 +298,71 @@ function storeCutOff(ways: { readonly there: boolean; readonly back: boolean }, 
       ...(isLong ? { unfold: () => lost(scene, { ...loss, beyondMs: ways.there ? 0 : bounds.deafMs }) } : {}),
     };
   };
+}
+
+/**
+ * More than half of all machines and all members do not hear each other: a switch rather than so many machines. Nothing of
+ * theirs is moved (LossBrake=), nothing but OnPartition=stop stops, and all of it is where it was when they are back.
+ */
+function mostCutOff(hasLeader: boolean): Fault["begin"] {
+  return async (scene) => {
+    const { site, watch } = scene;
+    const machines = mostMachines(scene, hasLeader);
+    if (machines === undefined) return undefined;
+    const names = machines.map(({ name }) => name);
+    const fenced = site.wishes.all().flatMap(({ name, isFenced }) => (isFenced ? [name] : []));
+    const stopping = fenced.filter((unit) => watch.runsOf(unit).some((run) => names.includes(run.machine)));
+    const fromMs = watch.nowMs;
+    const release = watch.keep(machines);
+    const mend = await cutOff(scene, { machines, there: true, back: true });
+    return {
+      on: `${names.join(" ")}${stopping.length > 0 ? `, with ${stopping.join(" ")}` : ""}`,
+      machines,
+      unfold: () => brake(scene, { machines, stopping, fromMs, beyondMs: hasLeader ? newLeaderMs : 0 }),
+      mend,
+      end: release,
+    };
+  };
+}
+
+/** The fewest that are more than half, with the machine that leads or without it; undefined: so many are not free. */
+function mostMachines(scene: Scene, hasLeader: boolean): readonly SoakMachine[] | undefined {
+  const { site, watch, random } = scene;
+  const chosen = hasLeader ? [leaderOf(scene)] : [];
+  const others = [...free(scene, watch.leader)];
+  while (chosen.length <= site.machines.length / 2) {
+    const other = random.pick(others);
+    chosen.push(other);
+    others.splice(0, others.length, ...others.filter((each) => each !== other));
+  }
+  const found = chosen.filter((machine) => machine !== undefined);
+  return watch.leader !== undefined && found.length === chosen.length ? found : undefined;
+}
+
+/** All are noticed and status tells that nothing is moved; then it lasts for longer than a lease. The watch sees what comes of it. */
+async function brake(
+  { watch }: Scene,
+  given: {
+    readonly machines: readonly SoakMachine[];
+    readonly stopping: readonly string[];
+    readonly fromMs: number;
+    readonly beyondMs: number;
+  },
+): Promise<Figures> {
+  const { machines, stopping, fromMs, beyondMs } = given;
+  const left = (ms: number): number => Math.max(fromMs, watch.termFromMs) + ms + bounds.slackMs - watch.nowMs;
+  const isDown = (): boolean =>
+    !stopping.some((unit) => watch.runsOf(unit).some((run) => machines.some(({ name }) => name === run.machine)));
+  await watch.until(`${stopping.join(", ")} is stopped by its own machine`, isDown, () => left(bounds.machineLeaseMs));
+  const isBraked = async (): Promise<boolean> =>
+    (await watch.leader?.status())?.problems.some(({ code }) => code === "loss-brake") === true;
+  await watch.until("status tells that too many machines are lost", isBraked, () =>
+    left(bounds.noticedMs + bounds.gatherMs + beyondMs),
+  );
+  const noticedMs = watch.nowMs - fromMs;
+  await new Promise((resolve) => setTimeout(resolve, bounds.machineLeaseMs + bounds.slackMs));
+  if (!(await isBraked())) throw new Error("Status does not tell any more that too many machines are lost");
+  return { noticedMs };
 }
 
 /** A machine does not reach the member of etcd that leads; the others it does. */
@@ -498,26 +580,55 @@ async function masked(scene: Scene): Promise<Grip | undefined> {
   };
 }
 
-/** It runs on as it is; the text of the repository is put back as soon as the machine has something to do. */
-async function edited(scene: Scene): Promise<Grip | undefined> {
-  const chosen = chooseUnit(scene, (unit) => isPlain(unit) && unit !== everywhere);
-  if (chosen === undefined) return undefined;
-  const { machine, unit, on, machines } = chosen;
-  const { site, watch } = scene;
-  const path = `/run/systemd/system/${unit}`;
-  const edit = 'printf "[Service]\\nEnvironment=EDITED=yes\\n" >>"$1" && systemctl daemon-reload';
-  const pardon = watch.excuse({ unit: everywhere, because: "its text changes" });
-  await machine.booted.output(["sh", "-c", edit, "sh", path]);
-  const isPutBack = async (): Promise<boolean> => !(await machine.booted.read(path)).includes("EDITED");
-  return {
-    on,
-    machines,
-    mend: async () => {
-      await site.wishes.change(everywhere);
-      await watch.until(`${unit} has the text of the repository on ${machine.name}`, isPutBack, 30_000);
-    },
-    end: pardon,
+/**
+ * It runs on as it is; the text of the repository is put back as soon as the machine has something to do. Where it was killed,
+ * and so was started with the edited text, it is started anew then.
+ */
+function edited(isKilled: boolean): Fault["begin"] {
+  return async (scene) => {
+    const chosen = chooseUnit(scene, (unit) => isPlain(unit) && unit !== everywhere);
+    if (chosen === undefined) return undefined;
+    const { machine, unit, pid, on, machines } = chosen;
+    const { site, watch } = scene;
+    const path = `/run/systemd/system/${unit}`;
+    const edit = 'printf "[Service]\\nEnvironment=EDITED=yes\\n" >>"$1" && systemctl daemon-reload';
+    const pardon = watch.excuse({ unit: everywhere, because: "its text changes" });
+    const forget = watch.edited(unit, machine.name);
+    await machine.booted.output(["sh", "-c", edit, "sh", path]);
+    const isPutBack = async (): Promise<boolean> => !(await machine.booted.read(path)).includes("EDITED");
+    const runsEdited = (): boolean | undefined => {
+      const run = watch.runsOn(machine).get(unit);
+      return run === undefined ? undefined : hasInEnvironment(run.pid, "EDITED=yes");
+    };
+    if (isKilled) {
+      const excused = watch.excuse({ unit, machine: machine.name, because: "it was killed" });
+      process.kill(pid, "SIGKILL");
+      const isAgain = (): boolean => watch.runsOn(machine).get(unit)?.pid !== pid && runsEdited() === true;
+      await watch.until(`${unit} runs as it was edited on ${machine.name}`, isAgain, bounds.restartedMs);
+      excused();
+    }
+    return {
+      on,
+      machines,
+      mend: async () => {
+        await site.wishes.change(everywhere);
+        await watch.until(`${unit} has the text of the repository on ${machine.name}`, isPutBack, 30_000);
+        await watch.until(`${unit} runs with it`, () => runsEdited() === false, 5_000);
+      },
+      end: () => {
+        forget();
+        pardon();
+      },
+    };
   };
+}
+
+function hasInEnvironment(pid: number, word: string): boolean | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(word);
+  } catch {
+    return undefined; // it ended meanwhile
+  }
 }
 
 async function gitAway(scene: Scene): Promise<Grip | undefined> {
@@ -684,6 +795,20 @@ export const faults: readonly Fault[] = [
     begin: storeCutOff({ there: false, back: true }, true),
   },
   {
+    name: "most machines cut off",
+    sort: "link",
+    asserts: "told in 11 s; nothing of theirs moves, nothing but OnPartition=stop stops, all is where it was",
+    lastsMs: [2_000, 30_000],
+    begin: mostCutOff(false),
+  },
+  {
+    name: "most machines cut off, and the leader",
+    sort: "link",
+    asserts: "the same, and another leader: told the engine's lease later",
+    lastsMs: [2_000, 30_000],
+    begin: mostCutOff(true),
+  },
+  {
     name: "all packets lost for 5 s",
     sort: "link",
     asserts: `no false alarm; ${nothingHappens}`,
@@ -781,7 +906,14 @@ export const faults: readonly Fault[] = [
     sort: "unit",
     asserts: "runs on; the text of the repository is put back at the next commit for the machine",
     lastsMs: [2_000, 5_000],
-    begin: edited,
+    begin: edited(false),
+  },
+  {
+    name: "unit edited on its machine, then killed",
+    sort: "unit",
+    asserts: "runs with that; started anew with the text of the repository at the next commit for the machine, once",
+    lastsMs: [2_000, 5_000],
+    begin: edited(true),
   },
   {
     name: "git away",

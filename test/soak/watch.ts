@@ -43,6 +43,14 @@ export interface Excuse {
   readonly because: string;
 }
 
+/** A unit's text was edited on its machine. */
+interface Edit {
+  readonly unit: string;
+  readonly machine: string;
+  /** It was started since, and so may run with that text. */
+  isStarted: boolean;
+}
+
 interface Silence {
   fromMs: number;
   /** Infinity: it lasts. */
@@ -64,6 +72,9 @@ export class Watch {
   readonly #site: Site;
   readonly #notes: string[] = [];
   readonly #excuses = new Set<Excuse>();
+  readonly #edits = new Set<Edit>();
+  /** By unit, the machine that keeps it. */
+  readonly #kept = new Map<string, string>();
   readonly #runs = new Map<string, ReadonlyMap<string, Run>>();
   readonly #silences = new Map<string, Silence[]>();
   readonly #doubles = new Map<string, number>();
@@ -100,6 +111,30 @@ export class Watch {
   excuse(excuse: Excuse): () => void {
     this.#excuses.add(excuse);
     return () => this.#excuses.delete(excuse);
+  }
+
+  /**
+   * The text of a unit is about to be edited on its machine: when it is started after that, its agent may start it anew with
+   * the repository's, once. Until the result is called.
+   */
+  edited(unit: string, machine: string): () => void {
+    const edit = { unit, machine, isStarted: false };
+    this.#edits.add(edit);
+    return () => this.#edits.delete(edit);
+  }
+
+  /**
+   * So many machines are about to be lost at once that nothing of theirs may be moved: what they run now is neither given away
+   * nor started elsewhere, however long they are silent. Until the result is called.
+   */
+  keep(machines: readonly SoakMachine[]): () => void {
+    const kept = machines.flatMap(({ name }) =>
+      [...(this.#runs.get(name)?.keys() ?? [])]
+        .filter((unit) => this.#site.wishes.get(unit)?.isGlobal !== true)
+        .map((unit) => [unit, name] as const),
+    );
+    for (const [unit, machine] of kept) this.#kept.set(unit, machine);
+    return () => kept.forEach(([unit]) => this.#kept.delete(unit));
   }
 
   note(text: string): void {
@@ -263,7 +298,9 @@ export class Watch {
     const now = this.runsOn(machine);
     for (const [unit, run] of now) {
       const was = before.get(unit);
-      if (was?.pid !== run.pid || was.began !== run.began) this.note(`${machine.name} starts ${unit}/${run.edition}`);
+      if (was?.pid === run.pid && was.began === run.began) continue;
+      this.note(`${machine.name} starts ${unit}/${run.edition}`);
+      this.#judgeStart(machine, unit);
     }
     for (const [unit, run] of before) {
       this.checks++;
@@ -272,15 +309,31 @@ export class Watch {
       this.note(`${machine.name} ${is === undefined ? "stops" : "restarted"} ${unit}/${run.edition}`);
       this.#judgeStop(machine, { unit, isBack: is !== undefined });
     }
+    for (const edit of this.#edits) {
+      const [was, is] = [before.get(edit.unit), now.get(edit.unit)];
+      if (edit.machine === machine.name && is !== undefined && (was?.pid !== is.pid || was.began !== is.began))
+        edit.isStarted = true;
+    }
+  }
+
+  #judgeStart(machine: SoakMachine, unit: string): void {
+    const home = this.#kept.get(unit);
+    if (home === undefined || home === machine.name || this.#isExcused({ unit, machine: machine.name })) return;
+    this.violate(`${unit} was started on ${machine.name}, and ${home} was to keep it`);
   }
 
   #judgeStop(machine: SoakMachine, { unit, isBack }: { unit: string; isBack: boolean }): void {
     if (this.#isExcused({ unit, machine: machine.name })) return;
+    const edit = [...this.#edits].find((each) => each.unit === unit && each.machine === machine.name);
+    if (edit?.isStarted === true) {
+      this.#edits.delete(edit);
+      return;
+    }
     // Long enough silent that its place may have been given away: then the newer copy wins
     const { isGlobal = false, isFenced = false } = this.#site.wishes.get(unit) ?? {};
     // Its machine may not know whether it is given away
     if (isFenced && !isBack && [machine.name, storeName].some((name) => this.#silentLately(name))) return;
-    const mayBeGivenAway = !isBack && !isGlobal && this.#silentLately(machine.name);
+    const mayBeGivenAway = !isBack && !isGlobal && !this.#kept.has(unit) && this.#silentLately(machine.name);
     if (!mayBeGivenAway) this.violate(`${unit} ${isBack ? "was restarted" : "was stopped"} on ${machine.name}`);
     else if (!this.#awaited.has(unit))
       this.#awaited.set(unit, { machine: machine.name, untilMs: this.nowMs + handedOverMs });
