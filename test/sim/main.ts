@@ -1,11 +1,11 @@
 // npm run sim: any block of seeds, on as many processes as there are processors. A broken seed prints its number, which replays
 // it exactly with --trace; the exit code is 1 then.
-import { type ChildProcess, fork } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { runMutants } from "./mutate.ts";
-import { type Outcome, simulate } from "./simulate.ts";
+import { simulate } from "./simulate.ts";
+import { type Report, Worker } from "./worker.ts";
 
 const usage = `npm run sim -- [--from N] [--seeds K] [--jobs J] [--trace]
 npm run sim -- --mutants [NAME...] [--seeds K] [--jobs J]
@@ -21,37 +21,30 @@ npm run sim -- --mutants [NAME...] [--seeds K] [--jobs J]
   npm run sim -- --from 4711 --seeds 1 --trace
   npm run sim -- --mutants leader-unguarded`;
 
-/** Seeds that a process is given at a time. */
-const blockSeeds = 20;
 /** Of a check that is broken, so many seeds are named. */
 const namedSeeds = 10;
 
-export interface Block {
+interface Range {
   readonly from: number;
   readonly seeds: number;
+  readonly jobs: number;
 }
-
-export type Report = Pick<Outcome, "seed" | "broken" | "checks" | "ms">;
 
 if (process.send === undefined) await main();
 else {
   process.on("disconnect", () => process.exit()); // whoever asked is gone
-  process.on("message", (block: Block) => {
-    work(block).catch((error: unknown) => {
+  Error.stackTraceLimit = 0; // a tenth of the time goes into stacks that nobody reads; a replay has them
+  process.on("message", (seed: number) => {
+    work(seed).catch((error: unknown) => {
       console.error(error);
       process.exit(2);
     });
   });
 }
 
-async function work({ from, seeds }: Block): Promise<void> {
-  Error.stackTraceLimit = 0; // a tenth of the time goes into stacks that nobody reads; a replay has them
-  const reports: Report[] = [];
-  for (let seed = from; seed < from + seeds; seed++) {
-    const { broken, checks, ms } = await simulate(seed);
-    reports.push({ seed, broken, checks, ms });
-  }
-  process.send?.(reports);
+async function work(seed: number): Promise<void> {
+  const { broken, checks, ms } = await simulate(seed);
+  process.send?.({ seed, broken, checks, ms } satisfies Report);
 }
 
 async function main(): Promise<void> {
@@ -90,29 +83,28 @@ async function show(seed: number): Promise<void> {
   if (broken !== undefined) process.exitCode = 1;
 }
 
-async function runAll({ from, seeds, jobs }: Block & { readonly jobs: number }): Promise<void> {
+async function runAll({ from, seeds, jobs }: Range): Promise<void> {
   const began = performance.now();
   const broken = new Map<string, number[]>();
   let [done, checks, simulatedMs] = [0, 0, 0];
   let next = from;
-  const take = (): Block | undefined => {
-    const block = { from: next, seeds: Math.min(blockSeeds, from + seeds - next) };
-    next += block.seeds;
-    return block.seeds > 0 ? block : undefined;
-  };
-  const hear = (reports: readonly Report[]): void => {
-    for (const report of reports) {
-      done++;
-      checks += report.checks;
-      simulatedMs += report.ms;
-      if (report.broken === undefined) continue;
+  const hear = (report: Report): void => {
+    done++;
+    checks += report.checks;
+    simulatedMs += report.ms;
+    if (report.broken !== undefined) {
       const { check, message } = report.broken;
       broken.set(check, [...(broken.get(check) ?? []), report.seed]);
       process.stdout.write(`seed ${report.seed}: ${check}: ${message}\n`);
     }
     if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${seeds} seeds`);
   };
-  await Promise.all(Array.from({ length: Math.min(jobs, seeds) }, () => employ(take, hear)));
+  const employ = async (): Promise<void> => {
+    const worker = new Worker(fileURLToPath(import.meta.url));
+    while (next < from + seeds) hear(await worker.simulate(next++));
+    worker.end();
+  };
+  await Promise.all(Array.from({ length: Math.min(jobs, seeds) }, employ));
   if (process.stderr.isTTY) process.stderr.write("\r");
   const seconds = (performance.now() - began) / 1_000;
   for (const [check, found] of broken) {
@@ -128,24 +120,6 @@ async function runAll({ from, seeds, jobs }: Block & { readonly jobs: number }):
   );
   if (bad > 0) process.stdout.write("Replay one: npm run sim -- --from SEED --seeds 1 --trace\n");
   process.exitCode = bad === 0 ? 0 : 1;
-}
-
-/** One process, until there is nothing left to do. */
-async function employ(take: () => Block | undefined, hear: (reports: readonly Report[]) => void): Promise<void> {
-  const child: ChildProcess = fork(fileURLToPath(import.meta.url), { execArgv: process.execArgv });
-  try {
-    for (let block = take(); block !== undefined; block = take()) {
-      const answer = new Promise<readonly Report[]>((resolve, reject) => {
-        child.once("message", (reports) => resolve(reports as readonly Report[]));
-        child.once("exit", (code) => reject(new Error(`A process of the simulation ended with ${code ?? "a signal"}`)));
-      });
-      child.send(block);
-      hear(await answer);
-      child.removeAllListeners();
-    }
-  } finally {
-    child.kill();
-  }
 }
 
 function whole(text: string): number {

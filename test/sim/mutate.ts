@@ -1,17 +1,14 @@
 // Whether the simulator finds what it is there for: the product with one mistake put in on purpose (mutants.ts), in a copy of its
 // own, from the first seed upward until something breaks. A mutant that lives is a rule that nobody watches.
-import { type ChildProcess, fork } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Block, Report } from "./main.ts";
 import { type Mutant, mutants } from "./mutants.ts";
+import { Worker } from "./worker.ts";
 
 /** What a simulation needs of the repository. */
 const copied = ["agent", "schemas", "test/sim", "test/fakes", "package.json", "tsconfig.json"];
-/** One seed, of processor and patience; a loop that never gives way ends here. */
-const longestSeedMs = 120_000;
 
 /** What became of a mutant; `check` undefined: it lived through all seeds. */
 interface Fate {
@@ -63,32 +60,17 @@ async function fateOf(mutant: Mutant, most: number): Promise<Fate> {
 
 /** One seed after another, so that the same one is found in every run. */
 async function simulateIn(copy: string, most: number): Promise<Fate> {
-  const child = fork(join(copy, "test/sim/main.ts"), { cwd: copy, execArgv: process.execArgv });
+  const worker = new Worker(join(copy, "test/sim/main.ts"), { cwd: copy });
   try {
     for (let seed = 1; seed <= most; seed++) {
-      const told = await ask(child, { from: seed, seeds: 1 });
-      if (told === "ended" && seed === 1) throw new Error("It does not run at all");
-      const check = typeof told === "string" ? told : told[0]?.broken?.check;
+      const check = (await worker.simulate(seed)).broken?.check;
+      if (check === "process/ended" && seed === 1) throw new Error("It does not run at all");
       if (check !== undefined) return { seeds: seed, check };
     }
     return { seeds: most, check: undefined };
   } finally {
-    child.kill("SIGKILL");
+    worker.end();
   }
-}
-
-async function ask(child: ChildProcess, block: Block): Promise<readonly Report[] | "ended" | "hangs"> {
-  return new Promise((resolve) => {
-    const tell = (told: readonly Report[] | "ended" | "hangs"): void => {
-      clearTimeout(timer);
-      child.removeAllListeners();
-      resolve(told);
-    };
-    const timer = setTimeout(() => tell("hangs"), longestSeedMs);
-    child.once("exit", () => tell("ended"));
-    child.once("message", (reports) => tell(reports as readonly Report[]));
-    child.send(block);
-  });
 }
 
 function inWords({ seeds, check }: Fate): string {
