@@ -65,7 +65,10 @@ export class Beat {
     return this.#heldUntilMs;
   }
 
-  /** Renews the lease more often, for those who would be stopped by a short break; or as usual. */
+  /**
+   * Renews the lease more often, for those who would be stopped by a short break, and claims the id anew when the lease was out
+   * of reach for longer than it lasts; or as usual.
+   */
   hasten(isHastened: boolean): void {
     this.#isHastened = isHastened;
   }
@@ -124,6 +127,8 @@ export class Beat {
       try {
         const { id, ttlMs } = this.#lease;
         const sentMs = await renew({ registry, clock, id, everyMs: ttlMs / 10 }, signal);
+        // A lease that outlived its time may be one of an earlier time: what was decided meanwhile a restored store has forgotten
+        if (this.#isHastened && sentMs >= this.#heldUntilMs) this.#doubted = true;
         this.#heldUntilMs = sentMs + ttlMs;
       } catch (error) {
         if (!(error instanceof Problem) || error.code !== "lease-lost") throw error;

@@ -28,8 +28,8 @@ export interface MachineOptions {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Within this a machine has been heard of again after a trouble. */
-const recoveryMs = 2_000;
+/** Within this a machine has been heard of again after a trouble: a call that began in it ends, and the next is sent after a pause. */
+const recoveryMs = 3_000;
 
 interface Running {
   readonly process: Process;
@@ -235,11 +235,16 @@ export class SimMachine {
     }
   }
 
+  /** Of its present boot. */
+  get nonce(): string {
+    return `${this.letter}-boot-${this.#boots}`;
+  }
+
   #announced(): Machine {
     const { letter, metadata, mayLead } = this.#options;
     return {
       id: this.id,
-      nonce: `${letter}-boot-${this.#boots}`,
+      nonce: this.nonce,
       hostname: `host-${letter}`,
       publicIp: `10.0.0.${letter.charCodeAt(0)}`,
       metadata,

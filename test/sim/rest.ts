@@ -24,6 +24,10 @@ export async function unrest(cluster: Cluster): Promise<readonly string[]> {
       if (picture.machines.has(machine.id) !== machine.isOn) {
         found.push(`${machine.letter} is ${machine.isOn ? "not present" : "still present"}`);
       }
+      const record = picture.machines.get(machine.id);
+      // It waits until that has run out, and what may not run twice does not run as long
+      if (record !== undefined && record.nonce !== machine.nonce)
+        found.push(`${machine.letter} has an earlier boot's record`);
     }
     const head = await cluster.repository.ask();
     const { adopted } = picture.revision;
