@@ -116,7 +116,9 @@ export class SimSystemd extends FakeSystemd {
       return;
     }
     this.#up.add(name);
-    this.fallsWithin(name, this.#world.dice.between(0, longestFallMs));
+    const { dice } = this.#world;
+    // The last moment is the one that matters
+    this.fallsWithin(name, dice.chance(0.5) ? longestFallMs : dice.between(0, longestFallMs));
     this.#world.onUp(name);
   }
 

@@ -68,6 +68,20 @@ export const mutants: readonly Mutant[] = [
     to: "brakePercent < 0 && lost >= fewestBraked",
   },
   {
+    name: "permit-too-long",
+    breaks: "OnPartition=stop: the permit ends before the lease can have run out: here after it",
+    file: "loops/fence.ts",
+    from: "return this.#ports.beat.heldUntilMs() - fenceLeadMs;",
+    to: "return this.#ports.beat.heldUntilMs() + fenceLeadMs;",
+  },
+  {
+    name: "word-unawaited",
+    breaks: "OnPartition=stop: it starts by a manifest that was written since the machine's claim: here by any",
+    file: "loops/fence.ts",
+    from: "const isConfirmed = entry !== undefined && entry.modRevision > claim.revision;",
+    to: "const isConfirmed = entry !== undefined;",
+  },
+  {
     name: "fence-unwaited",
     breaks: "OnPartition=stop: the engine waits until the unit is down on the lost machine: here not for its stopping",
     file: "loops/fence-waits.ts",
