@@ -72,6 +72,10 @@ export class Losses {
   readonly #returned = new Map<MachineId, number>();
   #names: ReadonlyMap<MachineId, { readonly hostname: string }> = new Map();
   readonly #lostNames = new Map<MachineId, string>();
+  /** Lost while the brake was on, and not back since. */
+  #together: ReadonlySet<MachineId> = new Set();
+  /** Until when those may be on their way back, as others of them were. */
+  #returningUntilMs = -Infinity;
   #silentSinceMs: number | undefined;
   #asked: { readonly atMs: number; readonly silent: number } | undefined;
   #turn = 0;
@@ -98,8 +102,9 @@ export class Losses {
 
   /**
    * Which machines are given up. `standing`: without any that is held. Machines that are lost together are lost one lease after
-   * another, over a third of a lease: when the first is, the others have not been heard of for long, and are asked after.
-   * Rejects as the registry does.
+   * another, over a third of a lease: when the first is, the others have not been heard of for long, and are asked after. They
+   * come back one after another as well, each after a pause of its own: the first gives the others one lease more. Rejects as
+   * the registry does.
    */
   async judge(
     picture: RegistryPicture,
@@ -117,7 +122,9 @@ export class Losses {
     let machines = lost.length;
     for (const each of standing.values()) if (each === "present") machines++;
     const isBraked = fresh.length > 0 && this.#areMany(lost.length, machines);
-    const isHeld = isBraked || (await this.#mayBeMany(picture, { fresh, lost, machines }, signal));
+    const isReturning = this.#areReturning(picture, { lost, isBraked });
+    const given = { fresh, lost, machines, unheard: unheardOf(picture, standing) };
+    const isHeld = isBraked || (fresh.length > 0 && isReturning) || (await this.#mayBeMany(picture, given, signal));
     if (isBraked || !isHeld) this.#silentSinceMs = undefined;
     if (!isHeld) for (const id of fresh) this.#giveUp(id, nowMs);
     const held = isHeld ? fresh : [];
@@ -205,14 +212,36 @@ export class Losses {
     return brakePercent < 100 && lost >= fewestBraked && lost * 100 > brakePercent * machines;
   }
 
+  /** Whether others that were lost with these have come back just now, or since the last that did. */
+  #areReturning(
+    { machines }: RegistryPicture,
+    { lost, isBraked }: { readonly lost: readonly MachineId[]; readonly isBraked: boolean },
+  ): boolean {
+    const { clock, machineLeaseMs } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    const away = [...this.#together].filter((id) => !machines.has(id));
+    if (away.length < this.#together.size) this.#returningUntilMs = nowMs + machineLeaseMs + silenceMarginMs;
+    const isReturning = nowMs < this.#returningUntilMs;
+    this.#together = new Set(isBraked ? lost : isReturning ? away : []);
+    return isReturning;
+  }
+
   /** Whether there would be too many if those that were not heard of lately are lost, too. */
   async #mayBeMany(
     picture: RegistryPicture,
-    given: { readonly fresh: readonly MachineId[]; readonly lost: readonly MachineId[]; readonly machines: number },
+    given: {
+      readonly fresh: readonly MachineId[];
+      readonly lost: readonly MachineId[];
+      readonly machines: number;
+      /** Not there, and perhaps on their way back. */
+      readonly unheard: number;
+    },
     signal: AbortSignal,
   ): Promise<boolean> {
     const { clock, brakePercent, machineLeaseMs } = this.#ports;
     if (given.fresh.length === 0 || brakePercent === 100) return false;
+    const { unheard } = given;
+    if (this.#areMany(given.lost.length + unheard, given.machines + unheard)) return true;
     const nowMs = clock.monotonicMs();
     this.#silentSinceMs ??= nowMs;
     // Whoever is silent for longer is neither heard of nor lost: its lease is another than this machine's settings say
@@ -286,6 +315,19 @@ export class Losses {
 /** As commands take it. */
 function shortId(id: MachineId): string {
   return id.slice(0, 8);
+}
+
+/** How many have a manifest and nothing else, and count neither as there nor as gone: this leader has yet to hear of them. */
+function unheardOf(
+  { manifests, machines, statuses, settings }: RegistryPicture,
+  standing: ReadonlyMap<MachineId, Standing>,
+): number {
+  let found = 0;
+  for (const [id, { givenUp }] of manifests) {
+    if (givenUp === true || machines.has(id) || statuses.has(id) || settings.get(id)?.cordoned === true) continue;
+    if (standing.get(id) === "presumed") found++;
+  }
+  return found;
 }
 
 /** One that an operator has cordoned is not waited for. */

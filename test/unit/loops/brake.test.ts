@@ -61,9 +61,10 @@ class Scene {
   }
 
   /** Also writes what it comes to: who is given up. */
-  async judge(): Promise<Judgement> {
+  async judge(presumed: readonly number[] = []): Promise<Judgement> {
     const picture = this.picture();
     const standing = new Map<MachineId, Standing>([...picture.machines.keys()].map((id) => [id, "present"]));
+    for (const number of presumed) standing.set(idOf(number), "presumed");
     const judged = await this.losses.judge(picture, standing, signal);
     for (const number of this.lost) if (!judged.standing.has(idOf(number))) this.givenUp.add(number);
     this.#revision++;
@@ -216,6 +217,13 @@ describe("who is silent", () => {
     assert.equal(outcome(await scene.judge()), "held", "it does not ask all the time");
     await scene.clock.advance(400);
     assert.equal(outcome(await scene.judge()), "none");
+  });
+
+  test("may be on its way back: while that is not known it may be lost as well", async () => {
+    const scene = new Scene(3);
+    scene.lose(1, 2);
+    assert.equal(outcome(await scene.judge([2])), "held");
+    assert.equal(outcome(await scene.judge()), "brake 2 of 3");
   });
 
   test("for longer than its lease is no longer waited for", async () => {

@@ -95,12 +95,26 @@ describe("the brake", () => {
     await house.until(() => at(3) === "c", 5_000);
     await house.always(() => ![2, 4, 5, 6].some((each) => at(each) !== undefined), 10_000, 500);
     start("d");
-    await house.until(() => [2, 5, 6].every((each) => at(each) !== undefined), 10_000);
+    await house.until(() => [2, 5, 6].every((each) => at(each) !== undefined), 15_000);
     assert.deepEqual([at(3), at(4)], ["c", "d"]);
     await house.until(async () => (await told("machines-returned")).length === 1, 1_000);
     assert.equal(await house.box("a").problem("loss-brake"), undefined);
     await house.clock.advance(30_000);
     assert.equal((await told("machines-lost", "machines-returned")).length, 2);
+  });
+
+  test("leaves those that are back some seconds after the others what they have", async () => {
+    await spreadOut({ machines: "abc", leaders: "a" });
+    await crash("bc");
+    await house.until(async () => (await told("machines-lost")).length === 1, machineLeaseMs + 5_000);
+    await house.clock.advance(20_000);
+    start("b");
+    await house.until(() => at(2) === "b", 5_000);
+    await house.always(() => at(3) === undefined, 3_000, 100);
+    start("c");
+    await house.until(() => at(3) === "c", 5_000);
+    await house.until(async () => (await told("machines-returned")).length === 1, 2 * machineLeaseMs);
+    assert.deepEqual([at(1), at(2), at(3)], ["a", "b", "c"]);
   });
 
   test("a machine that an operator cordons is given up, and its units move", async () => {
@@ -127,7 +141,7 @@ describe("the brake", () => {
     assert.ok((await (await leaderBox()).problem("loss-brake")) !== undefined);
     assert.equal(await old.problem("loss-brake"), undefined, "who leads no longer is in no trouble");
     start("cd");
-    await house.until(() => at(5) !== undefined && at(6) !== undefined, 10_000);
+    await house.until(() => at(5) !== undefined && at(6) !== undefined, 15_000);
   });
 
   test("holds when the leader is among the lost", async () => {
