@@ -11,8 +11,10 @@ import { renew } from "./renewal.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
 
-/** The nonce with which this machine last claimed its id: after a reboot its own old record is known by it. */
+/** Nonces of this machine's boots, a line each, the newest first: after a reboot its own old record is known by them. */
 const nonceFile = "nonce";
+/** An agent may have been killed before it claimed the id, and a registry that was put back may show an earlier boot's record. */
+const rememberedBoots = 8;
 /** How often an id that another machine holds is looked at again. */
 const takenRetryMs = 2_000;
 
@@ -41,10 +43,9 @@ export class Beat {
   #isHastened = false;
   #claim: Claim | undefined;
   #lease: { readonly id: LeaseId; readonly ttlMs: number } | undefined;
-  /** As this process found it: the record may show it until the first claim, or where the store was put back. */
-  #previous = "";
-  /** As it lies on disk. */
-  #noted: string | undefined;
+  /** Of earlier boots: the record may show one of them until the first claim, or where the store was put back. */
+  #earlier: readonly string[] | undefined;
+  #isNoted = false;
   #doubted = false;
   #verdict: "open" | "held" | "refused" = "open";
   /** Whether this process has ever had the id. */
@@ -183,11 +184,16 @@ export class Beat {
    */
   async #noteNonce(): Promise<void> {
     const { machine, disk, troubles } = this.#ports;
-    if (this.#noted === machine.nonce) return;
+    if (this.#isNoted) return;
+    const { nonce } = machine;
     try {
-      if (this.#noted === undefined) this.#noted = this.#previous = (await disk.read(nonceFile)) ?? "";
-      if (this.#noted !== machine.nonce) await disk.write(nonceFile, machine.nonce);
-      this.#noted = machine.nonce;
+      if (this.#earlier === undefined) {
+        const lines = ((await disk.read(nonceFile)) ?? "").split("\n");
+        this.#isNoted = lines[0] === nonce;
+        this.#earlier = lines.filter((line) => line !== "" && line !== nonce).slice(0, rememberedBoots);
+      }
+      if (!this.#isNoted) await disk.write(nonceFile, [nonce, ...this.#earlier, ""].join("\n"));
+      this.#isNoted = true;
       troubles.clear("nonce");
     } catch (error) {
       troubles.set("nonce", toRecord(asProblem(error, "disk-write", "Cannot note this boot")));
@@ -195,8 +201,8 @@ export class Beat {
   }
 
   /**
-   * Who holds the record, unless it is this machine, in this boot or in the one before. A clone has the nonce of its
-   * original's last boot on its disk: that counts only beside its name and address, and otherwise once it has run out.
+   * Who holds the record, unless it is this machine, in this boot or in an earlier one. A clone has the nonces of its
+   * original's last boots on its disk: those count only beside its name and address, and otherwise once the record has run out.
    */
   #stranger(entry: Entry): Holder | undefined {
     const { machine } = this.#ports;
@@ -205,7 +211,7 @@ export class Beat {
     if (!read.ok) return undefined;
     const { nonce, hostname, publicIp } = read.value;
     if (nonce === machine.nonce) return undefined;
-    const isBefore = nonce === this.#previous;
+    const isBefore = this.#earlier?.includes(nonce) === true;
     if (isBefore && hostname === machine.hostname && publicIp === machine.publicIp) return undefined;
     return { who: inWords(read.value), isBefore };
   }

@@ -101,6 +101,40 @@ describe("beat", () => {
     assert.match((await recordOf(box))?.value ?? "", /a-boot-2/);
   });
 
+  test("also in one that is put back to several boots before", async () => {
+    const box = await one();
+    const backup = house.store.backUp();
+    for (const boot of [2, 3, 4]) {
+      await box.crash();
+      box.start();
+      await house.until(() => claims(box) === boot, 100);
+    }
+    house.store.restoreFrom(backup);
+    await house.until(() => claims(box) === 5, machineLeaseMs / 2);
+    assert.equal(await box.problem("machine-id-taken"), undefined);
+  });
+
+  test("also when its agent was killed after it had noted the boot, and before it had claimed the id", async () => {
+    const box = await one();
+    await box.crash();
+    const { files } = box.disk;
+    box.through = {
+      registry: (registry): Registry => ({
+        ...calls(registry),
+        write: async () => {
+          throw new Problem("registry-unreachable", "Cannot write");
+        },
+      }),
+    };
+    box.start();
+    await house.until(() => files.get("nonce")?.startsWith(box.machine.nonce) === true, 1_000);
+    await box.kill();
+    box.through = {};
+    box.start();
+    await house.until(() => claims(box) === 2, 1_000);
+    assert.equal(await box.problem("machine-id-taken"), undefined);
+  });
+
   test("also when the first write after the reboot fails", async () => {
     const box = await one();
     await box.crash();
