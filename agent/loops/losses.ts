@@ -319,12 +319,13 @@ function shortId(id: MachineId): string {
 
 /** How many have a manifest and nothing else, and count neither as there nor as gone: this leader has yet to hear of them. */
 function unheardOf(
-  { manifests, machines, statuses, settings }: RegistryPicture,
+  { manifests, machines, statuses, settings, unreadable }: RegistryPicture,
   standing: ReadonlyMap<MachineId, Standing>,
 ): number {
+  const isThere = (id: MachineId): boolean => machines.has(id) || statuses.has(id) || unreadable.has(id);
   let found = 0;
   for (const [id, { givenUp }] of manifests) {
-    if (givenUp === true || machines.has(id) || statuses.has(id) || settings.get(id)?.cordoned === true) continue;
+    if (givenUp === true || isThere(id) || settings.get(id)?.cordoned === true) continue;
     if (standing.get(id) === "presumed") found++;
   }
   return found;

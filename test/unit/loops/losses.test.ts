@@ -117,6 +117,29 @@ describe("the brake", () => {
     assert.deepEqual([at(1), at(2), at(3)], ["a", "b", "c"]);
   });
 
+  test("each return gives the rest of them one more lease", async () => {
+    await spreadOut({ machines: "abcd", leaders: "a" });
+    await crash("bcd");
+    await house.until(async () => (await told("machines-lost")).length === 1, machineLeaseMs + 5_000);
+    start("b");
+    await house.until(() => at(2) === "b", 5_000);
+    await house.clock.advance(8_000);
+    start("c");
+    await house.until(() => at(3) === "c", 5_000);
+    await house.always(() => at(4) === undefined, 8_000, 100);
+    start("d");
+    await house.until(() => at(4) === "d", 5_000);
+  });
+
+  test("whoever does not follow in time is given up", async () => {
+    await spreadOut({ machines: "abcd", leaders: "a" });
+    await crash("bcd");
+    await house.until(async () => (await told("machines-lost")).length === 1, machineLeaseMs + 5_000);
+    start("bc");
+    await house.until(() => at(2) === "b" && at(3) === "c", 5_000);
+    await house.until(() => at(4) !== undefined, machineLeaseMs + 5_000);
+  });
+
   test("a machine that an operator cordons is given up, and its units move", async () => {
     await spreadOut({ machines: "abcdef", leaders: "a" });
     await crash("cdef");
