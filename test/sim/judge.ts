@@ -195,11 +195,13 @@ export class Judge {
     }
     for (const [other, sinceMs] of there) {
       if (this.wishes?.isGlobal(unit) === true) continue;
-      if (this.wishes?.isSingle(unit) === true) {
+      const isRestored = nowMs - this.#restoredMs < wishWindowMs;
+      // What was placed after the backup on a machine that is away, and is still being stopped there, nobody has heard of
+      if (this.wishes?.isSingle(unit) === true && !(isRestored && !this.#present.has(other.id))) {
         this.#violated("two-of-single", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
       }
       // A registry that was put back tells a machine that has just come back what it was told long ago: nobody can know better
-      if (nowMs - this.#restoredMs < wishWindowMs) continue;
+      if (isRestored) continue;
       if (this.#wasAbsent(other, sinceMs) || this.#wasAbsent(machine, nowMs - returnMs)) continue;
       this.#violated("two-of-one", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
     }

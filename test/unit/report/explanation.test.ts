@@ -83,7 +83,10 @@ describe("a machine that does not lead", () => {
       assert.deepEqual(await said(unit), { because: held, status: held, waits: { machine, until: "returned" } });
     }
     house.box("d").start();
-    await house.until(() => !Object.values(house.up()).join("").includes("c"), 5_000);
+    for (const unit of ["db.service", "web.service"]) {
+      await house.until(async () => (await because(unit)) !== held, 2 * machineLeaseMs);
+    }
+    await house.until(() => !Object.values(house.up()).join("").includes("c"), 1_000);
     for (const unit of ["db.service", "web.service"]) {
       assert.deepEqual(await said(unit), { because: stays, status: "", waits: undefined });
     }
