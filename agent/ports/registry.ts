@@ -72,8 +72,8 @@ export interface Registry {
   /**
    * Every change under `prefix` from revision `from` on, without a gap, whole revisions only. Throws "watch-compacted"
    * when `from` is no longer kept, or when the store has not come so far as just before it: it was put back to an earlier
-   * state, or is a moment behind what it has told (read anew in all cases), "registry-unreachable" when the stream breaks (resume after the last batch).
-   * The first batch comes as soon as the store has taken the watch; it may be empty.
+   * state, or is a moment behind what it has told (read anew in all cases), "registry-unreachable" when the stream breaks
+   * (resume after the last batch). The first batch comes as soon as the store has taken the watch; it may be empty.
    */
   watch(prefix: string, from: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
   /** `ttlMs` as granted, at least as long as asked. */
