@@ -13,6 +13,7 @@ import { Problem } from "../../agent/domain/problem.ts";
 import type { Systemd } from "../../agent/ports/systemd.ts";
 import { unit, unitName } from "../contract/systemd.ts";
 import { silentLog } from "../fakes/silent-log.ts";
+import { groupsBelow } from "./control-groups.ts";
 import { type TestMachine, machinesMissing, startTestMachine } from "./machines.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -59,8 +60,8 @@ async function groupsOf(...names: string[]): Promise<string[]> {
   const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" "));
   for (const [, point = "", type] of mounts) {
     if (type !== "cgroup2" || !(await exists(point))) continue; // one mount may cover another
-    const entries = await readdir(point, { recursive: true });
-    found.push(...entries.filter((entry) => names.some((name) => entry.includes(`flotilla-machine-${name}-`))));
+    const groups = await groupsBelow(point);
+    found.push(...groups.filter((group) => names.some((name) => group.includes(`flotilla-machine-${name}-`))));
   }
   return found;
 }

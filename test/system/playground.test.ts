@@ -8,6 +8,7 @@ import { describe, test } from "node:test";
 import { promisify } from "node:util";
 import { createApiClient } from "../../agent/adapters/api-client.ts";
 import type { UnitReport } from "../../agent/domain/report.ts";
+import { groupsBelow } from "./control-groups.ts";
 import { withoutEtcd } from "./etcd-server.ts";
 import { machinesMissing } from "./machines.ts";
 
@@ -139,8 +140,7 @@ class Run {
     for (const line of mounts) {
       const [, point = "", type] = line.split(" ");
       if (type !== "cgroup2" || !(await exists(point))) continue; // one mount may cover another
-      const groups = await readdir(point, { recursive: true });
-      const ours = groups.filter((group) =>
+      const ours = (await groupsBelow(point)).filter((group) =>
         [...this.#keepers].some((pid) => /flotilla-machine-m\d-(\d+)/.exec(group)?.[1] === pid),
       );
       found.push(...ours.map((group) => `control group ${group}`));
@@ -152,7 +152,7 @@ class Run {
     let last: readonly string[] = [];
     const gone = async (): Promise<boolean> => (last = await this.traces()).length === 0;
     await this.until("no trace", gone, timeoutMs).catch((error: unknown) => {
-      throw new Error(`left behind: ${last.join("\n")}`, { cause: error });
+      throw new Error(`left behind: ${last.join("\n")}; ${String(error)}`, { cause: error });
     });
   }
 

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readFile, readdir, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { groupsBelow } from "../control-groups.ts";
 import { type Network } from "./network.ts";
 import {
   bindScript,
@@ -423,12 +424,8 @@ async function childrenOf(pid: number): Promise<readonly number[]> {
 }
 
 async function processesOf(group: string): Promise<readonly number[]> {
-  const entries = await readdir(group, { withFileTypes: true, recursive: true });
   const found: number[] = [];
-  for (const folder of [
-    group,
-    ...entries.filter((each) => each.isDirectory()).map((each) => join(each.parentPath, each.name)),
-  ]) {
+  for (const folder of [group, ...(await groupsBelow(group))]) {
     const text = await readFile(join(folder, "cgroup.procs"), "utf8").catch(() => ""); // it went meanwhile
     found.push(
       ...text
