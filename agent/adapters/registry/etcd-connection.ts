@@ -30,8 +30,8 @@ export interface UnaryCall {
 }
 
 export interface StreamCall extends UnaryCall {
-  /** Until the first message; the settings' unless set. */
-  readonly timeoutMs?: number;
+  /** Without a first message for so long the endpoint rests; one that comes later still counts. The call's deadline unless set. */
+  readonly doubtMs?: number;
 }
 
 /** A stream that etcd has answered on. */
@@ -123,12 +123,16 @@ export class EtcdConnection {
    * is trusted with a stream. Rejects with Problems. The stream ends with `close`, or when it is cancelled.
    */
   async stream(what: string, call: StreamCall): Promise<OpenStream> {
-    const { service, method, request, signal, timeoutMs = this.#options.settings.requestTimeoutMs } = call;
+    const { service, method, request, signal } = call;
+    const timeoutMs = this.#options.settings.requestTimeoutMs;
+    const doubtMs = Math.min(call.doubtMs ?? timeoutMs, timeoutMs);
     let opening: Promise<OpenStream> | undefined;
     try {
       return await this.#bounded(what, { signal, timeoutMs }, () => {
         opening = this.#loggedIn((token) =>
-          this.#onEndpoint((endpoint) => this.#firstOf(endpoint, { service, method, request, token }, timeoutMs)),
+          this.#onEndpoint((endpoint) =>
+            this.#firstOf(endpoint, { service, method, request, token }, { doubtMs, timeoutMs }),
+          ),
         );
         return opening;
       });
@@ -196,13 +200,22 @@ export class EtcdConnection {
     return response;
   }
 
-  async #firstOf(endpoint: Endpoint, sent: Sent, timeoutMs: number): Promise<OpenStream> {
+  async #firstOf(
+    endpoint: Endpoint,
+    sent: Sent,
+    { doubtMs, timeoutMs }: { readonly doubtMs: number; readonly timeoutMs: number },
+  ): Promise<OpenStream> {
     const { clock } = this.#options;
     const stream = await endpoint.open(sent);
     const over = new AbortController();
-    const late = clock.sleep(timeoutMs, over.signal).then(
+    const sentMs = clock.monotonicMs();
+    const wait = async (): Promise<void> => {
+      await clock.sleep(doubtMs, over.signal);
+      endpoint.fail();
+      await clock.sleep(timeoutMs - doubtMs, over.signal);
+    };
+    const late = wait().then(
       () => {
-        endpoint.fail();
         stream.cancel();
         return true;
       },
@@ -211,6 +224,7 @@ export class EtcdConnection {
     try {
       const first = await stream.next();
       this.#recognise(endpoint, first);
+      if (clock.monotonicMs() >= sentMs + doubtMs) endpoint.pass();
       return { first, next: () => stream.next(), cancel: () => stream.cancel() };
     } catch (error) {
       stream.cancel();

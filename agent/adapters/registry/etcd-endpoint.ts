@@ -103,6 +103,12 @@ export class Endpoint {
     this.#restMs = Math.min(this.#restMs * 2, longestRestMs);
   }
 
+  /** It answered after all. */
+  pass(): void {
+    this.#isGood = !this.#isRetired;
+    this.#restMs = firstRestMs;
+  }
+
   /** It gets no more calls. Those under way and the streams that are open end in their own time. */
   retire(): void {
     this.#isRetired = true;

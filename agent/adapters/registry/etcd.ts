@@ -25,8 +25,8 @@ const pageBytes = 8 * 1024 * 1024;
 const fewestPageKeys = 16;
 /** A snapshot overtaken by compactions is begun anew this often. */
 const maxReadRestarts = 5;
-/** A renewal is worth less the longer it takes: its deadline is never longer than this. */
-const longestRenewMs = 1_000;
+/** A renewal is worth less the longer it takes: after this the next one goes to another member, if there is one. */
+const renewDoubtMs = 1_000;
 
 export interface EtcdOptions {
   readonly settings: RegistrySettings;
@@ -70,14 +70,12 @@ interface WatchResponse {
 }
 
 class EtcdRegistry implements Registry {
-  readonly #settings: RegistrySettings;
   readonly #connection: EtcdConnection;
   readonly #membership: Membership;
   readonly #prefix: string;
 
   constructor({ settings, clock, log, keeping }: EtcdOptions) {
     const membership = new Membership({ configured: settings.endpoints, keeping, clock, log });
-    this.#settings = settings;
     this.#prefix = settings.prefix;
     this.#membership = membership;
     this.#connection = new EtcdConnection({
@@ -182,8 +180,8 @@ class EtcdRegistry implements Registry {
 
   async renewLease(id: LeaseId, signal?: AbortSignal): Promise<void> {
     const what = `renew lease "${id}"`;
-    const timeoutMs = Math.min(this.#settings.requestTimeoutMs, longestRenewMs);
-    const call: StreamCall = { service: "Lease", method: "leaseKeepAlive", request: { ID: id }, signal, timeoutMs };
+    const request = { ID: id };
+    const call: StreamCall = { service: "Lease", method: "leaseKeepAlive", request, signal, doubtMs: renewDoubtMs };
     const stream = await this.#stream(what, call);
     stream.cancel();
     const { TTL } = stream.first as { readonly TTL: string };
