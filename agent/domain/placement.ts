@@ -50,6 +50,11 @@ export interface Manifest extends Position {
   readonly machine: MachineId;
   /** Its machine was lost, and its units were free to go elsewhere; until the machine is there again. */
   readonly givenUp?: true;
+  /**
+   * The leader's word that units with `fenceMs` may be started under a claim of the machine's id: the mod revision of its
+   * record. In a registry that was put back no later claim has that number.
+   */
+  readonly word?: number;
   readonly units: readonly ManifestEntry[];
 }
 

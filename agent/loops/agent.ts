@@ -20,6 +20,7 @@ import { Local } from "./local.ts";
 import { type Mirror, createMirror } from "./mirror.ts";
 import { OwnManifest } from "./own-manifest.ts";
 import { ClusterHands } from "./hands.ts";
+import { RestoreMark } from "./restore-mark.ts";
 import { Statuses } from "./statuses.ts";
 import { SubmittedTexts } from "./submitted-texts.ts";
 import type { Sync } from "./sync.ts";
@@ -142,13 +143,19 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     },
     signal,
   );
+  const mark = new RestoreMark({ machine, registry, ...common });
   // A registry that was put back has an old status too, or none: claiming the id anew has it written
-  let wentBackMs = -Infinity;
+  const wentBackMs = (): number => Math.max(own.wentBackMs, record.wentBackMs, cluster.wentBackMs);
+  let foundMs = -Infinity;
   const lookBack = (): void => {
-    const latestMs = Math.max(own.wentBackMs, record.wentBackMs);
-    if (latestMs > wentBackMs) beat.doubt();
-    wentBackMs = latestMs;
+    const latestMs = wentBackMs();
+    if (latestMs > foundMs) {
+      beat.doubt();
+      mark.note();
+    }
+    foundMs = latestMs;
   };
+  cluster.onChange(lookBack);
   const onManifest = (): void => {
     lookBack();
     offer();
@@ -167,17 +174,20 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     fence.run(signal),
     local.run(signal),
     statuses.run(signal),
+    mark.run(signal),
     follow({ mirror: own, onChange: onManifest }, signal),
     follow({ mirror: record, onChange: onRecord }, signal),
   ];
   const source = git === undefined || commits === undefined ? undefined : { ...git, commits };
   if (machine.mayLead && (source !== undefined || allowSubmit)) {
-    const registrySinceMs = (): number => own.connectedSinceMs;
-    const registryWentBackMs = (): number => Math.max(own.wentBackMs, cluster.wentBackMs);
-    const onSync = (sync: Sync | undefined): void => void (leading = sync);
-    loops.push(
-      lead({ ...parts, git: source, mirror: cluster, registrySinceMs, registryWentBackMs, troubles, onSync }, signal),
-    );
+    const leader = {
+      mirror: cluster,
+      registrySinceMs: () => (own.connected ? own.connectedSinceMs : clock.monotonicMs()),
+      registryWentBackMs: wentBackMs,
+      onBehind: () => mark.note(),
+      onSync: (sync: Sync | undefined) => void (leading = sync),
+    };
+    loops.push(lead({ ...parts, ...leader, git: source, troubles }, signal));
   }
   const done = Promise.all(loops).then(() => undefined);
   const hands = new ClusterHands({ registry, view, seen: (revision) => view.reached(revision), allowSubmit, clock });

@@ -114,8 +114,9 @@ export class Beat {
    */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, troubles, leaseMs } = this.#ports;
-    // When the registry comes back the leader waits one lease for machines to be heard of: the pauses stay well below.
-    const longestPauseMs = leaseMs / 4;
+    // When the registry comes back the leader waits one lease for machines to be heard of: the pauses stay well below. Of a
+    // lease on which units hang five seconds without the registry may leave little more than one
+    const longestPauseMs = (): number => leaseMs / (this.#isHastened ? 10 : 4);
     await tick(
       { name: "beat", waker: this.#waker, clock, log, troubles, longestPauseMs, pass: (each) => this.#pass(each) },
       signal,

@@ -3,7 +3,7 @@
 import { type WantedReader, createWantedReader } from "../desired/desired.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
 import { type Decision, undecidable } from "../domain/placement.ts";
-import { Problem } from "../domain/problem.ts";
+import { Problem, toRecord } from "../domain/problem.ts";
 import type { ClusterEvent } from "../domain/submitted.ts";
 import type { DesiredState, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -30,6 +30,8 @@ import type { Troubles } from "./troubles.ts";
 
 /** A machine that is to rest, and of which an operator said something meanwhile, is looked at again so soon. */
 const restRetryMs = 1_000;
+/** As troubles have it. */
+const restored = "restored";
 
 export interface EnginePorts extends TrustPorts {
   readonly registry: Registry;
@@ -139,12 +141,11 @@ export class Engine {
     this.#isWhole = false;
     const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
     const { connectedSinceMs } = mirror;
-    const fences = this.#fenceWaits.look(picture, { nowMs: clock.monotonicMs(), connectedSinceMs });
+    const moments = { nowMs: clock.monotonicMs(), connectedSinceMs, ...this.#trust.unheardUntil() };
+    const fences = this.#fenceWaits.look(picture, desired.units, moments);
     this.#waits.fenced(fences);
     const undecided = this.#undecidable(desired, fences.units);
-    // While some may yet be heard of that know better nobody is told to go on
-    const unconfirmed = attendance.isSettling ? [] : this.#fenceWaits.unconfirmed(picture);
-    const unwritten = new Set([...picture.ahead, ...unconfirmed]);
+    const unwritten = new Set([...picture.ahead, ...this.#fenceWaits.unspoken(picture)]);
     const outcome = without(this.#scheduler.pass(rebalance, undecided), undecided);
     const decide = (units: readonly UnitName[]): readonly Decision[] => this.#scheduler.decisionsOf(units);
     this.#waits.waiting(outcome.newlyWaiting, decide);
@@ -159,6 +160,7 @@ export class Engine {
       manifests: picture.manifests,
       statuses: picture.statuses,
       unwritten,
+      wordOf: (machine) => this.#fenceWaits.wordOf(machine, picture),
       standing,
       epoch: this.#trust.epochFor(picture, this.#generation),
       generation: this.#generation + 1,
@@ -177,6 +179,7 @@ export class Engine {
     await this.#tellBrake(picture, { brake: losses.brake, isSettled: !settling }, signal);
     await this.#tell({ picture, outcome, ended }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
+    await this.#unmark(picture, fences, signal);
     const waits = [attendance.dueMs, dueMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
     const ahead = waits.filter((ms) => ms > 0 && ms < Infinity);
     return ahead.length === 0 ? undefined : Math.min(...ahead);
@@ -273,6 +276,22 @@ export class Engine {
     return true;
   }
 
+  /** Says that units wait because the registry was put back, and takes away the mark of that when none has to. */
+  async #unmark(
+    { modified }: Pick<RegistryPicture, "modified">,
+    { hidden }: Pick<FenceWait, "hidden">,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { troubles } = this.#ports;
+    const key = keys.restored;
+    const revision = modified.get(key);
+    if (revision === undefined || hidden === 0) troubles.clear(restored);
+    else troubles.set(restored, toRecord(putBack(hidden)));
+    if (revision === undefined || hidden > 0) return;
+    const guards: Guard[] = [{ kind: "modified", key, revision }];
+    await this.#leaveWord({ guards, writes: [{ kind: "delete", key }], said: [] }, signal);
+  }
+
   /** What the cluster is to run; throws a Problem while that is not known. */
   #read(commit: DesiredState | "none", picture: RegistryPicture): WantedState {
     if (commit === "none" && !picture.isRevisionKnown) {
@@ -300,6 +319,12 @@ export class Engine {
     for (const batch of batches) await this.#leaveWord(batch, signal);
     return dueMs;
   }
+}
+
+function putBack(units: number): Problem {
+  return new Problem("registry-restored", `Cannot change ${units} units with OnPartition=stop yet: etcd was restored`, {
+    hint: "They may be running on machines that nobody has heard of since, and stay as they are until they must be down there",
+  });
 }
 
 /** Throws Problem "manifest-unreadable": what a machine was told is not known. */

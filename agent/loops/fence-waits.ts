@@ -1,8 +1,9 @@
 // Units with OnPartition=stop, as the leader has to do with them: how long each may still be running on a machine that is gone,
-// by the monotonic clock, and which machines wait for a word before they start theirs. Given to engine.ts, which decides
-// nothing of the former meanwhile.
+// or on one that nobody has heard of, by the monotonic clock; and which machines wait for a word before they start theirs. Given
+// to engine.ts, which decides nothing of the former meanwhile.
 import type { MachineId, UnitName } from "../domain/names.ts";
 import { type Manifest, type ManifestEntry, fenceWaitMs } from "../domain/placement.ts";
+import { type Unit, longestStopMs } from "../domain/unit.ts";
 import { keys } from "../text/values.ts";
 
 /** Of the registry's picture: what machines are told, and which of them have anything that hangs on their lease. */
@@ -17,18 +18,39 @@ export interface Claimed extends Pick<Lived, "manifests" | "machines"> {
   readonly modified: ReadonlyMap<string, number>;
 }
 
+/** When. All in monotonic ms. */
+export interface Moments {
+  readonly nowMs: number;
+  /** Since when nothing can have come and gone unseen. */
+  readonly connectedSinceMs: number;
+  /**
+   * Until this moment machines may be there that nobody has heard of, with any such unit: whoever is not heard of by then has
+   * lost its lease.
+   */
+  readonly heardOfMs: number;
+  /** The same after the registry was put back (-Infinity: it was not): from then on each unit may take its time to stop. */
+  readonly putBackMs: number;
+}
+
+const longestFenceWaitMs = fenceWaitMs(longestStopMs);
+
+type Wanted = ReadonlyMap<UnitName, Pick<Unit, "fence">>;
+
 export interface FenceWait {
-  /** They may still be running on a machine that is gone. The same set as the last time when nothing has changed. */
+  /** They may still be running somewhere else. The same set as the last time when nothing has changed. */
   readonly units: ReadonlySet<UnitName>;
   /** Units that were among them the last time and no longer are. */
   readonly over: readonly UnitName[];
   /** Until the next one is over; Infinity: none is under way. */
   readonly dueMs: number;
+  /** How many of them may be running on a machine that nobody has heard of. */
+  readonly hidden: number;
 }
 
 export class FenceWaits {
   readonly #goneMs = new Map<MachineId, number>();
   readonly #fenced = new WeakMap<Manifest, readonly ManifestEntry[]>();
+  readonly #wanted = new WeakMap<Wanted, readonly { readonly name: UnitName; readonly fenceMs: number }[]>();
   #units: ReadonlySet<UnitName> = new Set();
 
   /** What hangs on the machine's lease came, changed or went at this moment: if it is gone, then not before. */
@@ -36,13 +58,19 @@ export class FenceWaits {
     this.#goneMs.set(machine, nowMs);
   }
 
-  /** `connectedSinceMs`: since when nothing can have come and gone unseen. */
+  /** `wanted`: all units that are to run. */
   look(
     { manifests, machines, statuses }: Lived,
-    { nowMs, connectedSinceMs }: { readonly nowMs: number; readonly connectedSinceMs: number },
+    wanted: Wanted,
+    { nowMs, connectedSinceMs, heardOfMs, putBackMs }: Moments,
   ): FenceWait {
     const units = new Set<UnitName>();
     let dueMs = Infinity;
+    for (const { name, leftMs } of this.#hidden(wanted, { nowMs, heardOfMs, putBackMs })) {
+      units.add(name);
+      dueMs = Math.min(dueMs, leftMs);
+    }
+    const hidden = units.size;
     for (const [id, manifest] of manifests) {
       if (machines.has(id) || statuses.has(id)) {
         this.#goneMs.delete(id);
@@ -63,19 +91,49 @@ export class FenceWaits {
     const over = [...this.#units].filter((name) => !units.has(name));
     const isSame = over.length === 0 && units.size === this.#units.size;
     if (!isSame) this.#units = units;
-    return { units: this.#units, over, dueMs };
+    return { units: this.#units, over, dueMs, hidden };
   }
 
   /**
-   * Machines that have claimed their id since their manifest was written, and are told such units: they start none of them
-   * before it is written once more, whatever it says (`Fence.isFresh`).
+   * The word that a machine may be given now (`Manifest.word`): for its claim, when it is there and none of the units that it
+   * is told has to wait.
    */
-  *unconfirmed({ manifests, machines, modified }: Claimed): Generator<MachineId> {
-    for (const id of machines.keys()) {
-      const manifest = manifests.get(id);
-      if (manifest === undefined || this.#fencedOf(manifest).length === 0) continue;
-      if ((modified.get(keys.machine(id)) ?? 0) > (modified.get(keys.manifest(id)) ?? 0)) yield id;
+  wordOf(id: MachineId, { manifests, machines, modified }: Claimed): number | undefined {
+    if (!machines.has(id)) return undefined;
+    const manifest = manifests.get(id);
+    const fenced = manifest === undefined ? [] : this.#fencedOf(manifest);
+    return fenced.some(({ name }) => this.#units.has(name)) ? undefined : modified.get(keys.machine(id));
+  }
+
+  /** Machines that are told such units, start none before they have a word for their claim, and may have it. */
+  *unspoken(picture: Claimed): Generator<MachineId> {
+    for (const [id, manifest] of picture.manifests) {
+      if (this.#fencedOf(manifest).length === 0) continue;
+      const word = this.wordOf(id, picture);
+      if (word !== undefined && word !== manifest.word) yield id;
     }
+  }
+
+  /** What may be running where nobody has heard of it, and for how long. */
+  *#hidden(
+    wanted: Wanted,
+    { nowMs, heardOfMs, putBackMs }: Omit<Moments, "connectedSinceMs">,
+  ): Generator<{ readonly name: UnitName; readonly leftMs: number }> {
+    if (nowMs >= Math.max(heardOfMs, putBackMs + longestFenceWaitMs)) return;
+    for (const { name, fenceMs } of this.#wantedFenced(wanted)) {
+      const leftMs = Math.max(heardOfMs, putBackMs + fenceWaitMs(fenceMs)) - nowMs;
+      if (leftMs > 0) yield { name, leftMs };
+    }
+  }
+
+  #wantedFenced(wanted: Wanted): readonly { readonly name: UnitName; readonly fenceMs: number }[] {
+    const known = this.#wanted.get(wanted);
+    if (known !== undefined) return known;
+    const found = [...wanted].flatMap(([name, { fence }]) =>
+      fence === undefined ? [] : [{ name, fenceMs: fence.stopMs }],
+    );
+    this.#wanted.set(wanted, found);
+    return found;
   }
 
   #fencedOf(manifest: Manifest): readonly ManifestEntry[] {

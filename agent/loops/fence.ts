@@ -8,12 +8,12 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Entry, Registry } from "../ports/registry.ts";
 import type { Systemd } from "../ports/systemd.ts";
-import { keys } from "../text/values.ts";
+import { keys, parseManifest } from "../text/values.ts";
 import type { Beat, Claim } from "./beat.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
 
-/** A leader is elected, has settled and has written to every machine that waits, within this. */
+/** A leader is elected, has had the registry for a lease and has written to every machine that waits, within this. */
 const wordMs = 20_000;
 
 export interface FencePorts {
@@ -38,7 +38,7 @@ export class Fence {
   /** Undefined until it was looked, by whoever comes first. */
   #needed: boolean | undefined;
   #permit: Permit;
-  /** The claim after which the manifest was read, first at this moment, and whether that was written after it. */
+  /** The claim after which the manifest was read, first at this moment, and whether the leader's word in it is for that. */
   #heard: { readonly claim: Claim; readonly sinceMs: number; readonly isConfirmed: boolean } | undefined;
   #isOverdue = false;
 
@@ -57,8 +57,8 @@ export class Fence {
   }
 
   /**
-   * Whether the manifest that was offered last is true of the present: this machine holds its lease, and the leader has written
-   * it since this machine claimed its id (`FenceWaits.unconfirmed`). An older one may be of a registry that was put back to
+   * Whether the manifest that was offered last is true of the present: this machine holds its lease, and the leader has given
+   * its word for this claim of the id (`Manifest.word`). What was written before may be of a registry that was put back to
    * before the units were moved from here.
    */
   isFresh(): boolean {
@@ -86,7 +86,7 @@ export class Fence {
     return beat.claim() === undefined || clock.monotonicMs() >= this.#untilMs();
   }
 
-  /** Whether it is in the registry, and no leader has written its manifest since, for longer than a leader needs. */
+  /** Whether it is in the registry, and no leader has given its word since, for longer than a leader needs. */
   isUnconfirmed(): boolean {
     return !this.isCutOff() && !this.isFresh() && this.#isOverdue;
   }
@@ -158,7 +158,7 @@ export class Fence {
     const { entry, revision } = await registry.get(keys.manifest(me), signal);
     if (entry !== undefined) offer(entry, revision);
     const before = this.#heard?.claim === claim ? this.#heard : undefined;
-    const isConfirmed = entry !== undefined && entry.modRevision > claim.revision;
+    const isConfirmed = entry !== undefined && wordIn(entry) === claim.revision;
     const nowMs = this.#ports.clock.monotonicMs();
     this.#heard = { claim, sinceMs: before?.sinceMs ?? nowMs, isConfirmed };
     const wasOverdue = this.#isOverdue;
@@ -182,4 +182,10 @@ export class Fence {
   #tell(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** One that cannot be read says nothing; whoever takes it up tells of it. */
+function wordIn({ key, value }: Entry): number | undefined {
+  const read = parseManifest(key, value);
+  return read.ok ? read.value.word : undefined;
 }

@@ -45,6 +45,8 @@ export interface LeadPorts {
   readonly registrySinceMs: () => number;
   /** Monotonic ms when this machine last found the registry put back to an earlier state; -Infinity: never. */
   readonly registryWentBackMs: () => number;
+  /** Called when machines are found that are ahead of the registry: it was put back. */
+  readonly onBehind: () => void;
   /** Told of this machine's syncing when it begins to lead, and of undefined when it ceases to. */
   readonly onSync: (sync: Sync | undefined) => void;
 }
@@ -66,6 +68,7 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
     const release = mirror.acquire();
     const { machineLeaseMs, registrySinceMs, registryWentBackMs, rebalancePerMinute, lossBrakePercent } = ports;
     const { hostname } = machine;
+    const { onBehind } = ports;
     const engine = new Engine(
       {
         registry,
@@ -73,6 +76,7 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
         machineLeaseMs,
         registrySinceMs,
         registryWentBackMs,
+        onBehind,
         allowSubmit,
         rebalancePerMinute,
         lossBrakePercent,
@@ -86,7 +90,7 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
     if (git === undefined) await runByHand(ports, { engine, tenure });
     else await syncAndRun({ ...ports, git }, { engine, tenure });
     release();
-    for (const source of ["engine", "sync", "git", "commit", "loss-brake"]) troubles.clear(source);
+    for (const source of ["engine", "sync", "git", "commit", "loss-brake", "restored"]) troubles.clear(source);
     await tenure.resign();
     log.info("leader.ceased", { machine: machine.id, epoch: tenure.epoch });
   }

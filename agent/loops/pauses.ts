@@ -2,29 +2,35 @@
 // the registry (mirror.ts, lease.ts, tenure.ts); asks only the clock.
 import type { Clock } from "../ports/clock.ts";
 
+/** `mostMs`: asked before each pause where it may change. */
+export interface PauseLengths {
+  readonly firstMs: number;
+  readonly mostMs: number | (() => number);
+}
+
 /** Each pause is twice the one before, from `firstMs` to `mostMs`, give or take a quarter. */
 export class Pauses {
   readonly #clock: Clock;
-  readonly #firstMs: number;
-  readonly #mostMs: number;
+  readonly #lengths: PauseLengths;
   #nextMs: number;
 
-  constructor(clock: Clock, { firstMs, mostMs }: { readonly firstMs: number; readonly mostMs: number }) {
+  constructor(clock: Clock, lengths: PauseLengths) {
     this.#clock = clock;
-    this.#firstMs = firstMs;
-    this.#mostMs = mostMs;
-    this.#nextMs = firstMs;
+    this.#lengths = lengths;
+    this.#nextMs = lengths.firstMs;
   }
 
   /** After a success the next pause is short again. */
   reset(): void {
-    this.#nextMs = this.#firstMs;
+    this.#nextMs = this.#lengths.firstMs;
   }
 
   /** Rejects with the signal's reason when aborted. */
   async wait(signal: AbortSignal): Promise<void> {
-    const ms = this.#nextMs * (0.75 + this.#clock.random() / 2);
-    this.#nextMs = Math.min(this.#nextMs * 2, this.#mostMs);
+    const { mostMs } = this.#lengths;
+    const longestMs = typeof mostMs === "number" ? mostMs : mostMs();
+    const ms = Math.min(this.#nextMs, longestMs) * (0.75 + this.#clock.random() / 2);
+    this.#nextMs = Math.min(this.#nextMs * 2, longestMs);
     await this.#clock.sleep(ms, signal);
   }
 }

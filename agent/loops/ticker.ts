@@ -3,7 +3,7 @@
 import { asProblem, toRecord } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
-import { Pauses, childOf, stopped } from "./pauses.ts";
+import { type PauseLengths, Pauses, childOf, stopped } from "./pauses.ts";
 import type { Troubles } from "./troubles.ts";
 
 /** Remembers that something happened until a pass begins. */
@@ -45,7 +45,7 @@ export interface Ticker {
   readonly log: Log;
   readonly troubles: Troubles;
   /** The longest pause after a failed pass, give or take a quarter; 10 s unless set. */
-  readonly longestPauseMs?: number;
+  readonly longestPauseMs?: PauseLengths["mostMs"];
   /** One pass; resolves to the ms after which it wants to run again unwoken, or undefined for never. */
   readonly pass: (signal: AbortSignal) => Promise<number | undefined>;
 }

@@ -8,6 +8,7 @@ import type { Log } from "../ports/log.ts";
 import { standings } from "./cluster-state.ts";
 import type { Mirror } from "./mirror.ts";
 import type { RegistryPicture } from "./picture.ts";
+import { keys } from "../text/values.ts";
 
 /** Beyond a machine's full lease, for a beat that is on its way. */
 const settleMarginMs = 1_000;
@@ -23,6 +24,8 @@ export interface TrustPorts {
   readonly registryWentBackMs: () => number;
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly log: Pick<Log, "warn">;
+  /** Called when machines are found that are ahead of the registry: it was put back. */
+  readonly onBehind: () => void;
 }
 
 /** Which machines are there. */
@@ -43,6 +46,9 @@ export class Trust {
   /** Machines that were found ahead of the registry, and when the last of them was. */
   readonly #ahead = new Set<MachineId>();
   #aheadMs = -Infinity;
+  /** The mark that somebody left who found the registry put back, by its mod revision, and since when it is known. */
+  #mark: number | undefined;
+  #markMs = -Infinity;
   readonly #witnessed = new Set<MachineId>();
   /** Since when the mirror was connected at the first look: before that it may only not have been asked. */
   #firstSinceMs: number | undefined;
@@ -60,22 +66,38 @@ export class Trust {
    * that still is, in ms; 0: the picture may be decided on. `isCommitSure`: the repository was asked in this tenure and has no
    * newer commit, or there is none. Throws Problem "registry-behind" while that alone is missing.
    */
-  returnMs({ ahead }: Pick<RegistryPicture, "ahead">, { isCommitSure }: { readonly isCommitSure: boolean }): number {
-    const { clock, machineLeaseMs, registryWentBackMs, log } = this.#ports;
+  returnMs(
+    { ahead, modified }: Pick<RegistryPicture, "ahead" | "modified">,
+    { isCommitSure }: { readonly isCommitSure: boolean },
+  ): number {
+    const { clock, machineLeaseMs, log, onBehind } = this.#ports;
     const nowMs = clock.monotonicMs();
     for (const machine of ahead) {
       if (this.#ahead.has(machine)) continue;
       this.#ahead.add(machine);
       this.#aheadMs = nowMs;
       log.warn("registry.behind", { machine });
+      onBehind();
     }
-    const wentBackMs = Math.max(this.#aheadMs, registryWentBackMs());
+    const mark = modified.get(keys.restored);
+    if (mark !== undefined && mark !== this.#mark) this.#markMs = nowMs;
+    this.#mark = mark;
+    const wentBackMs = this.#wentBackMs();
     const leftMs = wentBackMs + machineLeaseMs + settleMarginMs - nowMs;
     if (leftMs > 0) return leftMs;
     if (wentBackMs < this.#sinceMs - wentBackMemoryMs || isCommitSure) return 0;
     throw new Problem("registry-behind", "Cannot decide: the registry was put back to an earlier state", {
       hint: "What runs goes on running; the repository must be reached, and its newest commit be a good one",
     });
+  }
+
+  /**
+   * Until when machines may be there that nobody has heard of, as units with OnPartition=stop go by it: on this leader's own
+   * account, and after the registry was put back (-Infinity: it was not). Both in monotonic ms, for `FenceWaits.look`.
+   */
+  unheardUntil(): { readonly heardOfMs: number; readonly putBackMs: number } {
+    const leaseMs = this.#ports.machineLeaseMs + settleMarginMs;
+    return { heardOfMs: this.#returnedMs() + leaseMs, putBackMs: this.#wentBackMs() + leaseMs };
   }
 
   /** Which machines are there, which may be coming back, and with that which are gone. */
@@ -125,13 +147,25 @@ export class Trust {
    * gone soon after.
    */
   #witness(present: Iterable<MachineId>): number {
-    const { mirror, clock, machineLeaseMs, registrySinceMs } = this.#ports;
-    this.#firstSinceMs ??= mirror.connectedSinceMs;
-    const brokenMs = mirror.connectedSinceMs === this.#firstSinceMs ? -Infinity : mirror.connectedSinceMs;
-    const returnedMs = Math.max(registrySinceMs(), brokenMs);
-    const leftMs = returnedMs + machineLeaseMs + settleMarginMs - clock.monotonicMs();
+    const { clock, machineLeaseMs } = this.#ports;
+    const leftMs = this.#returnedMs() + machineLeaseMs + settleMarginMs - clock.monotonicMs();
     if (leftMs > 0) this.#witnessed.clear();
     else for (const machine of present) this.#witnessed.add(machine);
     return leftMs;
+  }
+
+  /** When the registry came back to this machine. */
+  #returnedMs(): number {
+    const { mirror, registrySinceMs } = this.#ports;
+    this.#firstSinceMs ??= mirror.connectedSinceMs;
+    const brokenMs = mirror.connectedSinceMs === this.#firstSinceMs ? -Infinity : mirror.connectedSinceMs;
+    return Math.max(registrySinceMs(), brokenMs);
+  }
+
+  /** When the registry was put back, as far as this leader or those who left the mark have found; a mark may be restored itself. */
+  #wentBackMs(): number {
+    const { mirror, registryWentBackMs } = this.#ports;
+    const markMs = this.#mark === undefined ? this.#markMs : Math.max(this.#markMs, mirror.connectedSinceMs);
+    return Math.max(this.#aheadMs, markMs, registryWentBackMs());
   }
 }

@@ -33,6 +33,8 @@ export interface ManifestInput {
   readonly statuses: ReadonlyMap<MachineId, Pick<MachineStatus, "seen"> & { readonly units: readonly Named[] }>;
   /** Machines whose manifest has to be written in any case: the registry has lost it, or the machine waits for a word. */
   readonly unwritten: ReadonlySet<MachineId>;
+  /** The word that a machine may be given (`Manifest.word`); of others the one that stands goes on. */
+  readonly wordOf: (machine: MachineId) => number | undefined;
   /** A machine that is not in it is gone. */
   readonly standing: ReadonlyMap<MachineId, Standing>;
   readonly epoch: number;
@@ -204,5 +206,6 @@ function finish(
     )
     .sort((a, b) => byName(a.name, b.name));
   const givenUp = before !== undefined && isGivenUp(input, before) ? { givenUp: true as const } : {};
-  return { machine: id, ...position, ...givenUp, units };
+  const word = units.some(({ fenceMs }) => fenceMs !== undefined) ? (input.wordOf(id) ?? before?.word) : undefined;
+  return { machine: id, ...position, ...givenUp, ...(word === undefined ? {} : { word }), units };
 }

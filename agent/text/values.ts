@@ -28,6 +28,7 @@ export const keys = {
   revision: "revision",
   syncRequest: "sync-request",
   syncResult: "sync-result",
+  restored: "restored",
   machines: "machines/",
   manifests: "manifests/",
   statuses: "statuses/",
@@ -86,6 +87,13 @@ export const encodeEvent = (event: ClusterEvent): string => canonicalJson({ ...e
 
 export const encodeSyncRequest = (request: SyncRequest): string => canonicalJson(request);
 export const encodeSyncResult = (result: SyncResult & { readonly id: string }): string => canonicalJson(result);
+
+/** That etcd was restored, as the machine found that says so. Nobody reads more of it than that it is there. */
+export const encodeRestored = (mark: {
+  readonly machine: MachineId;
+  readonly hostname: string;
+  readonly atMs: number;
+}): string => canonicalJson(mark);
 
 /** As the schemas of events and of machines' settings have it. */
 const maxMessageChars = 1_024;

@@ -46,6 +46,7 @@ export async function change(say: (text: string) => void): Promise<readonly Row[
       machineLeaseMs: 600_000,
       registrySinceMs: () => -Infinity,
       registryWentBackMs: () => -Infinity,
+      onBehind: () => undefined,
       allowSubmit: true,
       rebalancePerMinute: 0,
       lossBrakePercent: 100,

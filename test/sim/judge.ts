@@ -68,6 +68,8 @@ export class Judge {
   #wishMs = -Infinity;
   #storeTroubleMs = -Infinity;
   #restoredMs = -Infinity;
+  /** When somebody said so; Infinity: nobody has. */
+  #markedMs = Infinity;
   checks = 0;
   /** How many changes the store has seen, leases not among them. */
   changes = 0;
@@ -115,6 +117,7 @@ export class Judge {
   storeRestored(): void {
     this.storeTroubled();
     this.#restoredMs = this.#cluster.clock.monotonicMs();
+    this.#markedMs = Infinity;
   }
 
   wished(): void {
@@ -196,8 +199,10 @@ export class Judge {
     for (const [other, sinceMs] of there) {
       if (this.wishes?.isGlobal(unit) === true) continue;
       const isRestored = nowMs - this.#restoredMs < wishWindowMs;
-      // What was placed after the backup on a machine that is away, and is still being stopped there, nobody has heard of
-      if (this.wishes?.isSingle(unit) === true && !(isRestored && !this.#present.has(other.id))) {
+      // What was placed after the backup on a machine that is away, and is still being stopped there, nobody has heard of, unless
+      // somebody who saw that the store was put back has said so
+      const isHidden = isRestored && this.#markedMs > nowMs - inFlightMs && !this.#present.has(other.id);
+      if (this.wishes?.isSingle(unit) === true && !isHidden) {
         this.#violated("two-of-single", `${unit} comes up on ${machine.letter} while it is up on ${other.letter}`);
       }
       // A registry that was put back tells a machine that has just come back what it was told long ago: nobody can know better
@@ -236,7 +241,8 @@ export class Judge {
     for (const change of changes) {
       if (change.kind !== "put") continue;
       const { key, value } = change.entry;
-      if (key.startsWith(keys.machines)) gone.delete(this.#isPresent(key));
+      if (key === keys.restored) this.#marked();
+      else if (key.startsWith(keys.machines)) gone.delete(this.#isPresent(key));
       else if (key.startsWith(keys.manifests)) this.#takeManifest(key, value);
     }
     for (const id of gone) this.#isAbsent(id);
@@ -255,6 +261,9 @@ export class Judge {
       else this.#lost(this.#isAbsent(key.slice(keys.machines.length) as MachineId));
     } else if (key.startsWith(keys.manifests) && change.kind === "put") {
       this.#manifestWritten(key, change.entry.value);
+    } else if (key === keys.restored) {
+      this.#cluster.trace.say("store", change.kind === "put" ? "is marked as restored" : "is no longer marked");
+      if (change.kind === "put") this.#marked();
     } else if (isWish(key)) {
       if (change.kind === "put") this.#setSettings(key, change.entry.value);
       if (change.kind === "put" && key === keys.revision) this.#judged(key, change.entry.value);
@@ -286,6 +295,10 @@ export class Judge {
       this.#violated("bad-commit-adopted", `Commit ${adopted.commit.slice(0, 7)} is adopted, which has a fault`);
     if (refused !== undefined && !this.#badCommits.has(refused.commit))
       this.#violated("good-commit-refused", `Commit ${refused.commit.slice(0, 7)} is refused, which has no fault`);
+  }
+
+  #marked(): void {
+    this.#markedMs = Math.min(this.#markedMs, this.#cluster.clock.monotonicMs());
   }
 
   #isPresent(key: string): MachineId {

@@ -78,7 +78,7 @@ export const mutants: readonly Mutant[] = [
     name: "word-unawaited",
     breaks: "OnPartition=stop: it starts by a manifest that was written since the machine's claim: here by any",
     file: "loops/fence.ts",
-    from: "const isConfirmed = entry !== undefined && entry.modRevision > claim.revision;",
+    from: "const isConfirmed = entry !== undefined && wordIn(entry) === claim.revision;",
     to: "const isConfirmed = entry !== undefined;",
   },
   {

@@ -351,6 +351,7 @@ class Lead {
       manifests: picture.manifests,
       statuses: picture.statuses,
       unwritten: picture.ahead,
+      wordOf: () => undefined,
       standing,
       epoch,
       generation,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
 import type { Manifest, ManifestEntry } from "../../../agent/domain/placement.ts";
-import { FenceWaits, type Lived } from "../../../agent/loops/fence-waits.ts";
+import { type Claimed, FenceWaits, type Lived } from "../../../agent/loops/fence-waits.ts";
 import { keys } from "../../../agent/text/values.ts";
 import { idOf, name } from "./house.ts";
 
@@ -28,7 +28,8 @@ function picture(
 }
 
 const listed = (units: ReadonlySet<UnitName>): string => [...units].sort().join(" ");
-const always = { connectedSinceMs: -Infinity };
+const always = { connectedSinceMs: -Infinity, heardOfMs: -Infinity, putBackMs: -Infinity };
+const nothing: ReadonlyMap<UnitName, object> = new Map();
 
 describe("a wait", () => {
   const told = {
@@ -40,16 +41,19 @@ describe("a wait", () => {
 
   test("is what is left of the unit's stop when its machine's lease ends, and a margin", () => {
     const waits = new FenceWaits();
-    assert.deepEqual(waits.look(picture(told, { machines: "c" }), { nowMs: 1_000, ...always }).units, new Set());
+    assert.deepEqual(
+      waits.look(picture(told, { machines: "c" }), nothing, { nowMs: 1_000, ...always }).units,
+      new Set(),
+    );
     waits.changed(idOf("c"), 2_000);
-    const first = waits.look(picture(told), { nowMs: 2_100, ...always });
+    const first = waits.look(picture(told), nothing, { nowMs: 2_100, ...always });
     assert.deepEqual([listed(first.units), first.over, first.dueMs], ["db.service", [], 3_900]);
-    const second = waits.look(picture(told), { nowMs: 5_999, ...always });
+    const second = waits.look(picture(told), nothing, { nowMs: 5_999, ...always });
     assert.equal(second.units, first.units, "the same set while nothing changes");
     assert.equal(second.dueMs, 1);
-    const third = waits.look(picture(told), { nowMs: 6_000, ...always });
+    const third = waits.look(picture(told), nothing, { nowMs: 6_000, ...always });
     assert.deepEqual([listed(third.units), third.over, third.dueMs], ["", [name("db.service")], Infinity]);
-    assert.deepEqual(waits.look(picture(told), { nowMs: 7_000, ...always }).over, []);
+    assert.deepEqual(waits.look(picture(told), nothing, { nowMs: 7_000, ...always }).over, []);
   });
 
   test("of a unit that is down before the lease can end is the margin alone", () => {
@@ -59,7 +63,7 @@ describe("a wait", () => {
       [1_000, 1_000],
       [3_600_000, 3_600_000],
     ] as const) {
-      const look = waits.look(picture({ c: [["db.service", "launched", fenceMs]] }), { nowMs: 0, ...always });
+      const look = waits.look(picture({ c: [["db.service", "launched", fenceMs]] }), nothing, { nowMs: 0, ...always });
       assert.equal(look.dueMs, dueMs);
     }
   });
@@ -67,46 +71,90 @@ describe("a wait", () => {
   test("begins anew when the machine was there, or may have been unseen", () => {
     const waits = new FenceWaits();
     const due = (nowMs: number, connectedSinceMs = -Infinity): number =>
-      waits.look(picture(told), { nowMs, connectedSinceMs }).dueMs;
+      waits.look(picture(told), nothing, { ...always, nowMs, connectedSinceMs }).dueMs;
     assert.equal(due(0), 4_000);
     assert.equal(due(3_000), 1_000);
     waits.changed(idOf("c"), 3_500);
     assert.equal(due(3_500), 4_000);
     assert.equal(due(6_000, 5_000), 3_000, "the registry was away from 3,500 to 5,000");
-    waits.look(picture(told, { machines: "c" }), { nowMs: 6_500, ...always });
+    waits.look(picture(told, { machines: "c" }), nothing, { nowMs: 6_500, ...always });
     assert.equal(due(7_000), 4_000);
   });
 
   test("does not begin while anything that hangs on its lease is there", () => {
     const waits = new FenceWaits();
-    assert.equal(waits.look(picture(told, { statuses: "c" }), { nowMs: 0, ...always }).dueMs, Infinity);
-    assert.equal(waits.look(picture(told), { nowMs: 9_000, ...always }).dueMs, 4_000);
+    assert.equal(waits.look(picture(told, { statuses: "c" }), nothing, { nowMs: 0, ...always }).dueMs, Infinity);
+    assert.equal(waits.look(picture(told), nothing, { nowMs: 9_000, ...always }).dueMs, 4_000);
   });
 
   test("is also for one that it was told to let go of and may not have; not when another has been told of it", () => {
     const released = { c: [["db.service", "released", 4_000]] } as const;
-    assert.equal(new FenceWaits().look(picture(released), { nowMs: 0, ...always }).dueMs, 4_000);
+    assert.equal(new FenceWaits().look(picture(released), nothing, { nowMs: 0, ...always }).dueMs, 4_000);
     const elsewhere = { ...released, a: [["db.service", "launched", 4_000]] } as const;
-    const look = new FenceWaits().look(picture(elsewhere, { machines: "a" }), { nowMs: 0, ...always });
+    const look = new FenceWaits().look(picture(elsewhere, { machines: "a" }), nothing, { nowMs: 0, ...always });
     assert.deepEqual([look.units, look.dueMs], [new Set(), Infinity]);
   });
 });
 
-test("a machine waits for a word when it has claimed its id since its manifest was written, and is told such a unit", () => {
+describe("a wait for machines that nobody has heard of", () => {
+  const wanted = new Map([
+    [name("db.service"), { fence: { stepMs: 4_000, stopMs: 4_000 } }],
+    [name("feed.service"), { fence: { stepMs: 500, stopMs: 500 } }],
+    [name("web.service"), {}],
+  ]);
+  const look = (waits: FenceWaits, moments: { nowMs: number; heardOfMs?: number; putBackMs?: number }): unknown[] => {
+    const found = waits.look(picture({}), wanted, { ...always, ...moments });
+    return [listed(found.units), listed(new Set(found.over)), found.dueMs, found.hidden];
+  };
+
+  test("is for every unit that has to be down first, until they have lost their leases", () => {
+    const waits = new FenceWaits();
+    assert.deepEqual(look(waits, { nowMs: 500, heardOfMs: 1_000 }), ["db.service feed.service", "", 500, 2]);
+    assert.deepEqual(look(waits, { nowMs: 1_000, heardOfMs: 1_000 }), ["", "db.service feed.service", Infinity, 0]);
+  });
+
+  test("lasts for the stop of each after the registry was put back", () => {
+    const waits = new FenceWaits();
+    const both = { heardOfMs: 1_000, putBackMs: 1_000 };
+    assert.deepEqual(look(waits, { nowMs: 1_500, ...both }), ["db.service feed.service", "", 500, 2]);
+    assert.deepEqual(look(waits, { nowMs: 2_000, ...both }), ["db.service", "feed.service", 3_000, 1]);
+    assert.deepEqual(look(waits, { nowMs: 5_000, ...both }), ["", "db.service", Infinity, 0]);
+  });
+});
+
+describe("a word", () => {
   const told = { a: [["db.service", "launched", 4_000]], b: [["web.service", "launched"]] } as const;
-  const waiting = (revisions: Readonly<Record<string, number>>, there = "ab"): string =>
-    [
-      ...new FenceWaits().unconfirmed({
-        ...picture(told, { machines: there }),
-        modified: new Map(
-          Object.entries(revisions).map(([key, at]) => {
-            const [what = "", letter = ""] = key.split(" ");
-            return [what === "record" ? keys.machine(idOf(letter)) : keys.manifest(idOf(letter)), at];
-          }),
-        ),
-      }),
-    ].join(" ");
-  assert.equal(waiting({ "manifest a": 5, "manifest b": 5, "record a": 6, "record b": 6 }), idOf("a"));
-  assert.equal(waiting({ "manifest a": 7, "manifest b": 5, "record a": 6, "record b": 6 }), "");
-  assert.equal(waiting({ "manifest a": 5, "manifest b": 5, "record b": 6 }, "b"), "", "it is not there");
+  const claimed = (records: Readonly<Record<string, number>>, word?: number): Claimed => {
+    const { manifests, machines } = picture(told, { machines: Object.keys(records).join("") });
+    const a = idOf("a");
+    const withWord = { ...manifests.get(a), ...(word === undefined ? {} : { word }) } as Manifest;
+    const modified = new Map(Object.entries(records).map(([letter, at]) => [keys.machine(idOf(letter)), at]));
+    return { manifests: new Map([...manifests, [a, withWord]]), machines: new Map([...machines].reverse()), modified };
+  };
+  const unspoken = (waits: FenceWaits, given: Claimed): string => [...waits.unspoken(given)].join(" ");
+
+  test("is waited for by machines that are told such a unit and have none for their claim", () => {
+    const waits = new FenceWaits();
+    assert.equal(unspoken(waits, claimed({ a: 6, b: 6 })), idOf("a"));
+    assert.equal(unspoken(waits, claimed({ a: 6, b: 6 }, 4)), idOf("a"));
+    assert.equal(unspoken(waits, claimed({ a: 6, b: 6 }, 6)), "");
+    assert.equal(unspoken(waits, claimed({ b: 6 }, 4)), "", "it is not there");
+    assert.deepEqual(
+      ["a", "b", "c"].map((letter) => waits.wordOf(idOf(letter), claimed({ a: 6, b: 7 }))),
+      [6, 7, undefined],
+    );
+  });
+
+  test("is not given while a unit of the machine's has to wait", () => {
+    const waits = new FenceWaits();
+    const wanted = new Map([[name("db.service"), { fence: { stepMs: 4_000, stopMs: 4_000 } }]]);
+    waits.look(picture({}), wanted, { nowMs: 0, ...always, heardOfMs: 1_000 });
+    const given = claimed({ a: 6, b: 7 });
+    assert.deepEqual(
+      [unspoken(waits, given), waits.wordOf(idOf("a"), given), waits.wordOf(idOf("b"), given)],
+      ["", undefined, 7],
+    );
+    waits.look(picture({}), wanted, { nowMs: 1_000, ...always, heardOfMs: 1_000 });
+    assert.equal(unspoken(waits, given), idOf("a"));
+  });
 });

@@ -6,7 +6,7 @@ import type { Claim } from "../../../agent/loops/beat.ts";
 import { Fence } from "../../../agent/loops/fence.ts";
 import { Troubles } from "../../../agent/loops/troubles.ts";
 import type { LeaseId } from "../../../agent/ports/registry.ts";
-import { keys } from "../../../agent/text/values.ts";
+import { encodeManifest, keys } from "../../../agent/text/values.ts";
 import { FakeClock } from "../../fakes/fake-clock.ts";
 import { MemoryLog } from "../../fakes/memory-log.ts";
 import { idOf, machineLeaseMs } from "./house.ts";
@@ -24,10 +24,10 @@ class Bench {
   /** systemd's; undefined: it has none. */
   permitUntilMs: number | undefined;
   extended = 0;
-  /** When this machine's manifest was written last; it has claimed its id at 1. */
-  written = 2;
+  /** The leader's word in this machine's manifest; it has claimed its id at 6. */
+  word: number | undefined = 6;
   #heldUntilMs = -Infinity;
-  readonly #claim: Claim = { lease: "1" as LeaseId, revision: 1 };
+  readonly #claim: Claim = { lease: "1" as LeaseId, revision: 6 };
   readonly #over = new AbortController();
   #held = (): void => undefined;
 
@@ -48,8 +48,8 @@ class Bench {
       },
       registry: {
         get: async () => ({
-          entry: { key, value: "{}", createRevision: 1, modRevision: this.written },
-          revision: this.written,
+          entry: { key, value: this.#manifest(), createRevision: 1, modRevision: 7 },
+          revision: 7,
         }),
       },
       beat: {
@@ -67,6 +67,11 @@ class Bench {
       troubles: new Troubles(),
     });
     this.fence.onChange(() => this.told.push(this.#state()));
+  }
+
+  #manifest(): string {
+    const word = this.word === undefined ? {} : { word: this.word };
+    return encodeManifest({ machine: me, epoch: 1, generation: 1, ...word, units: [] });
   }
 
   async open(): Promise<void> {
@@ -178,9 +183,9 @@ describe("a permit", () => {
     assert.deepEqual([fence.isOpen(), told], [true, ["open"]]);
   });
 
-  test("is not asked for under a manifest that is older than the claim, and is at once when a newer one is there", async () => {
+  test("is not asked for before the leader's word is for this claim, and is at once when it is", async () => {
     bench = new Bench();
-    bench.written = 1;
+    bench.word = undefined;
     const { fence, told, clock } = bench;
     await bench.open();
     await bench.need(true);
@@ -190,7 +195,11 @@ describe("a permit", () => {
     fence.heed();
     await clock.advance(0);
     assert.equal(fence.isFresh(), false);
-    bench.written = 2;
+    bench.word = 9; // another time's, in a registry that was put back
+    fence.heed();
+    await clock.advance(0);
+    assert.equal(fence.isFresh(), false);
+    bench.word = 6;
     fence.heed();
     await clock.advance(0);
     assert.equal(fence.isFresh(), true);

@@ -5,6 +5,7 @@ import type { MachineId } from "../../../agent/domain/names.ts";
 import type { Position } from "../../../agent/domain/placement.ts";
 import { PictureReader, type RegistryPicture } from "../../../agent/loops/picture.ts";
 import { Trust } from "../../../agent/loops/trust.ts";
+import { keys } from "../../../agent/text/values.ts";
 import { MemoryLog } from "../../fakes/memory-log.ts";
 import { idOf, machineLeaseMs } from "./house.ts";
 
@@ -24,10 +25,12 @@ describe("trust", () => {
   let connectedSinceMs: number;
   let registrySinceMs: number;
   let registryWentBackMs: number;
+  let behind: number;
   let log: MemoryLog;
 
   beforeEach(() => {
     nowMs = 100_000;
+    behind = 0;
     connectedSinceMs = 0;
     registrySinceMs = 0;
     registryWentBackMs = -Infinity;
@@ -47,6 +50,7 @@ describe("trust", () => {
         registryWentBackMs: () => registryWentBackMs,
         clock: { monotonicMs: () => nowMs },
         log,
+        onBehind: () => behind++,
       },
       epoch,
     );
@@ -108,8 +112,9 @@ describe("trust", () => {
   describe("a registry that was put back", () => {
     const unsure = { isCommitSure: false };
     const sure = { isCommitSure: true };
-    const ahead = (letters: string): Pick<RegistryPicture, "ahead"> => ({
+    const ahead = (letters: string, mark?: number): Pick<RegistryPicture, "ahead" | "modified"> => ({
       ahead: new Set(Array.from(letters).map(idOf)),
+      modified: new Map(mark === undefined ? [] : [[keys.restored, mark]]),
     });
 
     test("is waited for, for a lease from each machine that is found ahead, which is said once", () => {
@@ -121,6 +126,7 @@ describe("trust", () => {
       assert.equal(trust.returnMs(ahead("ab"), sure), settledMs);
       nowMs += settledMs;
       assert.equal(trust.returnMs(ahead("ab"), sure), 0);
+      assert.equal(behind, 2);
       assert.deepEqual(
         log.lines.map(({ event, fields }) => [event, fields["machine"]]),
         [
@@ -139,6 +145,27 @@ describe("trust", () => {
       assert.equal(trust.returnMs(ahead(""), sure), 0);
     });
 
+    test("is known to a later leader by the mark that somebody left, from when it sees it or is connected anew", () => {
+      const trust = takeOffice();
+      assert.equal(trust.returnMs(ahead("", 41), sure), settledMs);
+      nowMs += 5_000;
+      assert.equal(trust.returnMs(ahead("", 41), sure), settledMs - 5_000);
+      assert.throws(
+        () => {
+          nowMs += settledMs;
+          trust.returnMs(ahead("", 41), unsure);
+        },
+        { code: "registry-behind" },
+      );
+      assert.equal(trust.returnMs(ahead("", 41), sure), 0);
+      assert.equal(trust.returnMs(ahead("", 57), sure), settledMs, "another one");
+      nowMs += settledMs;
+      connectedSinceMs = nowMs;
+      assert.equal(trust.returnMs(ahead("", 57), sure), settledMs, "it may be restored itself");
+      nowMs += settledMs;
+      assert.equal(trust.returnMs(ahead(""), sure), 0, "it was taken away");
+    });
+
     test("a minute before this leader took office is no longer its concern", () => {
       registryWentBackMs = nowMs - 60_001;
       assert.equal(takeOffice().returnMs(ahead(""), unsure), 0);
@@ -146,6 +173,21 @@ describe("trust", () => {
       const trust = takeOffice();
       assert.throws(() => trust.returnMs(ahead(""), unsure), { code: "registry-behind" });
     });
+  });
+
+  test("machines are unheard of until a lease after the registry came back to this one, or was put back", () => {
+    registrySinceMs = 90_000;
+    connectedSinceMs = 95_000;
+    const trust = takeOffice();
+    const none = { ahead: new Set<MachineId>(), modified: new Map<string, number>() };
+    trust.returnMs(none, { isCommitSure: true });
+    assert.deepEqual(trust.unheardUntil(), { heardOfMs: 90_000 + settledMs, putBackMs: -Infinity });
+    connectedSinceMs = 101_000;
+    registryWentBackMs = 101_000;
+    assert.deepEqual(trust.unheardUntil(), { heardOfMs: 101_000 + settledMs, putBackMs: 101_000 + settledMs });
+    nowMs = 103_000;
+    trust.returnMs({ ...none, modified: new Map([[keys.restored, 5]]) }, { isCommitSure: true });
+    assert.deepEqual(trust.unheardUntil(), { heardOfMs: 101_000 + settledMs, putBackMs: 103_000 + settledMs });
   });
 
   test("the epoch is the tenure's, or above all that was written and seen", () => {
