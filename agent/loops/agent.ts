@@ -20,7 +20,6 @@ import { Local } from "./local.ts";
 import { type Mirror, createMirror } from "./mirror.ts";
 import { OwnManifest } from "./own-manifest.ts";
 import { ClusterHands } from "./hands.ts";
-import { RestoreMark } from "./restore-mark.ts";
 import { Statuses } from "./statuses.ts";
 import { SubmittedTexts } from "./submitted-texts.ts";
 import type { Sync } from "./sync.ts";
@@ -143,7 +142,6 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     },
     signal,
   );
-  const mark = new RestoreMark({ machine, registry, ...common });
   // A registry that was put back has an old status too, or none: claiming the id anew has it written
   const wentBackMs = (): number => Math.max(own.wentBackMs, record.wentBackMs, cluster.wentBackMs);
   let foundMs = -Infinity;
@@ -151,7 +149,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     const latestMs = wentBackMs();
     if (latestMs > foundMs) {
       beat.doubt();
-      mark.note();
+      beat.foundPutBack();
     }
     foundMs = latestMs;
   };
@@ -174,7 +172,6 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     fence.run(signal),
     local.run(signal),
     statuses.run(signal),
-    mark.run(signal),
     follow({ mirror: own, onChange: onManifest }, signal),
     follow({ mirror: record, onChange: onRecord }, signal),
   ];
@@ -184,7 +181,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
       mirror: cluster,
       registrySinceMs: () => (own.connected ? own.connectedSinceMs : clock.monotonicMs()),
       registryWentBackMs: wentBackMs,
-      onBehind: () => mark.note(),
+      onBehind: () => beat.foundPutBack(),
       onSync: (sync: Sync | undefined) => void (leading = sync),
     };
     loops.push(lead({ ...parts, ...leader, git: source, troubles }, signal));

@@ -1,12 +1,12 @@
-// This machine in the registry: claims its id with its boot's nonce and keeps the lease alive that says it lives.
-// Presence lost to an outage is taken up again; nothing on the machine depends on it.
+// This machine in the registry: claims its id with its boot's nonce and keeps the lease alive that says it lives. Presence lost
+// to an outage is taken up again. Where the registry was put back it leaves a mark, for the leaders that come (`Trust`).
 import type { Machine } from "../domain/machine.ts";
 import { Problem, asProblem, toRecord } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Disk } from "../ports/disk.ts";
 import type { Log } from "../ports/log.ts";
 import type { Entry, LeaseId, Registry } from "../ports/registry.ts";
-import { encodeMachine, keys, parseMachine } from "../text/values.ts";
+import { encodeMachine, encodeRestored, keys, parseMachine } from "../text/values.ts";
 import { renew } from "./renewal.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
@@ -47,6 +47,8 @@ export class Beat {
   #earlier: readonly string[] | undefined;
   #isNoted = false;
   #doubted = false;
+  /** The registry was put back, and that is still to be said in it. */
+  #isUnmarked = false;
   #verdict: "open" | "held" | "refused" = "open";
   /** Whether this process has ever had the id. */
   #wasHeld = false;
@@ -83,6 +85,12 @@ export class Beat {
   /** The claim was found not to hold: look at once. */
   doubt(): void {
     this.#doubted = true;
+    this.#waker.wake();
+  }
+
+  /** The registry was found put back to an earlier state. */
+  foundPutBack(): void {
+    this.#isUnmarked = true;
     this.#waker.wake();
   }
 
@@ -149,6 +157,7 @@ export class Beat {
     const { id, ttlMs } = this.#lease;
     if (this.#claim === undefined && !(await this.#take(id, signal))) return takenRetryMs;
     for (const listener of this.#heldListeners) listener();
+    if (this.#isUnmarked) await this.#mark(signal);
     return ttlMs / (this.#isHastened ? 4 : 3);
   }
 
@@ -177,6 +186,24 @@ export class Beat {
     this.#judge("held");
     for (const listener of this.#listeners) listener();
     return true;
+  }
+
+  /** One mark is enough: where another machine was first, its own stands. */
+  async #mark(signal: AbortSignal): Promise<void> {
+    const { machine, registry, clock, log } = this.#ports;
+    const key = keys.restored;
+    const value = encodeRestored({ machine: machine.id, hostname: machine.hostname, atMs: clock.wallMs() });
+    this.#isUnmarked = false;
+    try {
+      const { applied } = await registry.write(
+        { guards: [{ kind: "created", key, revision: 0 }], writes: [{ kind: "put", key, value }] },
+        signal,
+      );
+      if (applied) log.warn("registry.restored");
+    } catch (error) {
+      this.#isUnmarked = true;
+      throw error;
+    }
   }
 
   /**

@@ -76,7 +76,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "word-unawaited",
-    breaks: "OnPartition=stop: it starts by a manifest that was written since the machine's claim: here by any",
+    breaks: "OnPartition=stop: it starts by the leader's word for the machine's claim of its id: here without",
     file: "loops/fence.ts",
     from: "const isConfirmed = entry !== undefined && wordIn(entry) === claim.revision;",
     to: "const isConfirmed = entry !== undefined;",
@@ -87,6 +87,13 @@ export const mutants: readonly Mutant[] = [
     file: "loops/fence-waits.ts",
     from: "const leftMs = goneMs + fenceWaitMs(fenceMs) - nowMs;",
     to: "const leftMs = goneMs + fenceWaitMs(0) - nowMs;",
+  },
+  {
+    name: "hidden-unwaited",
+    breaks: "OnPartition=stop after a restore: the engine waits for stops that nobody knows of: here not",
+    file: "loops/fence-waits.ts",
+    from: "const leftMs = Math.max(heardOfMs, putBackMs + fenceWaitMs(fenceMs)) - nowMs;",
+    to: "const leftMs = 0 * (heardOfMs + putBackMs + fenceMs + nowMs);",
   },
   {
     name: "copy-missing",
