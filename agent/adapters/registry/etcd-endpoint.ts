@@ -105,6 +105,7 @@ export class Endpoint {
 
   /** It answered after all. */
   pass(): void {
+    this.#isSilent = false;
     this.#isGood = !this.#isRetired;
     this.#restMs = firstRestMs;
   }

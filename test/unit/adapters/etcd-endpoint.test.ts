@@ -135,6 +135,21 @@ suite("one endpoint", () => {
     assert.deepEqual(bench.cancelled, ["range"]);
   });
 
+  test("an answer that comes after all makes it good, and its streams go on", async () => {
+    const bench = new Bench();
+    await bench.endpoint.check();
+    await bench.endpoint.open(sent);
+    bench.fault = dead;
+    await assert.rejects(bench.endpoint.check());
+    bench.endpoint.pass();
+    assert.equal(bench.endpoint.isGood, true);
+    bench.endpoint.endStreamsIfSilent();
+    assert.deepEqual(bench.cancelled, []);
+    bench.endpoint.retire();
+    bench.endpoint.pass();
+    assert.equal(bench.endpoint.isGood, false);
+  });
+
   test("retired, it closes when the calls under way are over, and is never good again", async () => {
     const bench = new Bench();
     await bench.endpoint.check();
