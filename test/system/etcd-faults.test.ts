@@ -7,14 +7,17 @@ import { type TestContext, describe, test } from "node:test";
 import { explainError } from "../../agent/domain/problem.ts";
 import { Secret } from "../../agent/domain/settings.ts";
 import { createMirror } from "../../agent/loops/mirror.ts";
+import { renew } from "../../agent/loops/renewal.ts";
 import { campaign } from "../../agent/loops/tenure.ts";
 import type { Registry, Write } from "../../agent/ports/registry.ts";
 import { rejectsWith } from "../contract/registry.ts";
-import { clock, connect, quietLog } from "./etcd-client.ts";
+import { clock, connect, quietLog, settingsFor } from "./etcd-client.ts";
 import { type EtcdOptions, type EtcdServer, startEtcd, withoutEtcd } from "./etcd-server.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 
 const never = new AbortController().signal;
+/** The default's. */
+const { requestTimeoutMs } = settingsFor([]);
 
 describe("etcd with faults", { skip: withoutEtcd, timeout: 240_000 }, () => {
   test("a connection cut in the middle of a 7,000-event catch-up loses nothing", async (t) => {
@@ -99,6 +102,51 @@ describe("etcd with faults", { skip: withoutEtcd, timeout: 240_000 }, () => {
     server.thaw();
     await eventually(async () => (await client.get("a")).entry !== undefined);
     await put(client, "a", "3");
+  });
+
+  test("etcd 0.6 s late each way: every renewal of a lease is answered, and the member stays in use", async (t) => {
+    const server = await etcd(t, { isHidden: true });
+    const proxy = await TcpProxy.start(server.port());
+    t.after(() => proxy.close());
+    const client = registry(t, [proxy.url]);
+    const { id } = await client.grantLease(60_000);
+    proxy.delayMs = 600;
+    const took: number[] = [];
+    const time = async (call: Promise<unknown>): Promise<void> => {
+      const fromMs = performance.now();
+      await call;
+      took.push(Math.round(performance.now() - fromMs));
+    };
+    for (let round = 0; round < 4; round++) {
+      await time(client.renewLease(id));
+      await time(client.get("a")); // a member that rests is checked first, which takes as long again
+    }
+    assert.ok(Math.min(...took) >= 1_150, `it was not late: ${took.join(", ")} ms`);
+    assert.ok(Math.max(...took) < requestTimeoutMs, `the calls took ${took.join(", ")} ms`);
+  });
+
+  test("a renewal that a frozen member does not answer goes on through another one", async (t) => {
+    const server = await etcd(t, { members: 3, isHidden: true });
+    const frozen = await follower(server);
+    const other = [0, 1, 2].find((member) => member !== frozen)!;
+    for (let round = 0; round < 3; round++) {
+      // Whenever both are good, the one that will be frozen is asked
+      const asked = { ...clock, random: () => 0 };
+      const client = connect([server.endpoint(frozen), server.endpoint(other)], {}, { clock: asked });
+      t.after(() => client.close());
+      const { id } = await client.grantLease(60_000);
+      await clock.sleep(500); // in which both have answered a check
+      server.freeze(frozen);
+      const took: number[] = [];
+      for (let renewal = 0; renewal < 4; renewal++) {
+        const fromMs = performance.now();
+        await renew({ registry: client, clock, id, everyMs: 1_000 }, never);
+        took.push(Math.round(performance.now() - fromMs));
+      }
+      server.thaw(frozen);
+      assert.ok(took[0]! >= 700, `the frozen member was not asked: ${took.join(", ")} ms`);
+      assert.ok(Math.max(...took) < 2_500, `the renewals took ${took.join(", ")} ms`);
+    }
   });
 
   test("a write whose answer is lost is sent once, not again behind the caller's back", async (t) => {
@@ -305,6 +353,17 @@ function registry(
   const client = connect(endpoints, settings);
   t.after(() => client.close());
   return client;
+}
+
+/** A member that does not lead. */
+async function follower(server: EtcdServer): Promise<number> {
+  for (let member = 0; ; member++) {
+    const status = (await server.call("/v3/maintenance/status", {}, { member })) as {
+      readonly header: { readonly member_id: string };
+      readonly leader: string;
+    };
+    if (status.leader !== status.header.member_id) return member;
+  }
 }
 
 function put(client: Registry, key: string, value: string, lease?: Extract<Write, { kind: "put" }>["lease"]) {

@@ -1,12 +1,15 @@
-// A TCP proxy on loopback that can be cut: after so many bytes, or at once. For tests of broken connections.
+// A TCP proxy on loopback that can be cut, after so many bytes or at once, and that can be late. For tests of bad connections.
 import { once } from "node:events";
 import { type Server, type Socket, connect as dial, createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   /** Cut each connection when the server has sent this many bytes over it; Infinity: never. */
   cutAfterBytes = Infinity;
+  /** How late everything is that comes from now on, each way. New connections are taken at once. */
+  delayMs = 0;
   /** Connections cut so far. */
   cuts = 0;
 
@@ -30,13 +33,26 @@ export class TcpProxy {
           target.destroy();
         });
       }
-      client.pipe(target);
-      target.on("data", (part: Buffer) => {
+      this.#carry(client, (part) => target.write(part));
+      this.#carry(target, (part) => {
         bytes += part.length;
         if (bytes > this.cutAfterBytes) {
           this.cuts++;
           client.destroy();
         } else client.write(part);
+      });
+    });
+  }
+
+  /** In the order in which it came, whatever the delay becomes meanwhile. */
+  #carry(from: Socket, write: (part: Buffer) => void): void {
+    let last = Promise.resolve();
+    from.on("data", (part: Buffer) => {
+      const dueMs = performance.now() + this.delayMs;
+      last = last.then(async () => {
+        const leftMs = dueMs - performance.now();
+        if (leftMs > 0) await sleep(leftMs);
+        if (!from.destroyed) write(part);
       });
     });
   }

@@ -25,8 +25,11 @@ const pageBytes = 8 * 1024 * 1024;
 const fewestPageKeys = 16;
 /** A snapshot overtaken by compactions is begun anew this often. */
 const maxReadRestarts = 5;
-/** A renewal is worth less the longer it takes: after this the next one goes to another member, if there is one. */
-const renewDoubtMs = 1_000;
+/**
+ * A renewal is worth less the longer it takes: after this the next one goes to another member, if there is one. Shorter than
+ * the second after which a machine sends another, which would else go to the same one.
+ */
+const renewDoubtMs = 800;
 
 export interface EtcdOptions {
   readonly settings: RegistrySettings;
