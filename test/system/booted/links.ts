@@ -23,12 +23,13 @@ export interface Loss {
 /** Ends the trouble; safe to call twice. */
 export type Mend = () => Promise<void>;
 
-/** A narrow link with a queue that is kept full: so late is what passes, about half a second. */
+/** A narrow link whose queue always holds as much of others' packets: so late is what passes, about half a second. */
 const narrowRate = "256kbit";
-const narrowQueueBytes = 16_000;
-/** Slightly more than the link takes: what is lost of it is as good as nothing. */
+/** What fills it is bounded by its sender's buffer, of which the kernel counts each packet at more than its length. */
 const fillBytes = 700;
-const fillEveryMs = 21;
+const fillBufferBytes = 34_000;
+/** Far above that: nothing is lost. */
+const narrowQueueBytes = 256_000;
 
 /** Classic BPF, as tc(8) takes it: offsets are those of Ethernet and IPv4. */
 const destinationAt = 30;
@@ -109,9 +110,11 @@ tc qdisc add dev "$2" root tbf rate "$3" burst 4k limit "$4"
 const fillScript = String.raw`
 const socket = require("node:dgram").createSocket("udp4");
 const full = Buffer.alloc(${fillBytes});
-const send = () => socket.send(full, 9, process.argv[1], () => undefined);
-for (let sent = 0; sent < ${narrowQueueBytes}; sent += full.length) send();
-setInterval(send, ${fillEveryMs});
+const send = () => socket.send(full, 9, process.argv[1], () => setImmediate(send));
+socket.bind(0, () => {
+  socket.setSendBufferSize(${fillBufferBytes});
+  for (let index = 0; index < 2; index++) send();
+});
 `;
 
 async function endOf(child: ChildProcess): Promise<void> {
