@@ -1,6 +1,5 @@
-// npm run bench [-- NAME...] [--json] [--chart] [--agents N] [--units N]: the figures of the README, measured on this computer.
-// Ratios and counts where a clock would lie; medians of several runs, with the range. At the end the budgets. `--chart` writes
-// docs/scale.svg and docs/scale.md anew.
+// npm run bench: the figures of the README, measured on this computer. Ratios and counts where a clock would lie; medians of
+// several runs, with the range. At the end the budgets.
 import { benchmarks } from "./benchmarks.ts";
 import { compare } from "./budgets.ts";
 import { draw } from "./chart.ts";
@@ -9,7 +8,25 @@ import { document } from "./document.ts";
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 
+const known = benchmarks.map(({ name }) => name);
+const usage = `npm run bench -- [NAME...] [--json] [--chart] [--agents N] [--units N]
+
+  NAME        ${known.join(", ")} (default: all)
+  --json      the figures as JSON
+  --chart     write docs/scale.svg and docs/scale.md anew
+  --agents N  of scale: how many agents (default: 1000)
+  --units N   of scale: how many units (default: 30000)
+
+Exit code 0, or 2 when it was called wrongly.
+
+  npm run bench -- placement --json
+  npm run bench -- scale --agents 100 --units 3000`;
+
 const { values, positionals } = readArgs();
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 const { json, chart } = values;
 const results: Record<string, readonly Row[]> = {};
 const options: BenchOptions = {
@@ -18,8 +35,7 @@ const options: BenchOptions = {
   keep: (name, rows) => (results[name] = rows),
 };
 const unknown = positionals.filter((name) => !benchmarks.some((each) => each.name === name));
-const known = benchmarks.map(({ name }) => name);
-if (unknown.length > 0) refuse(`Unknown: ${unknown.join(" ")}; there are ${known.join(", ")}`);
+if (unknown.length > 0) refuse(`Unknown: ${unknown.join(" ")}`);
 const isAsked = (name: string): boolean => positionals.length === 0 || positionals.includes(name);
 if (chart && !["placement", "scale"].every(isAsked)) refuse("--chart draws placement and scale: name both, or none");
 
@@ -58,6 +74,7 @@ function readArgs() {
         chart: { type: "boolean", default: false },
         agents: { type: "string", default: "1000" },
         units: { type: "string", default: "30000" },
+        help: { type: "boolean", short: "h", default: false },
       },
     });
   } catch (error) {
@@ -66,6 +83,6 @@ function readArgs() {
 }
 
 function refuse(what: string): never {
-  console.error(what);
+  console.error(`${what}\n\n${usage}`);
   process.exit(2);
 }

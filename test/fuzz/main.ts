@@ -1,5 +1,5 @@
-// npm run fuzz -- [TARGET...] [--from N] [--seeds K | --minutes M] [--grow] [--corpus DIR]: any block of seeds, or as long as
-// is said. Prints each finding with the seed that makes it again, keeps its smallest input in the corpus, and exits 1.
+// npm run fuzz: any block of seeds, or as long as is said. Prints each finding with the seed that makes it again, and keeps its
+// smallest input in the corpus.
 import { parseArgs } from "node:util";
 import { type Tried, tryInput, trySeed } from "./campaign.ts";
 import { type Entry, keepInput, readCorpus, readFiles } from "./corpus.ts";
@@ -14,22 +14,28 @@ const maxBreachChars = 1_200;
 /** Inputs of a new manner that one run keeps of one target. */
 const maxKept = 40;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    from: { type: "string", default: "0" },
-    seeds: { type: "string" },
-    minutes: { type: "string" },
-    grow: { type: "boolean", default: false },
-    corpus: { type: "string" },
-  },
-});
+const usage = `npm run fuzz -- [TARGET...] [--from N] [--seeds K | --minutes M] [--grow] [--corpus DIR]
+
+  TARGET       ${targetNames.join(", ")} (default: all)
+  --from N     the first seed (default: 0)
+  --seeds K    how many of each target (default: 1000)
+  --minutes M  for so long instead, shared by all targets
+  --grow       keep inputs of a new manner in the corpus
+  --corpus DIR further inputs to begin with
+
+Exit code 0 when nothing was found, 1 when something was, 2 when it was called wrongly.
+
+  npm run fuzz -- --minutes 10
+  npm run fuzz -- user-data --from 4711 --seeds 1`;
+
+const { values, positionals } = readArgs();
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 
 const unknown = positionals.filter((name) => !targetNames.includes(name));
-if (unknown.length > 0) {
-  console.error(`Unknown target ${unknown.join(", ")}: ${targetNames.join(", ")}`);
-  process.exit(2);
-}
+if (unknown.length > 0) refuse(`Unknown target ${unknown.join(", ")}`);
 const names = positionals.length > 0 ? positionals : targetNames;
 const from = whole(values.from, "--from");
 const perTarget = values.seeds === undefined ? 1_000 : whole(values.seeds, "--seeds");
@@ -102,13 +108,32 @@ function limited(bytes: Entry["bytes"], maxBytes: number): Uint8Array {
 
 function whole(text: string, option: string): number {
   const value = number(text, option);
-  if (Number.isSafeInteger(value)) return value;
-  console.error(`${option} takes a whole number`);
-  process.exit(2);
+  return Number.isSafeInteger(value) ? value : refuse(`${option} takes a whole number`);
 }
 
 function number(text: string, option: string): number {
-  if (/^\d{1,12}(\.\d{1,3})?$/.test(text)) return Number(text);
-  console.error(`${option} takes a number`);
+  return /^\d{1,12}(\.\d{1,3})?$/.test(text) ? Number(text) : refuse(`${option} takes a number`);
+}
+
+function readArgs() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        from: { type: "string", default: "0" },
+        seeds: { type: "string" },
+        minutes: { type: "string" },
+        grow: { type: "boolean", default: false },
+        corpus: { type: "string" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function refuse(what: string): never {
+  console.error(`${what}\n\n${usage}`);
   process.exit(2);
 }

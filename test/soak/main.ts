@@ -1,6 +1,4 @@
-// npm run soak -- [--minutes N] [--seed N] [--machines N] [--json] [--keep-going] [--evidence FOLDER]: faults at random on
-// machines that boot. `--matrix`: every fault once; with `--write` the table of docs/faults.md is written anew. Ends with 0
-// when nothing happened that must not, with 1 when something did, with 2 when it was called wrongly, with 130 after Ctrl-C.
+// npm run soak: faults at random, or every fault once, on machines that boot; what must never be is counted.
 import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { computer } from "../bench/figures.ts";
@@ -13,7 +11,28 @@ import { type SoakCount, runSoak } from "./soak.ts";
 import { matrixTable, soakTable } from "./tables.ts";
 
 const fewestMachines = 3;
+const usage = `npm run soak -- [--minutes N] [--seed N] [--machines N] [--keep-going] [--evidence FOLDER] [--json]
+npm run soak -- --matrix [--write]
+
+  --minutes N        faults at random for so long (default: 30)
+  --seed N           which faults, in which order (default: one of the clock's; it is said at the beginning)
+  --machines N       3 to 9 (default: 3)
+  --matrix           every fault once, one after another
+  --write            with that: write the table of docs/faults.md anew
+  --keep-going       go on after a violation
+  --evidence FOLDER  where journals and logs go when there was one (default: a new folder under /var/tmp)
+  --json             the counts as JSON
+
+Exit code 0 when nothing happened that must not, 1 when something did or machines cannot be had, 2 when it was called
+wrongly, 130 after Ctrl-C.
+
+  npm run soak -- --minutes 10
+  npm run soak -- --minutes 2 --seed 4711`;
 const values = readArgs();
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 const minutes = number("minutes", { least: 1, most: 7 * 24 * 60 });
 const machines = number("machines", { least: fewestMachines, most: 9 });
 const seed = number("seed", { least: 0, most: 2 ** 32 - 1 });
@@ -130,6 +149,7 @@ function readArgs() {
         write: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
         "keep-going": { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
       },
     }).values;
   } catch (error) {
@@ -145,6 +165,6 @@ function number(name: "minutes" | "seed" | "machines", { least, most }: { least:
 }
 
 function refuse(what: string): never {
-  console.error(what);
+  console.error(`${what}\n\n${usage}`);
   process.exit(2);
 }
