@@ -81,10 +81,13 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     troubles.set("git", toRecord(problem));
   }
   const commits = git === undefined ? undefined : (git.commits ?? new Commits(git.port));
-  const cluster = createMirror({ registry, clock, log, prefix: "" });
-  const own = createMirror({ registry, clock, log, prefix: keys.manifest(machine.id) });
-  const record = createMirror({ registry, clock, log, prefix: keys.machine(machine.id) });
   const common = { clock, log, troubles };
+  const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
+  const mirrorOf = (prefix: string): Mirror =>
+    createMirror({ registry, clock, log, prefix, reachedRevision: () => beat.reachedRevision() });
+  const cluster = mirrorOf("");
+  const own = mirrorOf(keys.manifest(machine.id));
+  const record = mirrorOf(keys.machine(machine.id));
   let read: { readonly revision: number; readonly atMs: number } | undefined;
   const offer = () => {
     // What lags behind what was read by itself is not offered again
@@ -93,7 +96,6 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     // A missing key says nothing.
     if (entry !== undefined) local.offer(entry.value);
   };
-  const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
   const fence: Fence = new Fence({
     ...{ me: machine.id, systemd, registry, beat },
     offer: ({ value }, revision) => {

@@ -47,8 +47,11 @@ export class Beat {
   #earlier: readonly string[] | undefined;
   #isNoted = false;
   #doubted = false;
+  /** Whether the lease was out of reach for longer than it lasts since the claim: it may be one of an earlier time. */
+  #isLapsed = false;
   /** The registry was put back, and that is still to be said in it. */
   #isUnmarked = false;
+  #reachedRevision = 0;
   #verdict: "open" | "held" | "refused" = "open";
   /** Whether this process has ever had the id. */
   #wasHeld = false;
@@ -69,11 +72,12 @@ export class Beat {
   }
 
   /**
-   * Renews the lease more often, for those who would be stopped by a short break, and claims the id anew when the lease was out
-   * of reach for longer than it lasts; or as usual.
+   * Renews the lease more often, for those who would be stopped by a short break, and lets no claim stand whose lease was out of
+   * reach for longer than it lasts: what was decided meanwhile a registry that was put back has forgotten. Or as usual.
    */
   hasten(isHastened: boolean): void {
     this.#isHastened = isHastened;
+    if (this.#dropLapsed()) this.#waker.wake();
   }
 
   /** Calls `listener` after every new claim, and after every renewal of its lease. */
@@ -88,9 +92,15 @@ export class Beat {
     this.#waker.wake();
   }
 
+  /** What the registry has reached, as its answers to renewals have told, since it was last found put back. */
+  reachedRevision(): number {
+    return this.#reachedRevision;
+  }
+
   /** The registry was found put back to an earlier state. */
   foundPutBack(): void {
     this.#isUnmarked = true;
+    this.#reachedRevision = 0;
     this.#waker.wake();
   }
 
@@ -136,9 +146,10 @@ export class Beat {
     if (this.#lease !== undefined) {
       try {
         const { id, ttlMs } = this.#lease;
-        const sentMs = await renew({ registry, clock, id, everyMs: ttlMs / 10 }, signal);
-        // A lease that outlived its time may be one of an earlier time: what was decided meanwhile a restored store has forgotten
-        if (this.#isHastened && sentMs >= this.#heldUntilMs) this.#doubted = true;
+        const { sentMs, revision } = await renew({ registry, clock, id, everyMs: ttlMs / 10 }, signal);
+        this.#reachedRevision = Math.max(this.#reachedRevision, revision);
+        if (sentMs >= this.#heldUntilMs) this.#isLapsed = true;
+        this.#dropLapsed();
         this.#heldUntilMs = sentMs + ttlMs;
       } catch (error) {
         if (!(error instanceof Problem) || error.code !== "lease-lost") throw error;
@@ -161,6 +172,12 @@ export class Beat {
     return ttlMs / (this.#isHastened ? 4 : 3);
   }
 
+  #dropLapsed(): boolean {
+    if (!this.#isHastened || !this.#isLapsed) return false;
+    this.#claim = undefined;
+    return true;
+  }
+
   /** False while the id is another machine's. */
   async #take(lease: LeaseId, signal: AbortSignal): Promise<boolean> {
     const { machine, registry, troubles, log } = this.#ports;
@@ -181,6 +198,7 @@ export class Beat {
     if (!written.applied) return false;
     troubles.clear("machine-id");
     this.#claim = { lease, revision: written.revision };
+    this.#isLapsed = false;
     this.#wasHeld = true;
     log.info("machine.present", { machine: machine.id });
     this.#judge("held");

@@ -128,7 +128,7 @@ export class Engine {
     if (picture === undefined) return restRetryMs;
     const desired = this.#read(commit, picture);
     needManifests(picture);
-    const returnMs = this.#trust.returnMs(picture, { isCommitSure: this.#isNewest || this.#desired === "none" });
+    const returnMs = this.#trust.returnMs(picture, { isCommitSure: this.#isCommitSure() });
     if (returnMs > 0) return returnMs;
     const nowMs = clock.wallMs();
     const attendance = this.#trust.attendance(picture);
@@ -141,7 +141,7 @@ export class Engine {
     this.#isWhole = false;
     const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
     const { connectedSinceMs } = mirror;
-    const moments = { nowMs: clock.monotonicMs(), connectedSinceMs, ...this.#trust.unheardUntil() };
+    const moments = { nowMs: clock.monotonicMs(), connectedSinceMs, ...this.#trust.unheardUntil(picture) };
     const fences = this.#fenceWaits.look(picture, desired.units, moments);
     this.#waits.fenced(fences);
     const undecided = this.#undecidable(desired, fences.units);
@@ -179,8 +179,8 @@ export class Engine {
     await this.#tellBrake(picture, { brake: losses.brake, isSettled: !settling }, signal);
     await this.#tell({ picture, outcome, ended }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
-    await this.#unmark(picture, fences, signal);
-    const waits = [attendance.dueMs, dueMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
+    const unmarkMs = await this.#unmark(picture, { ...moments, restored: fences.restored }, signal);
+    const waits = [attendance.dueMs, dueMs, unmarkMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
     const ahead = waits.filter((ms) => ms > 0 && ms < Infinity);
     return ahead.length === 0 ? undefined : Math.min(...ahead);
   }
@@ -276,20 +276,31 @@ export class Engine {
     return true;
   }
 
-  /** Says that units wait because the registry was put back, and takes away the mark of that when none has to. */
+  /**
+   * Says that units wait because the registry was put back. Takes away the mark of that once none has to, whatever the newest
+   * commit may bring; in how many ms that is to be looked at again.
+   */
   async #unmark(
     { modified }: Pick<RegistryPicture, "modified">,
-    { hidden }: Pick<FenceWait, "hidden">,
+    given: { readonly nowMs: number; readonly putBackMs: number; readonly restored: number },
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number> {
     const { troubles } = this.#ports;
+    if (given.restored > 0) troubles.set(restored, toRecord(putBack(given.restored)));
+    else troubles.clear(restored);
     const key = keys.restored;
     const revision = modified.get(key);
-    if (revision === undefined || hidden === 0) troubles.clear(restored);
-    else troubles.set(restored, toRecord(putBack(hidden)));
-    if (revision === undefined || hidden > 0) return;
+    if (revision === undefined || given.restored > 0 || !this.#isCommitSure()) return Infinity;
+    const leftMs = given.putBackMs - given.nowMs;
+    if (leftMs > 0) return leftMs;
     const guards: Guard[] = [{ kind: "modified", key, revision }];
     await this.#leaveWord({ guards, writes: [{ kind: "delete", key }], said: [] }, signal);
+    return Infinity;
+  }
+
+  /** The repository was asked in this tenure and has no newer commit, or there is none. */
+  #isCommitSure(): boolean {
+    return this.#isNewest || this.#desired === "none";
   }
 
   /** What the cluster is to run; throws a Problem while that is not known. */

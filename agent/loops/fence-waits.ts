@@ -43,8 +43,8 @@ export interface FenceWait {
   readonly over: readonly UnitName[];
   /** Until the next one is over; Infinity: none is under way. */
   readonly dueMs: number;
-  /** How many of them may be running on a machine that nobody has heard of. */
-  readonly hidden: number;
+  /** How many of them wait because the registry was put back. */
+  readonly restored: number;
 }
 
 export class FenceWaits {
@@ -66,11 +66,12 @@ export class FenceWaits {
   ): FenceWait {
     const units = new Set<UnitName>();
     let dueMs = Infinity;
-    for (const { name, leftMs } of this.#hidden(wanted, { nowMs, heardOfMs, putBackMs })) {
+    let restored = 0;
+    for (const { name, untilMs } of this.#hidden(wanted, { nowMs, heardOfMs, putBackMs })) {
       units.add(name);
-      dueMs = Math.min(dueMs, leftMs);
+      dueMs = Math.min(dueMs, untilMs - nowMs);
+      if (untilMs > heardOfMs) restored++;
     }
-    const hidden = units.size;
     for (const [id, manifest] of manifests) {
       if (machines.has(id) || statuses.has(id)) {
         this.#goneMs.delete(id);
@@ -78,7 +79,10 @@ export class FenceWaits {
       }
       const goneMs = Math.max(this.#goneMs.get(id) ?? nowMs, connectedSinceMs);
       this.#goneMs.set(id, goneMs);
-      for (const { name, target, fenceMs = 0 } of this.#fencedOf(manifest)) {
+      for (const { name, target, fenceMs: toldMs } of manifest.units) {
+        // What a machine has that the registry had forgotten says nothing of it
+        const fenceMs = toldMs ?? wanted.get(name)?.fence?.stopMs;
+        if (fenceMs === undefined) continue;
         const leftMs = goneMs + fenceWaitMs(fenceMs) - nowMs;
         if (leftMs <= 0) continue;
         // Somebody has waited before: another machine has been told of it
@@ -91,18 +95,17 @@ export class FenceWaits {
     const over = [...this.#units].filter((name) => !units.has(name));
     const isSame = over.length === 0 && units.size === this.#units.size;
     if (!isSame) this.#units = units;
-    return { units: this.#units, over, dueMs, hidden };
+    return { units: this.#units, over, dueMs, restored };
   }
 
   /**
    * The word that a machine may be given now (`Manifest.word`): for its claim, when it is there and none of the units that it
-   * is told has to wait.
+   * is told has to wait. Not for some of them: what has the permit up can be started by others than the agent.
    */
   wordOf(id: MachineId, { manifests, machines, modified }: Claimed): number | undefined {
     if (!machines.has(id)) return undefined;
-    const manifest = manifests.get(id);
-    const fenced = manifest === undefined ? [] : this.#fencedOf(manifest);
-    return fenced.some(({ name }) => this.#units.has(name)) ? undefined : modified.get(keys.machine(id));
+    const told = this.#units.size === 0 ? [] : (manifests.get(id)?.units ?? []);
+    return told.some(({ name }) => this.#units.has(name)) ? undefined : modified.get(keys.machine(id));
   }
 
   /** Machines that are told such units, start none before they have a word for their claim, and may have it. */
@@ -114,15 +117,15 @@ export class FenceWaits {
     }
   }
 
-  /** What may be running where nobody has heard of it, and for how long. */
+  /** What may be running where nobody has heard of it, and until when. */
   *#hidden(
     wanted: Wanted,
     { nowMs, heardOfMs, putBackMs }: Omit<Moments, "connectedSinceMs">,
-  ): Generator<{ readonly name: UnitName; readonly leftMs: number }> {
+  ): Generator<{ readonly name: UnitName; readonly untilMs: number }> {
     if (nowMs >= Math.max(heardOfMs, putBackMs + longestFenceWaitMs)) return;
     for (const { name, fenceMs } of this.#wantedFenced(wanted)) {
-      const leftMs = Math.max(heardOfMs, putBackMs + fenceWaitMs(fenceMs)) - nowMs;
-      if (leftMs > 0) yield { name, leftMs };
+      const untilMs = Math.max(heardOfMs, putBackMs + fenceWaitMs(fenceMs));
+      if (untilMs > nowMs) yield { name, untilMs };
     }
   }
 

@@ -24,6 +24,8 @@ export interface MirrorOptions {
   readonly log: Log;
   /** "" is everything. */
   readonly prefix: string;
+  /** What the store is known to have reached: where it has not, it was put back. Nothing unless set. */
+  readonly reachedRevision?: () => number;
   /** Everything is read anew this often, whatever the watch says; 10 minutes unless set. */
   readonly compareMs?: number;
 }
@@ -149,17 +151,18 @@ class RegistryMirror implements Mirror {
   }
 
   async #readAll(signal: AbortSignal): Promise<void> {
-    const { registry, prefix, clock, log } = this.#options;
+    const { registry, prefix, clock, log, reachedRevision } = this.#options;
     const number = ++this.#readsBegun;
+    const reached = Math.max(this.revision, reachedRevision?.() ?? 0);
     const snapshot = await registry.read(prefix, signal);
     if (signal.aborted) return;
     this.#readsDone = number;
     const changed = this.#difference(snapshot);
     const missed = snapshot.entries.filter((entry) => entry.modRevision <= this.revision && changed.has(entry.key));
-    if (snapshot.revision < this.revision) {
-      log.warn("mirror.store-went-back", { from: this.revision, to: snapshot.revision });
+    if (snapshot.revision < reached) {
+      log.warn("mirror.store-went-back", { from: reached, to: snapshot.revision });
     } else if (missed.length > 0) log.warn("mirror.repaired", { keys: missed.length });
-    if (snapshot.revision < this.revision || missed.length > 0) this.wentBackMs = clock.monotonicMs();
+    if (snapshot.revision < reached || missed.length > 0) this.wentBackMs = clock.monotonicMs();
     this.#entries.clear();
     for (const entry of snapshot.entries) this.#entries.set(entry.key, entry);
     this.revision = snapshot.revision;

@@ -12,16 +12,22 @@ export interface Renewal {
   readonly everyMs: number;
 }
 
+export interface Renewed {
+  /** Monotonic, of what was answered. */
+  readonly sentMs: number;
+  /** As `Registry.renewLease` gives it. */
+  readonly revision: number;
+}
+
 /**
- * The first answer counts, good or bad: settles as `Registry.renewLease` does, with the monotonic ms when what was answered
- * had been sent. Leaves no request and no timer behind.
+ * The first answer counts, good or bad: settles as `Registry.renewLease` does. Leaves no request and no timer behind.
  */
-export async function renew({ registry, clock, id, everyMs }: Renewal, signal: AbortSignal): Promise<number> {
+export async function renew({ registry, clock, id, everyMs }: Renewal, signal: AbortSignal): Promise<Renewed> {
   const { controller, dispose } = childOf(signal);
-  const answers = new Set<Promise<number>>();
+  const answers = new Set<Promise<Renewed>>();
   const ask = (): void => {
     const sentMs = clock.monotonicMs();
-    const answer = registry.renewLease(id, controller.signal).then(() => sentMs);
+    const answer = registry.renewLease(id, controller.signal).then((revision) => ({ sentMs, revision }));
     answer.catch(() => undefined); // one that comes after the first is not heard
     answers.add(answer);
   };
@@ -33,7 +39,7 @@ export async function renew({ registry, clock, id, everyMs }: Renewal, signal: A
         () => "over" as const,
       );
       const first = await Promise.race([...answers, pause]);
-      if (typeof first === "number") return first;
+      if (typeof first === "object") return first;
       signal.throwIfAborted();
     }
   } finally {

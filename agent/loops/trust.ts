@@ -46,9 +46,13 @@ export class Trust {
   /** Machines that were found ahead of the registry, and when the last of them was. */
   readonly #ahead = new Set<MachineId>();
   #aheadMs = -Infinity;
-  /** The mark that somebody left who found the registry put back, by its mod revision, and since when it is known. */
-  #mark: number | undefined;
-  #markMs = -Infinity;
+  /** Those at the last look, and when one of them was lost before it was told what it has: nothing else says what that is. */
+  #aheadBefore: ReadonlySet<MachineId> = new Set();
+  #lostAheadMs = -Infinity;
+  /** The mark that somebody left who found the registry put back: its mod revision, and since when, at which connection. */
+  #mark: { readonly revision: number; readonly sinceMs: number; readonly connectedSinceMs: number } | undefined;
+  /** Somebody took the mark away: what was found before that no longer counts. */
+  #settledMs = -Infinity;
   readonly #witnessed = new Set<MachineId>();
   /** Since when the mirror was connected at the first look: before that it may only not have been asked. */
   #firstSinceMs: number | undefined;
@@ -67,10 +71,10 @@ export class Trust {
    * newer commit, or there is none. Throws Problem "registry-behind" while that alone is missing.
    */
   returnMs(
-    { ahead, modified }: Pick<RegistryPicture, "ahead" | "modified">,
+    { ahead, machines }: Pick<RegistryPicture, "ahead" | "machines">,
     { isCommitSure }: { readonly isCommitSure: boolean },
   ): number {
-    const { clock, machineLeaseMs, log, onBehind } = this.#ports;
+    const { clock, machineLeaseMs, registryWentBackMs, log, onBehind } = this.#ports;
     const nowMs = clock.monotonicMs();
     for (const machine of ahead) {
       if (this.#ahead.has(machine)) continue;
@@ -79,10 +83,9 @@ export class Trust {
       log.warn("registry.behind", { machine });
       onBehind();
     }
-    const mark = modified.get(keys.restored);
-    if (mark !== undefined && mark !== this.#mark) this.#markMs = nowMs;
-    this.#mark = mark;
-    const wentBackMs = this.#wentBackMs();
+    for (const machine of this.#aheadBefore) if (!machines.has(machine)) this.#lostAheadMs = nowMs;
+    this.#aheadBefore = new Set(ahead);
+    const wentBackMs = Math.max(this.#aheadMs, registryWentBackMs());
     const leftMs = wentBackMs + machineLeaseMs + settleMarginMs - nowMs;
     if (leftMs > 0) return leftMs;
     if (wentBackMs < this.#sinceMs - wentBackMemoryMs || isCommitSure) return 0;
@@ -93,11 +96,35 @@ export class Trust {
 
   /**
    * Until when machines may be there that nobody has heard of, as units with OnPartition=stop go by it: on this leader's own
-   * account, and after the registry was put back (-Infinity: it was not). Both in monotonic ms, for `FenceWaits.look`.
+   * account, and after the registry was put back (-Infinity: it was not, or whoever took the mark away knows better). Both in
+   * monotonic ms, for `FenceWaits.look`.
    */
-  unheardUntil(): { readonly heardOfMs: number; readonly putBackMs: number } {
-    const leaseMs = this.#ports.machineLeaseMs + settleMarginMs;
-    return { heardOfMs: this.#returnedMs() + leaseMs, putBackMs: this.#wentBackMs() + leaseMs };
+  unheardUntil({ modified }: Pick<RegistryPicture, "modified">): {
+    readonly heardOfMs: number;
+    readonly putBackMs: number;
+  } {
+    const { clock, machineLeaseMs, mirror, registryWentBackMs } = this.#ports;
+    const { connectedSinceMs } = mirror;
+    const nowMs = clock.monotonicMs();
+    const revision = modified.get(keys.restored);
+    const isSame = this.#mark?.connectedSinceMs === connectedSinceMs;
+    // Where the mirror was cut off meanwhile the registry may have been put back once more, with the mark or without it
+    if (revision === undefined) {
+      if (this.#mark !== undefined && isSame) this.#settledMs = nowMs;
+      this.#mark = undefined;
+    } else if (this.#mark?.revision !== revision || !isSame)
+      this.#mark = { revision, sinceMs: nowMs, connectedSinceMs };
+    const wentBackMs = Math.max(
+      this.#aheadMs,
+      this.#lostAheadMs,
+      this.#mark?.sinceMs ?? -Infinity,
+      registryWentBackMs(),
+    );
+    const leaseMs = machineLeaseMs + settleMarginMs;
+    return {
+      heardOfMs: this.#returnedMs() + leaseMs,
+      putBackMs: wentBackMs > this.#settledMs ? wentBackMs + leaseMs : -Infinity,
+    };
   }
 
   /** Which machines are there, which may be coming back, and with that which are gone. */
@@ -160,12 +187,5 @@ export class Trust {
     this.#firstSinceMs ??= mirror.connectedSinceMs;
     const brokenMs = mirror.connectedSinceMs === this.#firstSinceMs ? -Infinity : mirror.connectedSinceMs;
     return Math.max(registrySinceMs(), brokenMs);
-  }
-
-  /** When the registry was put back, as far as this leader or those who left the mark have found; a mark may be restored itself. */
-  #wentBackMs(): number {
-    const { mirror, registryWentBackMs } = this.#ports;
-    const markMs = this.#mark === undefined ? this.#markMs : Math.max(this.#markMs, mirror.connectedSinceMs);
-    return Math.max(this.#aheadMs, markMs, registryWentBackMs());
   }
 }

@@ -1,5 +1,5 @@
-// What the leader's journal says of units that begin to wait: for a machine that takes them, or for one that is gone to have
-// stopped them. Given to engine.ts, one for each tenure.
+// What the leader's journal says of units that begin to wait: for a machine that takes them, or for one that is gone, or that
+// nobody has heard of, to have stopped them. Given to engine.ts, one for each tenure.
 import type { UnitName } from "../domain/names.ts";
 import type { Decision } from "../domain/placement.ts";
 import type { Log } from "../ports/log.ts";
@@ -16,7 +16,7 @@ export class WaitsJournal {
     this.#log = log;
   }
 
-  /** Units that are started elsewhere only once a machine that is gone must have stopped them; when others come or go. */
+  /** Units that stay as they are until such a machine must have stopped them; when others come or go. */
   fenced({ units, dueMs }: FenceWait): void {
     if (units === this.#fenced) return;
     this.#fenced = units;

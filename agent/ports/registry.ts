@@ -78,8 +78,11 @@ export interface Registry {
   watch(prefix: string, from: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
   /** `ttlMs` as granted, at least as long as asked. */
   grantLease(ttlMs: number, signal?: AbortSignal): Promise<{ readonly id: LeaseId; readonly ttlMs: number }>;
-  /** Once; resolves when the store has confirmed. "lease-lost" when it no longer exists. Count validity from before the call. */
-  renewLease(id: LeaseId, signal?: AbortSignal): Promise<void>;
+  /**
+   * Once; resolves when the store has confirmed, with a revision that it has reached (what answers may lag a little behind).
+   * "lease-lost" when the lease no longer exists. Count validity from before the call.
+   */
+  renewLease(id: LeaseId, signal?: AbortSignal): Promise<number>;
   /** How long it lasts if nobody renews it, in ms, and up to a second less than that; 0 when it no longer exists. */
   leaseLeftMs(id: LeaseId, signal?: AbortSignal): Promise<number>;
   /** Its keys go with it. Resolves also when it no longer exists. */

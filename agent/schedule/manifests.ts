@@ -187,6 +187,13 @@ function wantedEntry(
   return { ...told, source: "git", commit: desired.commit };
 }
 
+/** What a machine has that the registry had forgotten comes without the time that it takes to stop. */
+function withFence({ desired }: ManifestInput, entry: ManifestEntry): ManifestEntry {
+  const unit = desired.units.get(entry.name);
+  if (entry.fenceMs !== undefined || unit?.fence === undefined || unit.hash !== entry.hash) return entry;
+  return { ...entry, fenceMs: unit.fence.stopMs };
+}
+
 function finish(
   input: ManifestInput,
   { id, draft, wanted }: { readonly id: MachineId; readonly draft: Draft; readonly wanted: ReadonlySet<UnitName> },
@@ -202,7 +209,7 @@ function finish(
     .map((entry) =>
       wanted.has(entry.name) && entry.target !== "released"
         ? wantedEntry(input, { name: entry.name, current: entry })
-        : entry,
+        : withFence(input, entry),
     )
     .sort((a, b) => byName(a.name, b.name));
   const givenUp = before !== undefined && isGivenUp(input, before) ? { givenUp: true as const } : {};

@@ -347,9 +347,11 @@ export function registryContract(name: string, start: () => Promise<RegistryHarn
         const key = `${fresh()}a`;
         const { id, ttlMs } = await registry.grantLease(harness.leaseMs);
         await put(key, "1", id);
+        const { revision } = await registry.get(key);
         for (let each = 0; each < 6; each++) {
           await harness.pass(ttlMs / 3);
-          await registry.renewLease(id);
+          const reached = await registry.renewLease(id);
+          assert.ok(reached >= revision && reached <= (await registry.get(key)).revision, `${reached}`);
         }
         assert.equal(await value(key), "1");
         await registry.revokeLease(id);

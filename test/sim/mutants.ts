@@ -92,8 +92,8 @@ export const mutants: readonly Mutant[] = [
     name: "hidden-unwaited",
     breaks: "OnPartition=stop after a restore: the engine waits for stops that nobody knows of: here not",
     file: "loops/fence-waits.ts",
-    from: "const leftMs = Math.max(heardOfMs, putBackMs + fenceWaitMs(fenceMs)) - nowMs;",
-    to: "const leftMs = 0 * (heardOfMs + putBackMs + fenceMs + nowMs);",
+    from: "if (untilMs > nowMs) yield { name, untilMs };",
+    to: "",
   },
   {
     name: "copy-missing",

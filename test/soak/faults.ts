@@ -110,15 +110,17 @@ function lossOf(scene: Scene, machine: SoakMachine): Loss {
 }
 
 /** It is noticed, and its units run elsewhere, both in time. */
-async function lost({ watch }: Scene, { machine, names, fromMs, beyondMs = 0 }: Loss): Promise<Figures> {
+async function lost({ site, watch }: Scene, { machine, names, fromMs, beyondMs = 0 }: Loss): Promise<Figures> {
   // A new leader of etcd gives every lease its whole time again
   const left = (ms: number): number =>
     Math.max(fromMs, watch.termFromMs) + ms + beyondMs + bounds.slackMs - watch.nowMs;
   const isAbsent = (): boolean => watch.sight?.machines.has(machine.id) === false;
   await watch.until(`${machine.name} counts as dead`, isAbsent, () => left(bounds.noticedMs));
   const noticedMs = watch.nowMs - fromMs;
+  // A commit may just have taken one away
+  const isWished = (unit: string): boolean => site.wishes.all().some(({ name }) => name === unit);
   const areElsewhere = (): boolean =>
-    names.every((name) => watch.runsOf(name).some((run) => run.machine !== machine.name));
+    names.every((name) => !isWished(name) || watch.runsOf(name).some((run) => run.machine !== machine.name));
   await watch.until(`${names.join(", ")} of ${machine.name} run elsewhere`, areElsewhere, () =>
     left(bounds.elsewhereMs),
   );

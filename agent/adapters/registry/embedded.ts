@@ -363,10 +363,11 @@ class Connection implements EmbeddedConnection {
     });
   }
 
-  renewLease(id: LeaseId, signal?: AbortSignal): Promise<void> {
+  renewLease(id: LeaseId, signal?: AbortSignal): Promise<number> {
     const what = `renew lease "${id}"`;
     return this.#call(what, signal, async () => {
       if (!this.#keeper.renew(id)) throw new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended" });
+      return this.#keeper.store.revision;
     });
   }
 

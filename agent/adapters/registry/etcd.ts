@@ -181,14 +181,15 @@ class EtcdRegistry implements Registry {
     return { id: response.ID as LeaseId, ttlMs: whole(response.TTL) * 1000 };
   }
 
-  async renewLease(id: LeaseId, signal?: AbortSignal): Promise<void> {
+  async renewLease(id: LeaseId, signal?: AbortSignal): Promise<number> {
     const what = `renew lease "${id}"`;
     const request = { ID: id };
     const call: StreamCall = { service: "Lease", method: "leaseKeepAlive", request, signal, doubtMs: renewDoubtMs };
     const stream = await this.#stream(what, call);
     stream.cancel();
-    const { TTL } = stream.first as { readonly TTL: string };
+    const { TTL, header } = stream.first as { readonly TTL: string; readonly header: Header };
     if (whole(TTL) <= 0) throw new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended" });
+    return whole(header.revision);
   }
 
   async leaseLeftMs(id: LeaseId, signal?: AbortSignal): Promise<number> {

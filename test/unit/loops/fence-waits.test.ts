@@ -104,12 +104,12 @@ describe("a wait for machines that nobody has heard of", () => {
   ]);
   const look = (waits: FenceWaits, moments: { nowMs: number; heardOfMs?: number; putBackMs?: number }): unknown[] => {
     const found = waits.look(picture({}), wanted, { ...always, ...moments });
-    return [listed(found.units), listed(new Set(found.over)), found.dueMs, found.hidden];
+    return [listed(found.units), listed(new Set(found.over)), found.dueMs, found.restored];
   };
 
   test("is for every unit that has to be down first, until they have lost their leases", () => {
     const waits = new FenceWaits();
-    assert.deepEqual(look(waits, { nowMs: 500, heardOfMs: 1_000 }), ["db.service feed.service", "", 500, 2]);
+    assert.deepEqual(look(waits, { nowMs: 500, heardOfMs: 1_000 }), ["db.service feed.service", "", 500, 0]);
     assert.deepEqual(look(waits, { nowMs: 1_000, heardOfMs: 1_000 }), ["", "db.service feed.service", Infinity, 0]);
   });
 

@@ -112,9 +112,9 @@ describe("trust", () => {
   describe("a registry that was put back", () => {
     const unsure = { isCommitSure: false };
     const sure = { isCommitSure: true };
-    const ahead = (letters: string, mark?: number): Pick<RegistryPicture, "ahead" | "modified"> => ({
+    const ahead = (letters: string): Pick<RegistryPicture, "ahead" | "machines"> => ({
       ahead: new Set(Array.from(letters).map(idOf)),
-      modified: new Map(mark === undefined ? [] : [[keys.restored, mark]]),
+      machines: picture("", "ab").machines,
     });
 
     test("is waited for, for a lease from each machine that is found ahead, which is said once", () => {
@@ -145,27 +145,6 @@ describe("trust", () => {
       assert.equal(trust.returnMs(ahead(""), sure), 0);
     });
 
-    test("is known to a later leader by the mark that somebody left, from when it sees it or is connected anew", () => {
-      const trust = takeOffice();
-      assert.equal(trust.returnMs(ahead("", 41), sure), settledMs);
-      nowMs += 5_000;
-      assert.equal(trust.returnMs(ahead("", 41), sure), settledMs - 5_000);
-      assert.throws(
-        () => {
-          nowMs += settledMs;
-          trust.returnMs(ahead("", 41), unsure);
-        },
-        { code: "registry-behind" },
-      );
-      assert.equal(trust.returnMs(ahead("", 41), sure), 0);
-      assert.equal(trust.returnMs(ahead("", 57), sure), settledMs, "another one");
-      nowMs += settledMs;
-      connectedSinceMs = nowMs;
-      assert.equal(trust.returnMs(ahead("", 57), sure), settledMs, "it may be restored itself");
-      nowMs += settledMs;
-      assert.equal(trust.returnMs(ahead(""), sure), 0, "it was taken away");
-    });
-
     test("a minute before this leader took office is no longer its concern", () => {
       registryWentBackMs = nowMs - 60_001;
       assert.equal(takeOffice().returnMs(ahead(""), unsure), 0);
@@ -175,19 +154,69 @@ describe("trust", () => {
     });
   });
 
-  test("machines are unheard of until a lease after the registry came back to this one, or was put back", () => {
-    registrySinceMs = 90_000;
-    connectedSinceMs = 95_000;
-    const trust = takeOffice();
-    const none = { ahead: new Set<MachineId>(), modified: new Map<string, number>() };
-    trust.returnMs(none, { isCommitSure: true });
-    assert.deepEqual(trust.unheardUntil(), { heardOfMs: 90_000 + settledMs, putBackMs: -Infinity });
-    connectedSinceMs = 101_000;
-    registryWentBackMs = 101_000;
-    assert.deepEqual(trust.unheardUntil(), { heardOfMs: 101_000 + settledMs, putBackMs: 101_000 + settledMs });
-    nowMs = 103_000;
-    trust.returnMs({ ...none, modified: new Map([[keys.restored, 5]]) }, { isCommitSure: true });
-    assert.deepEqual(trust.unheardUntil(), { heardOfMs: 101_000 + settledMs, putBackMs: 103_000 + settledMs });
+  describe("machines that nobody has heard of", () => {
+    const marked = (revision?: number): Pick<RegistryPicture, "modified"> => ({
+      modified: new Map(revision === undefined ? [] : [[keys.restored, revision]]),
+    });
+    const after = (ms: number): number => ms + settledMs;
+
+    test("may be there until a lease after the registry came back to this one", () => {
+      registrySinceMs = 90_000;
+      connectedSinceMs = 95_000;
+      const trust = takeOffice();
+      assert.deepEqual(trust.unheardUntil(marked()), { heardOfMs: after(90_000), putBackMs: -Infinity });
+      connectedSinceMs = 101_000;
+      assert.deepEqual(trust.unheardUntil(marked()), { heardOfMs: after(101_000), putBackMs: -Infinity });
+    });
+
+    test("may be there until a lease after it was found put back: by this one, or by whoever left the mark", () => {
+      registryWentBackMs = 99_000;
+      const trust = takeOffice();
+      assert.equal(trust.unheardUntil(marked()).putBackMs, after(99_000));
+      nowMs = 103_000;
+      assert.equal(trust.unheardUntil(marked(5)).putBackMs, after(103_000));
+      nowMs = 104_000;
+      assert.equal(trust.unheardUntil(marked(5)).putBackMs, after(103_000));
+      assert.equal(trust.unheardUntil(marked(7)).putBackMs, after(104_000), "another one");
+    });
+
+    test("are none when somebody takes the mark away, unless that may be a restore", () => {
+      registryWentBackMs = 99_000;
+      const trust = takeOffice();
+      trust.unheardUntil(marked(5));
+      nowMs = 101_000;
+      assert.equal(trust.unheardUntil(marked()).putBackMs, -Infinity);
+      nowMs = 102_000;
+      assert.equal(trust.unheardUntil(marked(9)).putBackMs, after(102_000));
+    });
+
+    test("are looked for anew, with the mark or without it, after the mirror was cut off", () => {
+      const trust = takeOffice();
+      trust.unheardUntil(marked(5));
+      nowMs = 105_000;
+      connectedSinceMs = 105_000;
+      assert.equal(trust.unheardUntil(marked(5)).putBackMs, after(105_000), "the mark may be restored itself");
+      nowMs = 106_000;
+      connectedSinceMs = 106_000;
+      registryWentBackMs = 106_000;
+      assert.equal(trust.unheardUntil(marked()).putBackMs, after(106_000));
+    });
+
+    test("are waited for from when one that was ahead is lost: nothing else says what it has", () => {
+      const trust = takeOffice();
+      const look = (there: string, ahead: string): number => {
+        const { machines } = picture("", there);
+        trust.returnMs({ machines, ahead: new Set(Array.from(ahead).map(idOf)) }, { isCommitSure: true });
+        return trust.unheardUntil(marked()).putBackMs;
+      };
+      assert.equal(look("ab", "b"), after(100_000));
+      nowMs = 104_000;
+      assert.equal(look("ab", "b"), after(100_000));
+      nowMs = 108_000;
+      assert.equal(look("a", ""), after(108_000));
+      nowMs = 109_000;
+      assert.equal(look("a", ""), after(108_000));
+    });
   });
 
   test("the epoch is the tenure's, or above all that was written and seen", () => {

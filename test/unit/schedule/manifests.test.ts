@@ -414,6 +414,49 @@ suite("next manifests", () => {
     assert.deepEqual(nextManifests(given).writes, []);
   });
 
+  suite("of a machine with units that have to be down elsewhere first", () => {
+    /** a has p, which takes 4 s to stop, and q. */
+    function fenced({ told, word }: { readonly told?: number; readonly word?: number }): ManifestInput {
+      const given = input({ units: { p: {}, q: {} }, machines: ["a"], manifests: { a: ["p", "q"] } });
+      const units = new Map(given.desired.units);
+      const p = units.get("p" as UnitName);
+      assert.ok(p !== undefined);
+      units.set("p" as UnitName, { ...p, fence: { stepMs: 4_000, stopMs: 4_000 } });
+      const before = given.manifests.get(id("a"));
+      assert.ok(before !== undefined);
+      const entries = before.units.map((each) =>
+        each.name === ("p" as UnitName) && told !== undefined ? { ...each, fenceMs: told } : each,
+      );
+      const manifests = new Map([[id("a"), { ...before, units: entries, ...(word === undefined ? {} : { word }) }]]);
+      return { ...given, desired: { ...given.desired, units }, manifests, unwritten: new Set([id("a")]) };
+    }
+    const written = (given: ManifestInput): Manifest | undefined => nextManifests(given).writes[0];
+
+    test("the word is the one that may be given, else the one that stands", () => {
+      assert.equal(written({ ...fenced({ told: 4_000, word: 5 }), wordOf: () => 9 })?.word, 9);
+      assert.equal(written(fenced({ told: 4_000, word: 5 }))?.word, 5);
+      assert.equal(written(fenced({ told: 4_000 }))?.word, undefined);
+    });
+
+    test("there is no word where there is no such unit", () => {
+      const given = input({ units: { q: {} }, machines: ["a"], manifests: { a: ["q"] } });
+      const [next] = nextManifests({ ...given, unwritten: new Set([id("a")]), wordOf: () => 9 }).writes;
+      assert.deepEqual([next?.units.length, next?.word], [1, undefined]);
+    });
+
+    test("what it was found with is told with its time to stop also while nothing is decided of it, if its text is known", () => {
+      const undecidable = new Set(["p" as UnitName]);
+      const given = { ...fenced({}), undecidable };
+      const fenceOf = (next: Manifest | undefined): unknown => next?.units.find((each) => each.name === "p")?.fenceMs;
+      assert.equal(fenceOf(written(given)), 4_000);
+      assert.equal(fenceOf(written({ ...fenced({ told: 7_000 }), undecidable })), 7_000);
+      const p = given.desired.units.get("p" as UnitName);
+      assert.ok(p !== undefined);
+      const units = new Map([...given.desired.units, ["p" as UnitName, { ...p, hash: hash("8") }]]);
+      assert.equal(fenceOf(written({ ...given, desired: { ...given.desired, units } })), undefined);
+    });
+  });
+
   test("a manifest is never replaced by an older one", () => {
     const given = { ...input({ machines: ["a"], manifests: { a: ["p"] } }), epoch: 0 };
     assert.throws(() => nextManifests(given), { code: "manifest-order" });

@@ -1,0 +1,168 @@
+// A registry that was put back to an earlier state, and units with OnPartition=stop: what it has forgotten may still be running
+// somewhere. Beside partition.test.ts, where machines are lost without that.
+import assert from "node:assert/strict";
+import { afterEach, describe, test } from "node:test";
+import { keys } from "../../../agent/text/values.ts";
+import { type Box, House, machineLeaseMs, name, service } from "./house.ts";
+
+let house: House;
+afterEach(() => house.close());
+
+const onSsd = { c: { disk: "ssd" } } as const;
+
+/** A service that is down so many seconds after it is told to stop, at the latest. */
+function fenced(stopSec: number, ...fleet: readonly string[]): string {
+  return service("OnPartition=stop", ...fleet).replace("[X-Fleet]", `TimeoutStopSec=${stopSec}\n[X-Fleet]`);
+}
+
+/** Letters of machines on which it is not down, be it only on its way. */
+function running(unit: string): string {
+  return house.machines
+    .filter((each) => !["inactive", "failed"].includes(each.systemd.state(name(unit)).active))
+    .map((each) => each.letter)
+    .join("");
+}
+
+const neverTwo = (ms: number): Promise<void> => house.always(() => running("db.service").length <= 1, ms, 50);
+const leaderBox = async (): Promise<Box> => house.box((await house.leader()) ?? "");
+const isMarked = async (): Promise<boolean> => (await house.operator.get(keys.restored)).entry !== undefined;
+const isTold = async (): Promise<boolean> => (await (await leaderBox()).problem("registry-restored")) !== undefined;
+
+/** A cluster whose leader has had the registry for long, without units. */
+async function quiet(
+  leaders = "ab",
+  metadata: Readonly<Record<string, Record<string, string>>> = onSsd,
+): Promise<void> {
+  house = await House.open({ machines: "abc", leaders, metadata });
+  await house.ready();
+  await house.clock.advance(2 * machineLeaseMs);
+}
+
+describe("what was placed on a machine after the backup", () => {
+  /** db.service runs on c, takes all of its time when it has to stop, and the backup knows nothing of it. */
+  async function forgotten(stopSec: number): Promise<() => void> {
+    await quiet();
+    const backup = house.store.backUp();
+    await house.deploy({ "db.service": fenced(stopSec, "Prefer=disk=ssd") });
+    await house.until(() => running("db.service") === "c", 5_000);
+    const c = house.box("c");
+    await house.until(async () => (await c.listed()).length === 1, 5_000);
+    c.systemd.fallsWithin(name("db.service"), stopSec * 1_000);
+    return () => house.store.restoreFrom(backup);
+  }
+
+  test("is started elsewhere only once it must be down there, when its agent is dead", async () => {
+    const restore = await forgotten(8);
+    await house.box("c").kill();
+    restore();
+    await neverTwo(60_000);
+    assert.match(running("db.service"), /^[ab]$/);
+  });
+
+  test("the same by a leader that knows of the restore only from the mark of one that is dead", async () => {
+    const restore = await forgotten(8);
+    await house.box("c").kill();
+    restore();
+    await house.until(isMarked, 5_000, 10);
+    // Whoever saw it is gone, and those that come have seen nothing
+    for (const letter of "ab") await house.box(letter).kill();
+    for (const letter of "ab") house.box(letter).start();
+    await neverTwo(60_000);
+    assert.match(running("db.service"), /^[ab]$/);
+    assert.equal(await isMarked(), false);
+  });
+
+  test("the same by one that has heard of nothing since the backup but its lease", async () => {
+    const restore = await forgotten(60);
+    await house.clock.advance(5_000); // every lease has been renewed
+    const leader = await leaderBox();
+    await house.box("c").kill();
+    await leader.kill();
+    restore();
+    await neverTwo(120_000);
+    assert.equal(running("db.service").replace(leader.letter, "").length, 1);
+  });
+
+  test("is waited for also when its machine came back, and is lost before it was told", async () => {
+    const restore = await forgotten(60);
+    restore();
+    await neverTwo(40_000);
+    assert.equal(running("db.service"), "c");
+    house.box("c").connection.cutOff();
+    await neverTwo(160_000);
+    assert.match(running("db.service"), /^[ab]$/);
+  });
+
+  test("is told by the leader to wait, until somebody who knows better takes the mark away", async () => {
+    const restore = await forgotten(120);
+    const c = house.box("c");
+    await c.kill();
+    c.systemd.fallsWithin(name("db.service"), 3_000);
+    restore();
+    await house.until(isTold, 2 * machineLeaseMs, 50);
+    await house.clock.advance(2 * machineLeaseMs);
+    assert.deepEqual([await isTold(), running("db.service")], [true, ""]);
+    await house.remove(keys.restored);
+    await house.until(() => /^[ab]$/.test(running("db.service")), 2_000);
+    assert.equal(await isTold(), false);
+  });
+});
+
+test("a machine that gets its first such unit while it is cut off does not start it under the claim of before", async () => {
+  await quiet();
+  const c = house.box("c");
+  c.connection.cutOff();
+  await house.deploy({ "db.service": fenced(4, "Prefer=disk=ssd") });
+  await house.until(async () => (await house.held()).manifests.get(c.id)?.word !== undefined, 5_000);
+  const backup = house.store.backUp();
+  await house.until(() => running("db.service") !== "", 30_000);
+  await house.clock.advance(5_000);
+  for (const box of house.machines) box.connection.cutOff();
+  house.store.restoreFrom(backup);
+  // Its lease lives again, and its record is the one that it claimed
+  c.connection.restore();
+  await neverTwo(5_000);
+  for (const box of house.machines) box.connection.restore();
+  await neverTwo(60_000);
+});
+
+test("a machine gets no word while one of its forgotten units may be elsewhere, though another need not wait", async () => {
+  await quiet("b", { a: { pool: "x" }, c: { pool: "x", disk: "ssd" } });
+  const backup = house.store.backUp();
+  const inPool = ["MachineMetadata=pool=x", "Prefer=disk=ssd"];
+  await house.deploy({ "db.service": fenced(60, ...inPool), "quick.service": fenced(1, ...inPool) });
+  const [a, c] = [house.box("a"), house.box("c")];
+  const areOn = (letter: string): boolean => running("db.service") === letter && running("quick.service") === letter;
+  await house.until(() => areOn("c"), 5_000);
+  await house.clock.advance(5_000);
+  c.connection.cutOff();
+  await house.until(() => areOn("a"), 120_000, 50);
+  await house.clock.advance(3_000);
+  a.systemd.fallsWithin(name("db.service"), 60_000);
+  await a.kill();
+  house.store.restoreFrom(backup);
+  c.connection.restore();
+  await neverTwo(120_000);
+  assert.match(running("db.service"), /^[ac]$/);
+});
+
+test("while the mark stands a change of leader holds up nothing else", async () => {
+  await quiet();
+  const units = { "web.service": service(), "slow.service": fenced(600, "Prefer=disk=ssd") };
+  await house.deploy(units);
+  await house.until(() => running("slow.service") === "c", 20_000);
+  await house.clock.advance(2 * machineLeaseMs);
+  const backup = house.store.backUp();
+  await house.deploy({ ...units, "x.service": service() });
+  await house.clock.advance(5_000);
+  house.store.restoreFrom(backup);
+  await house.clock.advance(80_000);
+  const leader = await leaderBox();
+  await leader.stop();
+  await house.until(async () => ![leader.letter, undefined].includes(await house.leader()), 10_000, 10);
+  leader.start();
+  assert.equal(await isMarked(), true);
+  house.commit({ ...units, "y.service": service() });
+  await house.settle((await leaderBox()).agent.view.sync());
+  await house.until(() => running("y.service") !== "", 2_000);
+});
