@@ -146,7 +146,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: "store restored",
-    weight: 1,
+    weight: 2,
     lasts: [second, 60 * second],
     begin: (cluster) => {
       const backup = cluster.store.backUp();

@@ -34,7 +34,7 @@ export interface HostWorld {
 const longestJobMs = 8_000;
 const hangMs = 90_000;
 /** A unit with OnPartition=stop has ten seconds unless it says otherwise. */
-const longestFallMs = 9_900;
+const usualStopSec = 10;
 
 export class SimSystemd extends FakeSystemd {
   readonly #world: HostWorld;
@@ -117,7 +117,9 @@ export class SimSystemd extends FakeSystemd {
     }
     this.#up.add(name);
     const { dice } = this.#world;
+    const stopSec = Number(/^TimeoutStopSec=(\d+)$/m.exec(this.textOf(name) ?? "")?.[1] ?? usualStopSec);
     // The last moment is the one that matters
+    const longestFallMs = stopSec * 1_000 - 100;
     this.fallsWithin(name, dice.chance(0.5) ? longestFallMs : dice.between(0, longestFallMs));
     this.#world.onUp(name);
   }

@@ -8,6 +8,8 @@ type Policy = "keep" | "stop";
 interface Wish {
   readonly global: boolean;
   readonly policy: Policy;
+  /** How long it may take to stop; 0: it does not say. */
+  readonly stopSec: number;
   readonly lines: readonly string[];
   /** Changes with the text. */
   edition: number;
@@ -51,10 +53,13 @@ export class Wishes {
 
   files(): FakeFiles {
     const files: Record<string, string> = { "README.md": "Units" };
-    for (const [name, { global, policy, lines, edition }] of [...this.#units].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const [name, { global, policy, stopSec, lines, edition }] of [...this.#units].sort(([a], [b]) =>
+      a < b ? -1 : 1,
+    )) {
       const fleet = [...(global ? ["Global=true"] : []), ...(policy === "stop" ? ["OnPartition=stop"] : []), ...lines];
+      const stop = stopSec === 0 ? "" : `TimeoutStopSec=${stopSec}\n`;
       files[name] =
-        `[Service]\nExecStart=/bin/sleep infinity\nEnvironment=EDITION=${edition}\n[X-Fleet]\n${fleet.join("\n")}\n`;
+        `[Service]\nExecStart=/bin/sleep infinity\n${stop}Environment=EDITION=${edition}\n[X-Fleet]\n${fleet.join("\n")}\n`;
     }
     return files;
   }
@@ -73,10 +78,11 @@ export class Wishes {
     );
     if (!global && leaders.length > 0 && dice.chance(0.2)) lines.push(`MachineOf=${dice.pick(leaders)}`);
     if (dice.chance(0.2)) lines.push(`MachineMetadata=side=${dice.pick(["left", "right"])}`);
-    const policy = !global && dice.chance(0.25) ? "stop" : "keep";
+    const policy = !global && dice.chance(0.4) ? "stop" : "keep";
+    const stopSec = policy === "stop" ? dice.pick([0, 2, 25]) : 0;
     if (global) this.#globals.add(name);
     this.#policies.set(name, (this.#policies.get(name) ?? new Set()).add(policy));
-    this.#units.set(name, { global, policy, lines, edition: 1 });
+    this.#units.set(name, { global, policy, stopSec, lines, edition: 1 });
   }
 
   /** One change of a kind that people make. */
