@@ -141,7 +141,7 @@ export class Engine {
     this.#isWhole = false;
     const novelty = this.#feed.tell({ picture, desired, standing, drains, parting: this.#moves.parting(picture) });
     const { connectedSinceMs } = mirror;
-    const moments = { nowMs: clock.monotonicMs(), connectedSinceMs, ...this.#trust.unheardUntil(picture) };
+    const moments = { nowMs: clock.monotonicMs(), connectedSinceMs, ...this.#trust.unheardUntil() };
     const fences = this.#fenceWaits.look(picture, desired.units, moments);
     this.#waits.fenced(fences);
     const undecided = this.#undecidable(desired, fences.units);

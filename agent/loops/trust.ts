@@ -71,11 +71,12 @@ export class Trust {
    * newer commit, or there is none. Throws Problem "registry-behind" while that alone is missing.
    */
   returnMs(
-    { ahead, machines }: Pick<RegistryPicture, "ahead" | "machines">,
+    { ahead, machines, modified }: Pick<RegistryPicture, "ahead" | "machines" | "modified">,
     { isCommitSure }: { readonly isCommitSure: boolean },
   ): number {
     const { clock, machineLeaseMs, registryWentBackMs, log, onBehind } = this.#ports;
     const nowMs = clock.monotonicMs();
+    this.#noteMark(modified.get(keys.restored));
     for (const machine of ahead) {
       if (this.#ahead.has(machine)) continue;
       this.#ahead.add(machine);
@@ -97,23 +98,10 @@ export class Trust {
   /**
    * Until when machines may be there that nobody has heard of, as units with OnPartition=stop go by it: on this leader's own
    * account, and after the registry was put back (-Infinity: it was not, or whoever took the mark away knows better). Both in
-   * monotonic ms, for `FenceWaits.look`.
+   * monotonic ms, for `FenceWaits.look`; of the picture that `returnMs` was given last.
    */
-  unheardUntil({ modified }: Pick<RegistryPicture, "modified">): {
-    readonly heardOfMs: number;
-    readonly putBackMs: number;
-  } {
-    const { clock, machineLeaseMs, mirror, registryWentBackMs } = this.#ports;
-    const { connectedSinceMs } = mirror;
-    const nowMs = clock.monotonicMs();
-    const revision = modified.get(keys.restored);
-    const isSame = this.#mark?.connectedSinceMs === connectedSinceMs;
-    // Where the mirror was cut off meanwhile the registry may have been put back once more, with the mark or without it
-    if (revision === undefined) {
-      if (this.#mark !== undefined && isSame) this.#settledMs = nowMs;
-      this.#mark = undefined;
-    } else if (this.#mark?.revision !== revision || !isSame)
-      this.#mark = { revision, sinceMs: nowMs, connectedSinceMs };
+  unheardUntil(): { readonly heardOfMs: number; readonly putBackMs: number } {
+    const { machineLeaseMs, registryWentBackMs } = this.#ports;
     const wentBackMs = Math.max(
       this.#aheadMs,
       this.#lostAheadMs,
@@ -158,6 +146,18 @@ export class Trust {
     for (const manifest of manifests.values()) if (isAbove(manifest)) this.#epoch = manifest.epoch + 1;
     for (const { seen } of statuses.values()) if (isAbove(seen)) this.#epoch = seen.epoch + 1;
     return this.#epoch;
+  }
+
+  /** Where the mirror was cut off meanwhile the registry may have been put back once more, with the mark or without it. */
+  #noteMark(revision: number | undefined): void {
+    const { clock, mirror } = this.#ports;
+    const { connectedSinceMs } = mirror;
+    const before = this.#mark;
+    const isConnected = before?.connectedSinceMs === connectedSinceMs;
+    if (revision !== undefined && before?.revision === revision && isConnected) return;
+    const sinceMs = clock.monotonicMs();
+    this.#mark = revision === undefined ? undefined : { revision, sinceMs, connectedSinceMs };
+    if (revision === undefined && isConnected) this.#settledMs = sinceMs;
   }
 
   /** How long absent machines may still be on their way: one full lease from taking office, and from the registry's return. */

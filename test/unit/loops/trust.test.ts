@@ -112,9 +112,10 @@ describe("trust", () => {
   describe("a registry that was put back", () => {
     const unsure = { isCommitSure: false };
     const sure = { isCommitSure: true };
-    const ahead = (letters: string): Pick<RegistryPicture, "ahead" | "machines"> => ({
+    const ahead = (letters: string): Pick<RegistryPicture, "ahead" | "machines" | "modified"> => ({
       ahead: new Set(Array.from(letters).map(idOf)),
       machines: picture("", "ab").machines,
+      modified: new Map(),
     });
 
     test("is waited for, for a lease from each machine that is found ahead, which is said once", () => {
@@ -155,67 +156,66 @@ describe("trust", () => {
   });
 
   describe("machines that nobody has heard of", () => {
-    const marked = (revision?: number): Pick<RegistryPicture, "modified"> => ({
-      modified: new Map(revision === undefined ? [] : [[keys.restored, revision]]),
-    });
+    /** What it makes of a registry with a mark, or without; with machines that are there, and some that are ahead. */
+    const look = (trust: Trust, mark?: number, there = "ab", ahead = ""): ReturnType<Trust["unheardUntil"]> => {
+      const modified = new Map(mark === undefined ? [] : [[keys.restored, mark]]);
+      const given = { machines: picture("", there).machines, ahead: new Set(Array.from(ahead).map(idOf)), modified };
+      trust.returnMs(given, { isCommitSure: true });
+      return trust.unheardUntil();
+    };
     const after = (ms: number): number => ms + settledMs;
 
     test("may be there until a lease after the registry came back to this one", () => {
       registrySinceMs = 90_000;
       connectedSinceMs = 95_000;
       const trust = takeOffice();
-      assert.deepEqual(trust.unheardUntil(marked()), { heardOfMs: after(90_000), putBackMs: -Infinity });
+      assert.deepEqual(look(trust), { heardOfMs: after(90_000), putBackMs: -Infinity });
       connectedSinceMs = 101_000;
-      assert.deepEqual(trust.unheardUntil(marked()), { heardOfMs: after(101_000), putBackMs: -Infinity });
+      assert.deepEqual(look(trust), { heardOfMs: after(101_000), putBackMs: -Infinity });
     });
 
     test("may be there until a lease after it was found put back: by this one, or by whoever left the mark", () => {
       registryWentBackMs = 99_000;
       const trust = takeOffice();
-      assert.equal(trust.unheardUntil(marked()).putBackMs, after(99_000));
+      assert.equal(look(trust).putBackMs, after(99_000));
       nowMs = 103_000;
-      assert.equal(trust.unheardUntil(marked(5)).putBackMs, after(103_000));
+      assert.equal(look(trust, 5).putBackMs, after(103_000));
       nowMs = 104_000;
-      assert.equal(trust.unheardUntil(marked(5)).putBackMs, after(103_000));
-      assert.equal(trust.unheardUntil(marked(7)).putBackMs, after(104_000), "another one");
+      assert.equal(look(trust, 5).putBackMs, after(103_000));
+      assert.equal(look(trust, 7).putBackMs, after(104_000), "another one");
     });
 
     test("are none when somebody takes the mark away, unless that may be a restore", () => {
       registryWentBackMs = 99_000;
       const trust = takeOffice();
-      trust.unheardUntil(marked(5));
+      look(trust, 5);
       nowMs = 101_000;
-      assert.equal(trust.unheardUntil(marked()).putBackMs, -Infinity);
+      assert.equal(look(trust).putBackMs, -Infinity);
       nowMs = 102_000;
-      assert.equal(trust.unheardUntil(marked(9)).putBackMs, after(102_000));
+      assert.equal(look(trust, 9).putBackMs, after(102_000));
     });
 
     test("are looked for anew, with the mark or without it, after the mirror was cut off", () => {
       const trust = takeOffice();
-      trust.unheardUntil(marked(5));
+      look(trust, 5);
       nowMs = 105_000;
       connectedSinceMs = 105_000;
-      assert.equal(trust.unheardUntil(marked(5)).putBackMs, after(105_000), "the mark may be restored itself");
+      assert.equal(look(trust, 5).putBackMs, after(105_000), "the mark may be restored itself");
       nowMs = 106_000;
       connectedSinceMs = 106_000;
       registryWentBackMs = 106_000;
-      assert.equal(trust.unheardUntil(marked()).putBackMs, after(106_000));
+      assert.equal(look(trust).putBackMs, after(106_000));
     });
 
     test("are waited for from when one that was ahead is lost: nothing else says what it has", () => {
       const trust = takeOffice();
-      const look = (there: string, ahead: string): number => {
-        const { machines } = picture("", there);
-        trust.returnMs({ machines, ahead: new Set(Array.from(ahead).map(idOf)) }, { isCommitSure: true });
-        return trust.unheardUntil(marked()).putBackMs;
-      };
-      assert.equal(look("ab", "b"), after(100_000));
+      assert.equal(look(trust, undefined, "ab", "b").putBackMs, after(100_000));
       nowMs = 104_000;
-      assert.equal(look("ab", "b"), after(100_000));
+      assert.equal(look(trust, undefined, "ab", "b").putBackMs, after(100_000));
       nowMs = 108_000;
-      assert.equal(look("a", ""), after(108_000));
+      assert.equal(look(trust, undefined, "a", "").putBackMs, after(108_000));
       nowMs = 109_000;
-      assert.equal(look("a", ""), after(108_000));
+      assert.equal(look(trust, undefined, "a", "").putBackMs, after(108_000));
     });
   });
 
