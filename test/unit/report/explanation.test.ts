@@ -44,7 +44,7 @@ describe("a machine that does not lead", () => {
       "db.service": service("OnPartition=stop", "Prefer=disk=ssd"),
       "web.service": service("Prefer=disk=ssd"),
     });
-    await house.until(() => house.isUp({ "app.service": "c", "db.service": "c", "web.service": "c" }), 5_000);
+    await house.until(() => house.isUp({ "app.service": "c", "db.service": "c", "web.service": "c" }), 20_000);
     await house.clock.advance(2 * machineLeaseMs);
     assert.deepEqual(await said("db.service"), { because: stays, status: "", waits: undefined });
     await house.box("c").crash();
@@ -73,7 +73,7 @@ describe("a machine that does not lead", () => {
       "db.service": service("OnPartition=stop", "Prefer=disk=ssd"),
       "web.service": service("Prefer=disk=ssd"),
     });
-    await house.until(() => house.isUp({ "db.service": "c", "web.service": "c" }), 5_000);
+    await house.until(() => house.isUp({ "db.service": "c", "web.service": "c" }), 20_000);
     await house.clock.advance(2 * machineLeaseMs);
     for (const letter of "cde") await house.box(letter).crash();
     await house.until(async () => (await because("web.service")) === held, machineLeaseMs + 2_000);
