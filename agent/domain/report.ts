@@ -41,15 +41,17 @@ export interface DrainReport {
   readonly left?: number;
 }
 
-/** Why a unit stays with a machine that is lost, and is not started elsewhere yet. */
+/** Why a unit is not started yet where it is to be: it may still run on another machine, which is lost or not heard of. */
 export interface LossWait {
-  readonly machine: MachineReference;
+  /** Left out of `heard`. */
+  readonly machine?: MachineReference;
   /**
    * `stopped`: until the machine must have stopped it by itself (OnPartition=stop). `returned`: it is lost together with many
-   * others, and nothing of theirs is moved until enough of them are back (LossBrake=).
+   * others, and nothing of theirs is moved until enough of them are back (LossBrake=). `heard`: until every machine that the
+   * leader may not have heard of must have stopped it; a moment, but after its agent's start, or after etcd was away or restored.
    */
-  readonly until: "stopped" | "returned";
-  /** Of `stopped`: what the machine has to stop, the unit or one that it follows (MachineOf=). */
+  readonly until: "stopped" | "returned" | "heard";
+  /** Of `stopped` and `heard`: what the machine has to stop, the unit or one that it follows (MachineOf=). */
   readonly unit?: string;
   /** Of `stopped`: it waits no longer than this after the leader counts the machine as lost; when that was only the leader knows. */
   readonly mostMs?: number;
@@ -180,7 +182,6 @@ export interface UnitDetail {
   readonly places: readonly UnitReport[];
   /** Why it waits: filled only for a unit that wants a machine and has none. */
   readonly refusals: readonly Refusal[];
-  /** The lost machine that it waits for. */
   readonly lossWait?: LossWait;
 }
 

@@ -57,8 +57,8 @@ export const isRest = isRecord<RestReport>({ losses: isNumber, untilMs: isNumber
 export const isRefusal = isRecord<Refusal>({ rule: isText, machines: isNumber, example: isText });
 
 export const isLossWait = isRecord<LossWait>({
-  machine: isReference,
-  until: isOneOf("stopped", "returned"),
+  machine: isOptional(isReference),
+  until: isOneOf("stopped", "returned", "heard"),
   unit: isOptional(isText),
   mostMs: isOptional(isNumber),
 });

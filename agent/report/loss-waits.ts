@@ -1,5 +1,5 @@
-// Why a unit is not started elsewhere though its machine is gone: from what any machine can see, whoever leads. Since when the
-// leader counts the machine as gone only the leader knows. Inner part of report/.
+// Why a unit is not started though its machine is gone, or though it has had none: from what any machine can see, whoever leads.
+// Since when the leader counts the machine as gone only the leader knows. Inner part of report/.
 import type { ClusterPicture } from "../domain/cluster.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
 import { type ManifestEntry, fenceWaitMs } from "../domain/placement.ts";
@@ -8,7 +8,7 @@ import { isBrakeOn } from "../domain/submitted.ts";
 import { formatSpan } from "../text/time.ts";
 import { referTo } from "./places.ts";
 
-/** Undefined of a unit that waits for no lost machine, and while the adopted commit is not at hand. */
+/** Undefined of a unit that waits for no such machine, and while the adopted commit is not at hand. */
 export function lossWaitOf(name: string, picture: ClusterPicture): LossWait | undefined {
   const unit = findUnit(name, picture);
   if (unit === undefined || unit.target === "inactive" || unit.options.global || isThere(unit.name, picture)) {
@@ -18,14 +18,17 @@ export function lossWaitOf(name: string, picture: ClusterPicture): LossWait | un
   if (lost !== undefined && isBrakeOn(picture.events)) {
     return { machine: referTo(lost, picture.machines), until: "returned" };
   }
-  const isComing = picture.decisions.some((decision) => decision.kind === "place" && decision.unit === name);
-  if (lost === undefined && !isComing) return undefined;
-  for (const each of withFollowed(unit.name, picture)) {
+  if (lost === undefined && !isPlaced(unit.name, picture)) return undefined;
+  const followed = [...withFollowed(unit.name, picture)];
+  for (const each of followed) {
     const fence = fenceOf(each, picture);
     if (fence === undefined) continue;
     return { machine: referTo(fence.machine, picture.machines), until: "stopped", unit: each, mostMs: fence.mostMs };
   }
-  return undefined;
+  const unheard = followed.find(
+    (each) => findUnit(each, picture)?.fence !== undefined && !isAnywhere(each, picture) && isPlaced(each, picture),
+  );
+  return unheard === undefined ? undefined : { until: "heard", unit: unheard };
 }
 
 /** In words, after the unit's name or "it"; `refer`: how machines are written. */
@@ -36,6 +39,8 @@ export function lossWaitText(
   if (until === "returned")
     return "its machine is lost together with many others: it stays there until enough of them are back";
   const what = unit === undefined || unit === name ? "it" : `${unit}, which it follows,`;
+  if (machine === undefined)
+    return `it waits until machines that the leader may not have heard of must have stopped ${what} by themselves (OnPartition=stop)`;
   const most =
     mostMs === undefined
       ? ""
@@ -60,6 +65,18 @@ function isThere(name: UnitName, { manifests, machines }: ClusterPicture): boole
   return [...manifests].some(
     ([machine, { units }]) => machines.has(machine) && units.some((each) => isMeant(each, name)),
   );
+}
+
+/** Whether any machine is told of it, be it to let go of it, or shows it. */
+function isAnywhere(name: UnitName, { manifests, statuses }: ClusterPicture): boolean {
+  const hasIt = ({ units }: { readonly units: readonly { readonly name: UnitName }[] }): boolean =>
+    units.some((each) => each.name === name);
+  return [...manifests.values()].some(hasIt) || [...statuses.values()].some(hasIt);
+}
+
+/** Whether a machine is decided on for it, and is still to be told. */
+function isPlaced(name: UnitName, { decisions }: ClusterPicture): boolean {
+  return decisions.some((decision) => decision.kind === "place" && decision.unit === name);
 }
 
 function isMeant(entry: ManifestEntry, name: UnitName): boolean {

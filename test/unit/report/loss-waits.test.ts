@@ -54,7 +54,7 @@ const braked: ClusterEvent = { kind: "machines-lost", by: "n1", message: "", atM
 const coming: Decision = { kind: "place", unit: sampleUnit("db.service").name, on: n1, because: "" };
 const waitsFor = (given: ClusterPicture, unit = "db.service") => {
   const wait = lossWaitOf(unit, given);
-  return wait === undefined ? "nothing" : [wait.machine.id, wait.until, wait.unit, wait.mostMs];
+  return wait === undefined ? "nothing" : [wait.machine?.id, wait.until, wait.unit, wait.mostMs];
 };
 const forDb = [gone, "stopped", "db.service", 4_000];
 
@@ -131,6 +131,31 @@ test("a unit of a machine that is lost with many waits for it to return, whateve
   assert.equal(waitsFor(picture(told([gone, fenced], [n1, fenced]), { events: [braked] })), "nothing");
   const everywhere = sampleUnit("db.service", { options: { global: true } });
   assert.equal(waitsFor(picture(lostWith(fenced), { events: [braked], units: [everywhere] })), "nothing");
+});
+
+test("a unit that has had no machine waits for those that nobody has heard of, and so does what follows it", () => {
+  const options = { machineOf: [sampleUnit("db.service").name] };
+  const db = { ...sampleUnit("db.service"), fence: { stepMs: 4_000, stopMs: 4_000 } };
+  const units = [db, sampleUnit("log.service", { options }), sampleUnit("web.service")];
+  const decisions = units.map(({ name }): Decision => ({ kind: "place", unit: name, on: n1, because: "" }));
+  const waits = (unit: string, more: Partial<ClusterPicture> = {}, given = told([n1, {}])): unknown =>
+    waitsFor(picture(given, { units, decisions, ...more }), unit);
+  const unheard = [undefined, "heard", "db.service", undefined];
+  assert.deepEqual(waits("db.service"), unheard);
+  assert.deepEqual(waits("log.service"), unheard);
+  assert.equal(waits("web.service"), "nothing");
+  // It is handed over, or already told
+  assert.equal(waits("db.service", {}, told([n1, { "db.service": ["released", 4_000] }])), "nothing");
+  assert.equal(waits("log.service", {}, told([n1, { "db.service": ["launched", 4_000] }])), "nothing");
+  assert.equal(waits("db.service", { statuses: new Map([sampleStatus(n1, { "db.service": {} })]) }), "nothing");
+  assert.equal(waits("db.service", { decisions: [] }), "nothing");
+  const text = (unit: string): string =>
+    lossWaitText({ until: "heard", unit }, { name: "db.service", refer: ({ id }) => id });
+  assert.match(
+    text("db.service"),
+    /^it waits until machines .* must have stopped it by themselves \(OnPartition=stop\)$/,
+  );
+  assert.match(text("other.service"), / must have stopped other\.service, which it follows, by themselves/);
 });
 
 test("the time is said in whole seconds, never less than it is", () => {
