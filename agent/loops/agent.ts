@@ -84,7 +84,11 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const common = { clock, log, troubles };
   const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
   const mirrorOf = (prefix: string): Mirror =>
-    createMirror({ registry, clock, log, prefix, reachedRevision: () => beat.reachedRevision() });
+    createMirror({
+      ...{ registry, clock, log, prefix },
+      reachedRevision: () => beat.reachedRevision(),
+      foundBackMs: () => wentBackMs(),
+    });
   const cluster = mirrorOf("");
   const own = mirrorOf(keys.manifest(machine.id));
   const record = mirrorOf(keys.machine(machine.id));
@@ -145,11 +149,12 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     signal,
   );
   // A registry that was put back has an old status too, or none: claiming the id anew has it written
-  const wentBackMs = (): number => Math.max(own.wentBackMs, record.wentBackMs, cluster.wentBackMs);
+  const shownBackMs = (): number => Math.max(own.wentBackMs, record.wentBackMs, cluster.wentBackMs);
+  const wentBackMs = (): number => Math.max(beat.wentBackMs, shownBackMs());
   let foundMs = -Infinity;
   const lookBack = (): void => {
-    const latestMs = wentBackMs();
-    if (latestMs > foundMs) {
+    const latestMs = shownBackMs();
+    if (latestMs > Math.max(foundMs, beat.wentBackMs)) {
       beat.doubt();
       beat.foundPutBack();
     }

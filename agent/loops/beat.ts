@@ -52,6 +52,8 @@ export class Beat {
   /** The registry was put back, and that is still to be said in it. */
   #isUnmarked = false;
   #reachedRevision = 0;
+  /** Monotonic ms when a renewal last told that the registry was put back; -Infinity: never. */
+  wentBackMs = -Infinity;
   #verdict: "open" | "held" | "refused" = "open";
   /** Whether this process has ever had the id. */
   #wasHeld = false;
@@ -147,7 +149,7 @@ export class Beat {
       try {
         const { id, ttlMs } = this.#lease;
         const { sentMs, revision } = await renew({ registry, clock, id, everyMs: ttlMs / 10 }, signal);
-        this.#reachedRevision = Math.max(this.#reachedRevision, revision);
+        await this.#compare(revision, signal);
         if (sentMs >= this.#heldUntilMs) this.#isLapsed = true;
         this.#dropLapsed();
         this.#heldUntilMs = sentMs + ttlMs;
@@ -170,6 +172,24 @@ export class Beat {
     for (const listener of this.#heldListeners) listener();
     if (this.#isUnmarked) await this.#mark(signal);
     return ttlMs / (this.#isHastened ? 4 : 3);
+  }
+
+  /**
+   * Against what the registry had reached before. What answers a renewal may lag behind; a read does not. So a registry that was
+   * put back is found also while no watch has broken yet.
+   */
+  async #compare(revision: number, signal: AbortSignal): Promise<void> {
+    const { registry, machine, clock, log } = this.#ports;
+    const before = this.#reachedRevision;
+    this.#reachedRevision = Math.max(before, revision);
+    if (revision >= before) return;
+    const read = await registry.get(keys.machine(machine.id), signal);
+    if (read.revision >= before || this.#reachedRevision < before) return;
+    log.warn("beat.store-went-back", { from: before, to: read.revision });
+    this.wentBackMs = clock.monotonicMs();
+    this.#doubted = true;
+    this.#isUnmarked = true;
+    this.#reachedRevision = read.revision;
   }
 
   #dropLapsed(): boolean {

@@ -2,10 +2,10 @@
 // Decides only on a whole and connected picture; whatever it could not read changes nothing.
 import { type WantedReader, createWantedReader } from "../desired/desired.ts";
 import type { MachineId, UnitName } from "../domain/names.ts";
-import { type Decision, undecidable } from "../domain/placement.ts";
+import { type Decision, fenceWaitMs, undecidable } from "../domain/placement.ts";
 import { Problem, toRecord } from "../domain/problem.ts";
 import type { ClusterEvent } from "../domain/submitted.ts";
-import type { DesiredState, WantedState } from "../domain/unit.ts";
+import { type DesiredState, type WantedState, defaultStopMs } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Guard, Registry } from "../ports/registry.ts";
@@ -100,8 +100,13 @@ export class Engine {
     const stop = mirror.onChange((changed) => {
       for (const key of changed) {
         this.#changed?.add(key);
-        const machine = key.startsWith(keys.manifests) ? undefined : machineOfKey(key);
-        if (machine !== undefined) this.#fenceWaits.changed(machine, clock.monotonicMs());
+        const machine = machineOfKey(key);
+        const isManifest = key.startsWith(keys.manifests);
+        if (machine !== undefined && !isManifest) this.#fenceWaits.changed(machine, clock.monotonicMs());
+        // Otherwise it may have been put back to before it was written
+        if (machine !== undefined && isManifest && mirror.connected && mirror.get(key) === undefined) {
+          this.#trust.manifestDeleted(machine);
+        }
         if (key.startsWith(keys.machines) && mirror.get(key) === undefined) this.#losses.note();
       }
       this.#waker.wake();
@@ -277,8 +282,8 @@ export class Engine {
   }
 
   /**
-   * Says that units wait because the registry was put back. Takes away the mark of that once none has to, whatever the newest
-   * commit may bring; in how many ms that is to be looked at again.
+   * Says that units wait because the registry was put back. Takes away the mark of that once none has to, nor would one that
+   * came with the newest commit or by hand, and stops as quickly as most; in how many ms that is to be looked at again.
    */
   async #unmark(
     { modified }: Pick<RegistryPicture, "modified">,
@@ -291,7 +296,7 @@ export class Engine {
     const key = keys.restored;
     const revision = modified.get(key);
     if (revision === undefined || given.restored > 0 || !this.#isCommitSure()) return Infinity;
-    const leftMs = given.putBackMs - given.nowMs;
+    const leftMs = given.putBackMs + fenceWaitMs(defaultStopMs) - given.nowMs;
     if (leftMs > 0) return leftMs;
     const guards: Guard[] = [{ kind: "modified", key, revision }];
     await this.#leaveWord({ guards, writes: [{ kind: "delete", key }], said: [] }, signal);

@@ -1,5 +1,5 @@
 // Units with OnPartition=stop on this machine: they run on a permit of systemd's that ends before this machine's lease can
-// have run out, and are started only while that lease is held and a manifest was heard that the leader has written since. Given
+// have run out, and are started only while that lease is held and on the leader's word for it. Given
 // to local.ts.
 import type { MachineId } from "../domain/names.ts";
 import { fenceLeadMs } from "../domain/placement.ts";
@@ -112,7 +112,8 @@ export class Fence {
 
   /** This machine's manifest in the registry has changed: it may be the one that is waited for. */
   heed(): void {
-    if (this.#needed === true && this.#heard?.isConfirmed !== true) this.#waker.wake();
+    const isHeard = this.#heard?.isConfirmed === true && this.#heard.claim === this.#ports.beat.claim();
+    if (this.#needed === true && !isHeard) this.#waker.wake();
   }
 
   /** Until `signal`. The permit is left to end by itself: an agent that restarts in time extends it. */

@@ -26,6 +26,8 @@ export interface MirrorOptions {
   readonly prefix: string;
   /** What the store is known to have reached: where it has not, it was put back. Nothing unless set. */
   readonly reachedRevision?: () => number;
+  /** Monotonic ms when it was last found put back, by any mirror: what was read before that finds it no more. */
+  readonly foundBackMs?: () => number;
   /** Everything is read anew this often, whatever the watch says; 10 minutes unless set. */
   readonly compareMs?: number;
 }
@@ -151,18 +153,21 @@ class RegistryMirror implements Mirror {
   }
 
   async #readAll(signal: AbortSignal): Promise<void> {
-    const { registry, prefix, clock, log, reachedRevision } = this.#options;
+    const { registry, prefix, clock, log, reachedRevision, foundBackMs } = this.#options;
     const number = ++this.#readsBegun;
-    const reached = Math.max(this.revision, reachedRevision?.() ?? 0);
+    const backMs = foundBackMs?.() ?? -Infinity;
+    const known = this.#readMs < backMs ? 0 : this.revision;
+    const reached = Math.max(known, reachedRevision?.() ?? 0);
     const snapshot = await registry.read(prefix, signal);
     if (signal.aborted) return;
     this.#readsDone = number;
     const changed = this.#difference(snapshot);
-    const missed = snapshot.entries.filter((entry) => entry.modRevision <= this.revision && changed.has(entry.key));
+    const missed = snapshot.entries.filter((entry) => entry.modRevision <= known && changed.has(entry.key));
     if (snapshot.revision < reached) {
       log.warn("mirror.store-went-back", { from: reached, to: snapshot.revision });
     } else if (missed.length > 0) log.warn("mirror.repaired", { keys: missed.length });
     if (snapshot.revision < reached || missed.length > 0) this.wentBackMs = clock.monotonicMs();
+    else this.wentBackMs = Math.max(this.wentBackMs, backMs);
     this.#entries.clear();
     for (const entry of snapshot.entries) this.#entries.set(entry.key, entry);
     this.revision = snapshot.revision;

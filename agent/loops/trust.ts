@@ -46,6 +46,10 @@ export class Trust {
   /** Machines that were found ahead of the registry, and when the last of them was. */
   readonly #ahead = new Set<MachineId>();
   #aheadMs = -Infinity;
+  /** Machines whose manifest somebody has deleted: that they are ahead of it is no sign that the registry was put back. */
+  readonly #robbed = new Set<MachineId>();
+  /** When the last machine was found ahead without that. */
+  #behindMs = -Infinity;
   /** Those at the last look, and when one of them was lost before it was told what it has: nothing else says what that is. */
   #aheadBefore: ReadonlySet<MachineId> = new Set();
   #lostAheadMs = -Infinity;
@@ -82,6 +86,8 @@ export class Trust {
       this.#ahead.add(machine);
       this.#aheadMs = nowMs;
       log.warn("registry.behind", { machine });
+      if (this.#robbed.has(machine)) continue;
+      this.#behindMs = nowMs;
       onBehind();
     }
     for (const machine of this.#aheadBefore) if (!machines.has(machine)) this.#lostAheadMs = nowMs;
@@ -95,20 +101,22 @@ export class Trust {
     });
   }
 
+  /** Somebody has taken the machine's manifest away, in a registry that is followed without a break. */
+  manifestDeleted(machine: MachineId): void {
+    this.#robbed.add(machine);
+  }
+
   /**
    * Until when machines may be there that nobody has heard of, as units with OnPartition=stop go by it: on this leader's own
    * account, and after the registry was put back (-Infinity: it was not, or whoever took the mark away knows better). Both in
    * monotonic ms, for `FenceWaits.look`; of the picture that `returnMs` was given last.
    */
   unheardUntil(): { readonly heardOfMs: number; readonly putBackMs: number } {
-    const { machineLeaseMs, registryWentBackMs } = this.#ports;
-    const wentBackMs = Math.max(
-      this.#aheadMs,
-      this.#lostAheadMs,
-      this.#mark?.sinceMs ?? -Infinity,
-      registryWentBackMs(),
-    );
+    const { clock, machineLeaseMs, registryWentBackMs } = this.#ports;
     const leaseMs = machineLeaseMs + settleMarginMs;
+    // This machine has marked it meanwhile, and that no mark is left says that somebody has waited, or knows better
+    const foundMs = clock.monotonicMs() < registryWentBackMs() + leaseMs ? registryWentBackMs() : -Infinity;
+    const wentBackMs = Math.max(this.#behindMs, this.#lostAheadMs, this.#mark?.sinceMs ?? -Infinity, foundMs);
     return {
       heardOfMs: this.#returnedMs() + leaseMs,
       putBackMs: wentBackMs > this.#settledMs ? wentBackMs + leaseMs : -Infinity,

@@ -89,13 +89,6 @@ export const mutants: readonly Mutant[] = [
     to: "const leftMs = goneMs + fenceWaitMs(0) - nowMs;",
   },
   {
-    name: "hidden-unwaited",
-    breaks: "OnPartition=stop after a restore: the engine waits for stops that nobody knows of: here not",
-    file: "loops/fence-waits.ts",
-    from: "if (untilMs > nowMs) yield { name, untilMs };",
-    to: "",
-  },
-  {
     name: "copy-missing",
     breaks: "Unknown is not absent: here a machine whose own manifest could not be read has one without units",
     file: "loops/own-manifest.ts",

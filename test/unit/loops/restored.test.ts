@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import { keys } from "../../../agent/text/values.ts";
-import { type Box, House, machineLeaseMs, name, service } from "./house.ts";
+import { type Box, House, machineLeaseMs, name, passingOn, service } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -43,7 +43,9 @@ describe("what was placed on a machine after the backup", () => {
   async function forgotten(stopSec: number): Promise<() => void> {
     await quiet();
     const backup = house.store.backUp();
-    await house.deploy({ "db.service": fenced(stopSec, "Prefer=disk=ssd") });
+    // Told to the leader: whoever else is asked follows the whole registry for a while
+    house.commit({ "db.service": fenced(stopSec, "Prefer=disk=ssd") });
+    await house.settle((await leaderBox()).agent.view.sync());
     await house.until(() => running("db.service") === "c", 5_000);
     const c = house.box("c");
     await house.until(async () => (await c.listed()).length === 1, 5_000);
@@ -86,10 +88,10 @@ describe("what was placed on a machine after the backup", () => {
   test("is waited for also when its machine came back, and is lost before it was told", async () => {
     const restore = await forgotten(60);
     restore();
-    await neverTwo(40_000);
+    await neverTwo(8_000);
     assert.equal(running("db.service"), "c");
     house.box("c").connection.cutOff();
-    await neverTwo(160_000);
+    await neverTwo(200_000);
     assert.match(running("db.service"), /^[ab]$/);
   });
 
@@ -165,4 +167,97 @@ test("while the mark stands a change of leader holds up nothing else", async () 
   house.commit({ ...units, "y.service": service() });
   await house.settle((await leaderBox()).agent.view.sync());
   await house.until(() => running("y.service") !== "", 2_000);
+});
+
+describe("a restore of which all have been told", () => {
+  const started = async (unit: string): Promise<number> => {
+    const fromMs = house.clock.monotonicMs();
+    await house.until(() => running(unit) !== "", 30_000, 50);
+    return house.clock.monotonicMs() - fromMs;
+  };
+
+  test("is not found once more by whoever looks at the whole registry again", async () => {
+    await quiet();
+    const c = house.box("c");
+    await c.problems();
+    const backup = house.store.backUp();
+    await house.deploy({ "db.service": fenced(25) });
+    await house.until(() => running("db.service") !== "", 30_000);
+    await c.problems();
+    await house.clock.advance(400_000); // it has let go of it
+    house.store.restoreFrom(backup);
+    await house.clock.advance(600_000);
+    assert.equal(await isMarked(), false);
+    await c.problems();
+    await house.clock.advance(3_000);
+    assert.equal(await isMarked(), false);
+    house.commit({ "db.service": fenced(25), "new.service": fenced(25) });
+    await house.settle((await leaderBox()).agent.view.sync());
+    assert.ok((await started("new.service")) < 1_000);
+  });
+
+  test("is over for later leaders as well when somebody has taken the mark away", async () => {
+    await quiet();
+    const backup = house.store.backUp();
+    await house.deploy({ "db.service": fenced(600, "Prefer=disk=ssd") });
+    await house.until(() => running("db.service") === "c", 5_000);
+    const c = house.box("c");
+    await house.clock.advance(5_000);
+    await c.kill();
+    c.systemd.fallsWithin(name("db.service"), 3_000);
+    house.store.restoreFrom(backup);
+    await house.until(isTold, 2 * machineLeaseMs, 50);
+    await house.clock.advance(2 * machineLeaseMs);
+    await house.remove(keys.restored);
+    const leader = await leaderBox();
+    await leader.stop();
+    await house.until(async () => ![leader.letter, undefined].includes(await house.leader()), 10_000, 10);
+    leader.start();
+    await house.until(() => /^[ab]$/.test(running("db.service")), 5_000, 50);
+  });
+});
+
+test("a restore is found by renewals alone, where watches stand still", async () => {
+  house = await House.open({ machines: "abc", leaders: "ab", metadata: onSsd });
+  const c = house.box("c");
+  let isStill = false;
+  c.through = {
+    registry: (registry) => ({
+      ...passingOn(registry),
+      watch: async function* (prefix, from, signal) {
+        try {
+          yield* registry.watch(prefix, from, signal);
+        } catch (error) {
+          if (!isStill || signal.aborted) throw error;
+          await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+          throw signal.reason;
+        }
+      },
+    }),
+  };
+  await house.ready();
+  await house.clock.advance(2 * machineLeaseMs);
+  const backup = house.store.backUp();
+  await house.deploy({ "db.service": fenced(2, "Prefer=disk=ssd") });
+  await house.until(() => running("db.service") === "c", 5_000);
+  for (let each = 0; each < 100; each++) await house.put(keys.hold(name("x.service")), "{}");
+  await house.remove(keys.hold(name("x.service")));
+  await house.clock.advance(5_000);
+  isStill = true;
+  c.systemd.fallsWithin(name("db.service"), 2_000);
+  house.store.restoreFrom(backup);
+  await neverTwo(60_000);
+  assert.equal(running("db.service"), "c");
+});
+
+test("a manifest that somebody deletes is no restore", async () => {
+  await quiet();
+  await house.deploy({ "db.service": fenced(25, "Prefer=disk=ssd"), "web.service": service() });
+  await house.until(() => running("db.service") === "c", 30_000);
+  await house.clock.advance(2 * machineLeaseMs);
+  await house.remove(keys.manifest(house.box("a").id));
+  await house.clock.advance(2 * machineLeaseMs);
+  assert.equal(await isMarked(), false);
+  assert.equal(await isTold(), false);
+  assert.ok((await house.held()).manifests.has(house.box("a").id));
 });
