@@ -20,6 +20,7 @@ import { Local } from "./local.ts";
 import { type Mirror, createMirror } from "./mirror.ts";
 import { OwnManifest } from "./own-manifest.ts";
 import { ClusterHands } from "./hands.ts";
+import { Restores } from "./restores.ts";
 import { Statuses } from "./statuses.ts";
 import { SubmittedTexts } from "./submitted-texts.ts";
 import type { Sync } from "./sync.ts";
@@ -82,13 +83,9 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   }
   const commits = git === undefined ? undefined : (git.commits ?? new Commits(git.port));
   const common = { clock, log, troubles };
-  const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, ...common });
-  const mirrorOf = (prefix: string): Mirror =>
-    createMirror({
-      ...{ registry, clock, log, prefix },
-      reachedRevision: () => beat.reachedRevision(),
-      foundBackMs: () => wentBackMs(),
-    });
+  const restores = new Restores(clock);
+  const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, restores, ...common });
+  const mirrorOf = (prefix: string): Mirror => createMirror({ registry, clock, log, prefix, restores });
   const cluster = mirrorOf("");
   const own = mirrorOf(keys.manifest(machine.id));
   const record = mirrorOf(keys.machine(machine.id));
@@ -148,27 +145,12 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     },
     signal,
   );
-  // A registry that was put back has an old status too, or none: claiming the id anew has it written
-  const shownBackMs = (): number => Math.max(own.wentBackMs, record.wentBackMs, cluster.wentBackMs);
-  const wentBackMs = (): number => Math.max(beat.wentBackMs, shownBackMs());
-  let foundMs = -Infinity;
-  const lookBack = (): void => {
-    const latestMs = shownBackMs();
-    if (latestMs > Math.max(foundMs, beat.wentBackMs)) {
-      beat.doubt();
-      beat.foundPutBack();
-    }
-    foundMs = latestMs;
-  };
-  cluster.onChange(lookBack);
   const onManifest = (): void => {
-    lookBack();
     offer();
     fence.heed();
   };
   let recordSinceMs = -Infinity;
   const onRecord = (): void => {
-    lookBack();
     // Even where the record and the manifest are what they were the status may be an older one
     if (record.connectedSinceMs > recordSinceMs) statuses.doubt();
     recordSinceMs = record.connectedSinceMs;
@@ -187,8 +169,8 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     const leader = {
       mirror: cluster,
       registrySinceMs: () => (own.connected ? own.connectedSinceMs : clock.monotonicMs()),
-      registryWentBackMs: wentBackMs,
-      onBehind: () => beat.foundPutBack(),
+      registryWentBackMs: () => restores.foundMs,
+      onBehind: () => beat.mark(),
       onSync: (sync: Sync | undefined) => void (leading = sync),
     };
     loops.push(lead({ ...parts, ...leader, git: source, troubles }, signal));

@@ -8,6 +8,7 @@ import type { Log } from "../ports/log.ts";
 import type { Entry, LeaseId, Registry } from "../ports/registry.ts";
 import { encodeMachine, encodeRestored, keys, parseMachine } from "../text/values.ts";
 import { renew } from "./renewal.ts";
+import type { Restores } from "./restores.ts";
 import { Waker, tick } from "./ticker.ts";
 import type { Troubles } from "./troubles.ts";
 
@@ -23,6 +24,7 @@ export interface BeatPorts {
   readonly registry: Registry;
   readonly disk: Disk;
   readonly leaseMs: number;
+  readonly restores: Restores;
   readonly clock: Clock;
   readonly log: Log;
   readonly troubles: Troubles;
@@ -51,9 +53,6 @@ export class Beat {
   #isLapsed = false;
   /** The registry was put back, and that is still to be said in it. */
   #isUnmarked = false;
-  #reachedRevision = 0;
-  /** Monotonic ms when a renewal last told that the registry was put back; -Infinity: never. */
-  wentBackMs = -Infinity;
   #verdict: "open" | "held" | "refused" = "open";
   /** Whether this process has ever had the id. */
   #wasHeld = false;
@@ -61,6 +60,11 @@ export class Beat {
 
   constructor(ports: BeatPorts) {
     this.#ports = ports;
+    // A registry that was put back has an old status too, or none: claiming the id anew has it written
+    ports.restores.onFound(() => {
+      this.doubt();
+      this.mark();
+    });
   }
 
   /** Undefined while this machine is not in the registry, as far as it knows. */
@@ -94,15 +98,9 @@ export class Beat {
     this.#waker.wake();
   }
 
-  /** What the registry has reached, as its answers to renewals have told, since it was last found put back. */
-  reachedRevision(): number {
-    return this.#reachedRevision;
-  }
-
-  /** The registry was found put back to an earlier state. */
-  foundPutBack(): void {
+  /** The registry was put back, and those who come are to know. */
+  mark(): void {
     this.#isUnmarked = true;
-    this.#reachedRevision = 0;
     this.#waker.wake();
   }
 
@@ -149,10 +147,10 @@ export class Beat {
       try {
         const { id, ttlMs } = this.#lease;
         const { sentMs, revision } = await renew({ registry, clock, id, everyMs: ttlMs / 10 }, signal);
-        await this.#compare(revision, signal);
         if (sentMs >= this.#heldUntilMs) this.#isLapsed = true;
         this.#dropLapsed();
         this.#heldUntilMs = sentMs + ttlMs;
+        await this.#compare(revision, signal);
       } catch (error) {
         if (!(error instanceof Problem) || error.code !== "lease-lost") throw error;
         this.#lease = undefined;
@@ -170,7 +168,7 @@ export class Beat {
     const { id, ttlMs } = this.#lease;
     if (this.#claim === undefined && !(await this.#take(id, signal))) return takenRetryMs;
     for (const listener of this.#heldListeners) listener();
-    if (this.#isUnmarked) await this.#mark(signal);
+    if (this.#isUnmarked) await this.#leaveMark(signal);
     return ttlMs / (this.#isHastened ? 4 : 3);
   }
 
@@ -179,17 +177,14 @@ export class Beat {
    * put back is found also while no watch has broken yet.
    */
   async #compare(revision: number, signal: AbortSignal): Promise<void> {
-    const { registry, machine, clock, log } = this.#ports;
-    const before = this.#reachedRevision;
-    this.#reachedRevision = Math.max(before, revision);
-    if (revision >= before) return;
+    const { registry, machine, restores, log } = this.#ports;
+    const { reachedRevision, foundMs } = restores;
+    restores.reached(revision);
+    if (revision >= reachedRevision) return;
     const read = await registry.get(keys.machine(machine.id), signal);
-    if (read.revision >= before || this.#reachedRevision < before) return;
-    log.warn("beat.store-went-back", { from: before, to: read.revision });
-    this.wentBackMs = clock.monotonicMs();
-    this.#doubted = true;
-    this.#isUnmarked = true;
-    this.#reachedRevision = read.revision;
+    if (read.revision >= reachedRevision || restores.foundMs > foundMs) return;
+    log.warn("beat.store-went-back", { from: reachedRevision, to: read.revision });
+    restores.found();
   }
 
   #dropLapsed(): boolean {
@@ -227,7 +222,7 @@ export class Beat {
   }
 
   /** One mark is enough: where another machine was first, its own stands. */
-  async #mark(signal: AbortSignal): Promise<void> {
+  async #leaveMark(signal: AbortSignal): Promise<void> {
     const { machine, registry, clock, log } = this.#ports;
     const key = keys.restored;
     const value = encodeRestored({ machine: machine.id, hostname: machine.hostname, atMs: clock.wallMs() });

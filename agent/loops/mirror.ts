@@ -5,6 +5,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Change, Entry, Registry, Snapshot } from "../ports/registry.ts";
 import { Pauses, childOf, stopped } from "./pauses.ts";
+import { Restores } from "./restores.ts";
 
 const firstPauseMs = 200;
 /** Well below a lease: a leader that takes office counts machines as seen only a lease after its own mirror is back. */
@@ -24,10 +25,8 @@ export interface MirrorOptions {
   readonly log: Log;
   /** "" is everything. */
   readonly prefix: string;
-  /** What the store is known to have reached: where it has not, it was put back. Nothing unless set. */
-  readonly reachedRevision?: () => number;
-  /** Monotonic ms when it was last found put back, by any mirror: what was read before that finds it no more. */
-  readonly foundBackMs?: () => number;
+  /** Shared by all that ask the same store; one of its own unless set. */
+  readonly restores?: Restores;
   /** Everything is read anew this often, whatever the watch says; 10 minutes unless set. */
   readonly compareMs?: number;
 }
@@ -44,7 +43,7 @@ export interface Mirror {
   get(key: string): Entry | undefined;
   /** Everything up to this revision has been seen; 0 before the first snapshot. */
   readonly revision: number;
-  /** Monotonic ms when the store was last found not to be what it was (put back to an earlier state); -Infinity: never. */
+  /** Monotonic ms when the store was last found put back to an earlier state, by this mirror or another; -Infinity: never. */
   readonly wentBackMs: number;
   /** Whether the content is whole and a watch stands. */
   readonly connected: boolean;
@@ -67,6 +66,7 @@ const nothing: ReadonlySet<string> = new Set();
 
 class RegistryMirror implements Mirror {
   readonly #options: MirrorOptions;
+  readonly #restores: Restores;
   readonly #entries = new Map<string, Entry>();
   readonly #listeners = new Set<(changed: ReadonlySet<string>) => void>();
   readonly #waiting = new Set<() => void>();
@@ -78,13 +78,17 @@ class RegistryMirror implements Mirror {
   /** Monotonic ms when the store last answered with everything. */
   #readMs = -Infinity;
   revision = 0;
-  wentBackMs = -Infinity;
   connected = false;
   connectedSinceMs = -Infinity;
   lastProblem: Problem | undefined;
 
   constructor(options: MirrorOptions) {
     this.#options = options;
+    this.#restores = options.restores ?? new Restores(options.clock);
+  }
+
+  get wentBackMs(): number {
+    return this.#restores.foundMs;
   }
 
   acquire(): () => void {
@@ -153,11 +157,11 @@ class RegistryMirror implements Mirror {
   }
 
   async #readAll(signal: AbortSignal): Promise<void> {
-    const { registry, prefix, clock, log, reachedRevision, foundBackMs } = this.#options;
+    const { registry, prefix, clock, log } = this.#options;
     const number = ++this.#readsBegun;
-    const backMs = foundBackMs?.() ?? -Infinity;
-    const known = this.#readMs < backMs ? 0 : this.revision;
-    const reached = Math.max(known, reachedRevision?.() ?? 0);
+    // What was read before the last find finds nothing more
+    const known = this.#readMs < this.#restores.foundMs ? 0 : this.revision;
+    const reached = Math.max(known, this.#restores.reachedRevision);
     const snapshot = await registry.read(prefix, signal);
     if (signal.aborted) return;
     this.#readsDone = number;
@@ -166,8 +170,7 @@ class RegistryMirror implements Mirror {
     if (snapshot.revision < reached) {
       log.warn("mirror.store-went-back", { from: reached, to: snapshot.revision });
     } else if (missed.length > 0) log.warn("mirror.repaired", { keys: missed.length });
-    if (snapshot.revision < reached || missed.length > 0) this.wentBackMs = clock.monotonicMs();
-    else this.wentBackMs = Math.max(this.wentBackMs, backMs);
+    if (snapshot.revision < reached || missed.length > 0) this.#restores.found();
     this.#entries.clear();
     for (const entry of snapshot.entries) this.#entries.set(entry.key, entry);
     this.revision = snapshot.revision;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { type EmbeddedRegistry, createEmbeddedRegistry } from "../../../agent/adapters/registry/embedded.ts";
 import { Beat } from "../../../agent/loops/beat.ts";
+import { Restores } from "../../../agent/loops/restores.ts";
 import { Troubles } from "../../../agent/loops/troubles.ts";
 import type { Entry } from "../../../agent/ports/registry.ts";
 import { encodeMachine, keys } from "../../../agent/text/values.ts";
@@ -26,7 +27,7 @@ beforeEach(async () => {
   store = await createEmbeddedRegistry({ clock });
   beat = new Beat({
     ...{ machine, registry: store.connect(), disk: new MemoryDisk(), leaseMs: machineLeaseMs },
-    ...{ clock, log: new MemoryLog(), troubles: new Troubles() },
+    ...{ restores: new Restores(clock), clock, log: new MemoryLog(), troubles: new Troubles() },
   });
   over = new AbortController();
   running = beat.run(over.signal);
