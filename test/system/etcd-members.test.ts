@@ -21,6 +21,7 @@ import { rejectsWith } from "../contract/registry.ts";
 import { MemoryDisk } from "../fakes/memory-disk.ts";
 import { MemoryLog } from "../fakes/memory-log.ts";
 import { type World, clock, connect, connectCluster, quietLog, settingsFor } from "./etcd-client.ts";
+import { readFigures } from "./etcd-meter.ts";
 import { type EtcdOptions, type EtcdServer, startEtcd, withoutEtcd } from "./etcd-server.ts";
 
 const directory = "/var/lib/flotilla";
@@ -80,7 +81,12 @@ describe("etcd's members", { skip: withoutEtcd, timeout: 240_000 }, () => {
     const server = await etcd(t, { members: 3 });
     const client = registry(t, server.endpoints);
     await put(client, "a", "0");
-    const mirrors = Array.from({ length: 18 }, () =>
+    // The first to answer serves until the others have been looked at
+    await eventually(async () => {
+      await client.get("a");
+      return ((await readFigures(server.endpoint(2))).requests.get("Range") ?? 0) > 1;
+    });
+    const mirrors = Array.from({ length: 30 }, () =>
       createMirror({ registry: client, clock, log: quietLog, prefix: "" }),
     );
     for (const mirror of mirrors) t.after(mirror.acquire());
