@@ -180,7 +180,8 @@ export class Engine {
     }
     this.#isWhole = true;
     this.#moves.note(picture, { outcome, nowMs });
-    const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, decide });
+    const waiting = fences.units;
+    const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, waiting, decide });
     await this.#tellBrake(picture, { brake: losses.brake, isSettled: !settling }, signal);
     await this.#tell({ picture, outcome, ended }, signal);
     const dueMs = await this.#tidyUp(picture, signal);

@@ -108,12 +108,15 @@ export class Moves {
       outcome,
       nowMs,
       settling,
+      waiting,
       decide,
     }: {
       readonly desired: WantedState;
       readonly outcome: Outcome;
       readonly nowMs: number;
       readonly settling: boolean;
+      /** Units of which nothing is decided for a while: what is left because of them is not stuck. */
+      readonly waiting: ReadonlySet<UnitName>;
       readonly decide: (units: readonly UnitName[]) => readonly Decision[];
     },
   ): readonly DrainEnd[] {
@@ -130,7 +133,12 @@ export class Moves {
       else if (left.length === 0 && leaving.size === 0) end("done");
       else if (drain.deadlineMs !== undefined && drain.deadlineMs <= nowMs) {
         end("stopped", `the deadline has passed, and these were left: ${named(left)}`);
-      } else if (leaving.size === 0 && !settling && picture.machines.has(id)) {
+      } else if (
+        leaving.size === 0 &&
+        !settling &&
+        picture.machines.has(id) &&
+        !left.some((unit) => waiting.has(unit))
+      ) {
         const stuck = outcome.stuck.flatMap(({ unit, on }) => (on === id ? [unit] : []));
         end("stopped", whyStuck({ left, decisions: decide(stuck.slice(0, maxNamed)), more: stuck.length - maxNamed }));
       }

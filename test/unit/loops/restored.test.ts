@@ -261,3 +261,24 @@ test("a manifest that somebody deletes is no restore", async () => {
   assert.equal(await isTold(), false);
   assert.ok((await house.held()).manifests.has(house.box("a").id));
 });
+
+test("a drain waits for what waits, though nothing of it can be decided for a while", async () => {
+  await quiet("a");
+  await house.deploy({ "db.service": fenced(4, "Prefer=disk=ssd"), "web.service": service("Prefer=disk=ssd") });
+  await house.until(() => running("db.service") === "c" && running("web.service") === "c", 30_000);
+  await house.clock.advance(2 * machineLeaseMs);
+  const { connection, agent } = house.box("a");
+  connection.cutOff();
+  await house.clock.advance(4_000);
+  connection.restore();
+  await house.until(() => house.box("a").log.lines.at(-1)?.event === "mirror.returned", 5_000, 10);
+  await house.clock.advance(1_000);
+  const c = house.box("c").id;
+  await house.settle(agent.hands.maintain({ machine: c, change: "drain", by: "ann@desk" }));
+  const drain = async () => (await house.settle(agent.view.picture())).settings.get(c)?.drain;
+  await house.until(() => running("web.service") !== "c" && running("web.service") !== "", 5_000);
+  assert.equal(running("db.service"), "c");
+  await house.until(async () => (await drain())?.state !== "moving", 30_000);
+  assert.deepEqual([(await drain())?.state, (await drain())?.because], ["done", undefined]);
+  assert.match(running("db.service"), /^[ab]$/);
+});
