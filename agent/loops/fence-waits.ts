@@ -34,7 +34,7 @@ export interface Moments {
 
 const longestFenceWaitMs = fenceWaitMs(longestStopMs);
 
-type Wanted = ReadonlyMap<UnitName, Pick<Unit, "fence">>;
+type Wanted = ReadonlyMap<UnitName, Pick<Unit, "fence" | "target">>;
 
 export interface FenceWait {
   /** They may still be running somewhere else. The same set as the last time when nothing has changed. */
@@ -132,8 +132,9 @@ export class FenceWaits {
   #wantedFenced(wanted: Wanted): readonly { readonly name: UnitName; readonly fenceMs: number }[] {
     const known = this.#wanted.get(wanted);
     if (known !== undefined) return known;
-    const found = [...wanted].flatMap(([name, { fence }]) =>
-      fence === undefined ? [] : [{ name, fenceMs: fence.stopMs }],
+    // What is to stop may stop at once, whatever else there is
+    const found = [...wanted].flatMap(([name, { fence, target }]) =>
+      fence === undefined || target === "inactive" ? [] : [{ name, fenceMs: fence.stopMs }],
     );
     this.#wanted.set(wanted, found);
     return found;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
 import type { Manifest, ManifestEntry } from "../../../agent/domain/placement.ts";
+import type { Unit } from "../../../agent/domain/unit.ts";
 import { type Claimed, FenceWaits, type Lived } from "../../../agent/loops/fence-waits.ts";
 import { keys } from "../../../agent/text/values.ts";
 import { idOf, name } from "./house.ts";
@@ -29,7 +30,7 @@ function picture(
 
 const listed = (units: ReadonlySet<UnitName>): string => [...units].sort().join(" ");
 const always = { connectedSinceMs: -Infinity, heardOfMs: -Infinity, putBackMs: -Infinity };
-const nothing: ReadonlyMap<UnitName, object> = new Map();
+const nothing: ReadonlyMap<UnitName, Pick<Unit, "target">> = new Map();
 
 describe("a wait", () => {
   const told = {
@@ -97,10 +98,12 @@ describe("a wait", () => {
 });
 
 describe("a wait for machines that nobody has heard of", () => {
-  const wanted = new Map([
-    [name("db.service"), { fence: { stepMs: 4_000, stopMs: 4_000 } }],
-    [name("feed.service"), { fence: { stepMs: 500, stopMs: 500 } }],
-    [name("web.service"), {}],
+  const target = "launched" as const;
+  const wanted = new Map<UnitName, Pick<Unit, "fence" | "target">>([
+    [name("db.service"), { fence: { stepMs: 4_000, stopMs: 4_000 }, target }],
+    [name("feed.service"), { fence: { stepMs: 500, stopMs: 500 }, target }],
+    [name("stopped.service"), { fence: { stepMs: 9_000, stopMs: 9_000 }, target: "inactive" }],
+    [name("web.service"), { target }],
   ]);
   const look = (waits: FenceWaits, moments: { nowMs: number; heardOfMs?: number; putBackMs?: number }): unknown[] => {
     const found = waits.look(picture({}), wanted, { ...always, ...moments });
@@ -147,7 +150,9 @@ describe("a word", () => {
 
   test("is not given while a unit of the machine's has to wait", () => {
     const waits = new FenceWaits();
-    const wanted = new Map([[name("db.service"), { fence: { stepMs: 4_000, stopMs: 4_000 } }]]);
+    const wanted = new Map([
+      [name("db.service"), { fence: { stepMs: 4_000, stopMs: 4_000 }, target: "launched" as const }],
+    ]);
     waits.look(picture({}), wanted, { nowMs: 0, ...always, heardOfMs: 1_000 });
     const given = claimed({ a: 6, b: 7 });
     assert.deepEqual(
