@@ -61,6 +61,7 @@ export class Judge {
     | undefined;
   readonly #givenUp = new Map<MachineId, { readonly epoch: number; readonly atMs: number }>();
   readonly #cordoned = new Set<MachineId>();
+  readonly #drained = new Set<MachineId>();
   readonly #badCommits = new Set<CommitId>();
   #leaderEpoch = 0;
   #leader: { readonly id: MachineId; readonly sinceMs: number } | undefined;
@@ -283,6 +284,8 @@ export class Judge {
     const read = parseMachineSettings(key, value);
     if (read.ok && read.value.cordoned === true) this.#cordoned.add(id);
     else this.#cordoned.delete(id);
+    if (read.ok && read.value.drain?.state === "moving") this.#drained.add(id);
+    else this.#drained.delete(id);
   }
 
   /** Adopted is what is good, refused what has a fault: neither is a matter of what could be read at the moment. */
@@ -399,6 +402,8 @@ export class Judge {
     this.checks++;
     const nowMs = this.#cluster.clock.monotonicMs();
     if (nowMs - this.#wishMs < wishWindowMs || nowMs - this.#restoredMs < wishWindowMs) return;
+    // A drain waits as long as it must
+    if (this.#drained.has(machine.id)) return;
     const doubles = this.#cluster.machines.filter(
       (other) =>
         other !== machine &&
