@@ -5,7 +5,7 @@ import { afterEach, describe, test } from "node:test";
 import type { Clock } from "../../../agent/ports/clock.ts";
 import type { Registry, WatchBatch } from "../../../agent/ports/registry.ts";
 import { keys } from "../../../agent/text/values.ts";
-import { type Box, House, type HouseOptions, changed, gate, idOf, machineLeaseMs, name, service } from "./house.ts";
+import { House, type HouseOptions, changed, gate, idOf, machineLeaseMs, name, service } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -41,11 +41,6 @@ function disturbances(): readonly string[] {
   return house.machines.flatMap((each) =>
     each.asked().flatMap((line) => (line === "reload" ? [] : [`${each.letter}: ${line}`])),
   );
-}
-
-async function leaderBox(): Promise<Box> {
-  await house.until(async () => (await house.leader()) !== undefined, 20_000);
-  return house.box((await house.leader()) ?? "");
 }
 
 describe("a machine that goes away", () => {
@@ -88,7 +83,7 @@ describe("a machine that goes away", () => {
     await house.until(async () => (await house.held()).machines.size === 0, machineLeaseMs + 1_000);
     house.box("a").start();
     house.box("b").start();
-    await leaderBox();
+    await house.leading();
   };
 
   test("before a new leader took office has one full lease from then on to come back", async () => {
@@ -116,7 +111,7 @@ describe("a change of leader", () => {
     test(`by ${how === "stop" ? "a clean end" : "a crash of its agent"} restarts nothing`, async () => {
       await spreadOut();
       for (let each = 0; each < 4; each++) {
-        const leader = await leaderBox();
+        const leader = await house.leading();
         await leader[how]();
         await house.until(async () => ![leader.letter, undefined].includes(await house.leader()), 10_000);
         await house.clock.advance(1_000);
@@ -141,7 +136,7 @@ describe("a change of leader", () => {
 
   test("to one whose picture lags behind decides only once it has seen its own election", async () => {
     await spreadOut({ leaders: "ab" });
-    const leader = await leaderBox();
+    const leader = await house.leading();
     const other = house.box(leader.letter === "a" ? "b" : "a");
     await other.stop();
     const { opened, open: release } = gate();
@@ -253,7 +248,7 @@ describe("hand-over", () => {
     house.box("a").stops.set(name("db.service"), opened);
     await house.deploy({ "db.service": service("MachineMetadata=disk=ssd") });
     await house.until(() => house.box("a").asked().includes("hanging-stop db.service"), 2_000);
-    const leader = await leaderBox();
+    const leader = await house.leading();
     await leader.stop();
     await house.until(async () => ![leader.letter, undefined].includes(await house.leader()), 5_000);
     leader.start();
@@ -305,7 +300,7 @@ describe("what cannot be trusted", () => {
       await spreadOut({ leaders: "ab", pollMs: 1_000 });
       const first = (await house.held()).revision.adopted?.commit;
       assert.ok(first !== undefined);
-      const old = await leaderBox();
+      const old = await house.leading();
       const other = house.box(old.letter === "a" ? "b" : "a");
       old.connection.freeze({ late: true });
       const mine = house.commit({ "mine.service": service() });

@@ -49,6 +49,11 @@ export function changed(...fleet: readonly string[]): string {
   return service(...fleet).replace("infinity", "1000");
 }
 
+/** One with `OnPartition=stop` that is down so many seconds after it is told to stop, at the latest. */
+export function fenced(stopSec: number, ...fleet: readonly string[]): string {
+  return service("OnPartition=stop", ...fleet).replace("[X-Fleet]", `TimeoutStopSec=${stopSec}\n[X-Fleet]`);
+}
+
 export function name(text: string): UnitName {
   return text as UnitName;
 }
@@ -207,9 +212,26 @@ export class House {
     return JSON.stringify(this.up()) === JSON.stringify(Object.fromEntries(sorted));
   }
 
+  /** e.g. "ab": letters of the machines on which the unit is not down, be it only on its way. */
+  running(unit: string): string {
+    const isDown = ({ systemd }: Box): boolean => ["inactive", "failed"].includes(systemd.state(name(unit)).active);
+    return this.machines.flatMap((each) => (isDown(each) ? [] : [each.letter])).join("");
+  }
+
+  /** Time passes, and db.service is never on two machines. */
+  async neverTwo(ms: number, stepMs = 50): Promise<void> {
+    await this.always(() => this.running("db.service").length <= 1, ms, stepMs);
+  }
+
   /** Letter of the machine that the registry names as leader. */
   async leader(): Promise<string | undefined> {
     return (await this.held()).leader?.machine.charAt(0);
+  }
+
+  /** The machine that leads, once one does. */
+  async leading(): Promise<Box> {
+    await this.until(async () => (await this.leader()) !== undefined, 20_000);
+    return this.box((await this.leader()) ?? "");
   }
 
   async held(): Promise<Held> {

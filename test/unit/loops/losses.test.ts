@@ -44,14 +44,9 @@ async function told(...kinds: readonly EventKind[]): Promise<readonly ClusterEve
   return all.filter(({ kind }) => kinds.includes(kind));
 }
 
-async function leaderBox(): Promise<Box> {
-  await house.until(async () => (await house.leader()) !== undefined, 20_000);
-  return house.box((await house.leader()) ?? "");
-}
-
 /** As an operator who sits at the machine that leads. */
 async function say(change: "cordon" | "uncordon", letter: string): Promise<void> {
-  const { hands } = (await leaderBox()).agent;
+  const { hands } = (await house.leading()).agent;
   await house.settle(hands.maintain({ machine: idOf(letter), change, by: "ann@desk" }));
 }
 
@@ -80,7 +75,7 @@ describe("the brake", () => {
         lost?.message ?? "",
         /^4 of 6 machines are lost at once: host-c \(c{8}\), host-d \(d{8}\), host-e \(e{8}\) and 1 more\. /,
       );
-      const leader = await leaderBox();
+      const leader = await house.leading();
       assert.match((await leader.problem("loss-brake"))?.hint ?? "", /flotilla cordon MACHINE/);
       assert.equal(leader.log.lines.filter(({ event }) => event === "brake.on").length, 1);
     });
@@ -155,13 +150,13 @@ describe("the brake", () => {
     await spreadOut({ machines: "abcdef", leaders: "ab" });
     await crash("cdef");
     await house.until(async () => (await told("machines-lost")).length === 1, machineLeaseMs + 5_000);
-    const old = await leaderBox();
+    const old = await house.leading();
     await old.stop();
     await house.until(async () => ![old.letter, undefined].includes(await house.leader()), 10_000);
     old.start();
     await house.always(() => Object.keys(house.up()).length === 3, 2 * machineLeaseMs + 30_000, 500);
     assert.equal((await told("machines-lost", "machines-returned")).length, 1);
-    assert.ok((await (await leaderBox()).problem("loss-brake")) !== undefined);
+    assert.ok((await (await house.leading()).problem("loss-brake")) !== undefined);
     assert.equal(await old.problem("loss-brake"), undefined, "who leads no longer is in no trouble");
     start("cd");
     await house.until(() => at(5) !== undefined && at(6) !== undefined, 15_000);
@@ -169,7 +164,7 @@ describe("the brake", () => {
 
   test("holds when the leader is among the lost", async () => {
     await spreadOut({ machines: "abcdef", leaders: "abc" });
-    const leader = (await leaderBox()).letter;
+    const leader = (await house.leading()).letter;
     const others = Array.from("abcdef").filter((letter) => letter !== leader);
     const left = others.slice(0, 2).join("");
     await crash([leader, ...others.slice(2)].join(""));
@@ -210,13 +205,13 @@ describe("the brake", () => {
       await house.clock.advance(75_000);
     }
     assert.equal(Object.keys(house.up()).length, 7, "one after another they are given up");
-    const old = await leaderBox();
+    const old = await house.leading();
     await old.stop();
     await house.until(async () => ![old.letter, undefined].includes(await house.leader()), 10_000);
     old.start();
     await house.clock.advance(2 * machineLeaseMs);
     assert.deepEqual(await told("machines-lost"), []);
-    const fallen = (await leaderBox()).letter === "a" ? "b" : "a";
+    const fallen = (await house.leading()).letter === "a" ? "b" : "a";
     await crash(fallen);
     await house.until(() => Object.keys(house.up()).length === 7, machineLeaseMs + 2_000);
   });
@@ -301,7 +296,7 @@ describe("a machine that comes and goes", () => {
     }
     const rest = await rests("c");
     assert.equal(rest?.losses, 3);
-    const old = await leaderBox();
+    const old = await house.leading();
     await old.stop();
     await house.until(async () => ![old.letter, undefined].includes(await house.leader()), 10_000);
     old.start();

@@ -5,15 +5,11 @@ import { afterEach, describe, test } from "node:test";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { encodeMachine, keys } from "../../../agent/text/values.ts";
 import { Fate } from "./killed.ts";
-import { type Box, House, gate, idOf, machineLeaseMs, name, passingOn, service } from "./house.ts";
+import { type Box, House, fenced, gate, idOf, machineLeaseMs, name, passingOn, service } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
 
-/** A service that is down 4 s after it is told to stop, at the latest. */
-function fenced(...fleet: readonly string[]): string {
-  return service("OnPartition=stop", ...fleet).replace("[X-Fleet]", "TimeoutStopSec=4\n[X-Fleet]");
-}
 const stopMs = 4_000;
 /** From the end of the lease: what is left of the stop, which begins a second before it, and a second for the kernel. */
 const waitMs = stopMs - 1_000 + 1_000;
@@ -23,7 +19,7 @@ async function onC(options: { readonly leaders?: string } = {}): Promise<Box> {
   house = await House.open({ machines: "abc", leaders: "ab", metadata: { c: { disk: "ssd" } }, ...options });
   await house.ready();
   await house.deploy({
-    "db.service": fenced("Prefer=disk=ssd"),
+    "db.service": fenced(4, "Prefer=disk=ssd"),
     "log.service": service("MachineOf=db.service"),
     "web.service": service("Prefer=disk=ssd"),
   });
@@ -35,7 +31,6 @@ async function onC(options: { readonly leaders?: string } = {}): Promise<Box> {
 
 /** A leader whose agent has just started waits for machines that it has not heard of. */
 const startMs = machineLeaseMs + 6_000;
-const leaderBox = async (): Promise<Box> => house.box((await house.leader()) ?? "");
 const recordOf = async (box: Box): Promise<boolean> => (await house.held()).machines.has(box.id);
 const upElsewhere = (unit: string): boolean => (house.up()[unit] ?? "").replace("c", "") !== "";
 
@@ -52,7 +47,7 @@ async function movedMs(unit: string, mostMs: number): Promise<number> {
 describe("a machine that is gone", () => {
   test("is waited for until it must have stopped what it is to stop; others move at once", async () => {
     const c = await onC();
-    const told = (await leaderBox()).log.lines.length;
+    const told = (await house.leading()).log.lines.length;
     await c.crash();
     await house.until(async () => !(await recordOf(c)), machineLeaseMs + 1_000, 10);
     const goneMs = house.clock.monotonicMs();
@@ -61,7 +56,7 @@ describe("a machine that is gone", () => {
     const ms = (await movedMs("db.service", waitMs + 1_000)) - goneMs;
     assert.ok(ms >= waitMs && ms < waitMs + 500, `after ${ms} ms`);
     await house.until(() => upElsewhere("log.service"), 1_000);
-    const said = (await leaderBox()).log.lines.slice(told).filter(({ event }) => event === "units.fenced");
+    const said = (await house.leading()).log.lines.slice(told).filter(({ event }) => event === "units.fenced");
     assert.deepEqual(
       said.map(({ fields }) => [fields["units"], fields["named"]]),
       [[1, "db.service"]],
@@ -75,7 +70,7 @@ describe("a machine that is gone", () => {
     await c.crash();
     await house.until(async () => !(await recordOf(c)), machineLeaseMs + 1_000, 10);
     await house.clock.advance(waitMs / 2);
-    const leader = house.box((await house.leader()) ?? "");
+    const leader = await house.leading();
     await leader.stop();
     await house.until(async () => ![leader.letter, undefined].includes(await house.leader()), 10_000, 10);
     const electedMs = house.clock.monotonicMs();
@@ -159,30 +154,19 @@ function beforeRelease(registry: Registry, before: () => Promise<void>): Registr
 }
 
 /** Lets time pass in small steps, and sees that no unit with OnPartition=stop runs on two machines. */
-async function neverTwo(ms: number, stepMs = 20): Promise<void> {
-  await house.always(() => running("db.service").length <= 1, ms, stepMs);
-}
-
-/** Letters of machines on which it is not down, be it only on its way. */
-function running(unit: string): string {
-  return house.machines
-    .filter((each) => !["inactive", "failed"].includes(each.systemd.state(name(unit)).active))
-    .map((each) => each.letter)
-    .join("");
-}
 
 describe("a machine that is cut off", () => {
   test("runs on what is to be kept; when it is back the newer copy wins, and the older is stopped", async () => {
     const c = await onC();
     c.connection.cutOff();
     await house.until(() => upElsewhere("web.service"), machineLeaseMs + 3_000);
-    const other = running("web.service").replace("c", "");
+    const other = house.running("web.service").replace("c", "");
     await house.clock.advance(60_000);
-    assert.equal(running("web.service"), [other, "c"].join(""));
+    assert.equal(house.running("web.service"), [other, "c"].join(""));
     const before = house.box(other).systemd.invocations(name("web.service"));
     c.connection.restore();
-    await house.until(() => running("web.service") === other, 10_000);
-    await house.always(() => running("web.service") === other, 30_000);
+    await house.until(() => house.running("web.service") === other, 10_000);
+    await house.always(() => house.running("web.service") === other, 30_000);
     assert.equal(house.box(other).systemd.invocations(name("web.service")), before, "the newer one is not touched");
     const { manifests } = await house.held();
     assert.equal(
@@ -200,15 +184,15 @@ describe("a machine that is cut off", () => {
     const untilMs = house.clock.monotonicMs() - fromMs;
     assert.ok(untilMs <= machineLeaseMs - 1_000, `after ${untilMs} ms`);
     assert.ok(untilMs > machineLeaseMs - 1_000 - machineLeaseMs / 4 - 500, `after ${untilMs} ms already`);
-    while (!upElsewhere("db.service")) await neverTwo(100, 10);
+    while (!upElsewhere("db.service")) await house.neverTwo(100, 10);
     const elsewhereMs = house.clock.monotonicMs() - fromMs;
     assert.ok(elsewhereMs <= machineLeaseMs + waitMs + 1_000, `after ${elsewhereMs} ms`);
     assert.equal(c.systemd.state(name("web.service")).active, "active");
-    await neverTwo(60_000, 100);
+    await house.neverTwo(60_000, 100);
     c.connection.restore();
-    await neverTwo(60_000);
-    assert.equal(running("db.service").length, 1);
-    assert.notEqual(running("db.service"), "c");
+    await house.neverTwo(60_000);
+    assert.equal(house.running("db.service").length, 1);
+    assert.notEqual(house.running("db.service"), "c");
     assert.equal(c.systemd.state(name("db.service")).load, "not-found");
   });
 
@@ -246,12 +230,12 @@ describe("a machine that is cut off", () => {
         c.connection.freeze();
       } else await c.kill();
       const invocations = c.systemd.invocations(name("db.service"));
-      while (!upElsewhere("db.service")) await neverTwo(100, 10);
+      while (!upElsewhere("db.service")) await house.neverTwo(100, 10);
       if (how === "freeze") {
         clock.resume();
         c.connection.restore();
       } else c.start();
-      await neverTwo(60_000);
+      await house.neverTwo(60_000);
       assert.equal(c.systemd.invocations(name("db.service")), invocations, how);
       if (how === "kill") await house.close();
     }
@@ -278,8 +262,8 @@ describe("a machine that is cut off", () => {
     await house.until(() => c.systemd.state(name("db.service")).active === "inactive", machineLeaseMs, 10);
     c.connection.restore();
     await house.until(() => c.systemd.state(name("db.service")).active === "active", 5_000);
-    await neverTwo(30_000);
-    assert.equal(running("db.service"), "c");
+    await house.neverTwo(30_000);
+    assert.equal(house.running("db.service"), "c");
     assert.equal(c.systemd.invocations(name("db.service")), 2);
     assert.equal(c.systemd.invocations(name("web.service")), 1);
     assert.ok(c.log.events("warn").includes("fence.fell"));
@@ -305,10 +289,10 @@ describe("a machine that is cut off", () => {
     await house.clock.advance(2_000); // its lease may have run out: it claims its id anew
     isThere = false;
     c.connection.restore();
-    await neverTwo(3_000);
-    assert.equal(running("db.service"), "", "what it was told last may no longer be true");
+    await house.neverTwo(3_000);
+    assert.equal(house.running("db.service"), "", "what it was told last may no longer be true");
     isThere = true;
-    await house.until(() => running("db.service") === "c", 5_000);
+    await house.until(() => house.running("db.service") === "c", 5_000);
   });
 
   test("starts it again also where the manifest that it asked for comes after a newer one that its watch has brought", async () => {
@@ -330,14 +314,14 @@ describe("a machine that is cut off", () => {
     c.start();
     await house.until(() => asked > 0, 5_000, 10);
     await house.deploy({
-      "db.service": fenced("Prefer=disk=ssd"),
+      "db.service": fenced(4, "Prefer=disk=ssd"),
       "log.service": service("MachineOf=db.service"),
       "new.service": service("Prefer=disk=ssd"),
       "web.service": service("Prefer=disk=ssd"),
     });
     await house.until(() => c.up().includes("new.service"), 5_000, 10);
     answer.open();
-    await house.until(() => running("db.service") === "c", machineLeaseMs);
+    await house.until(() => house.running("db.service") === "c", machineLeaseMs);
     assert.deepEqual(await c.problems(), []);
   });
 
@@ -354,18 +338,18 @@ describe("a machine that is cut off", () => {
       await house.until(() => c.systemd.state(name("db.service")).active === "inactive", machineLeaseMs, 10);
       fate.arm(point);
       c.connection.restore();
-      for (let each = 0; each < 600 && fate.died === undefined && running("db.service") === ""; each++)
-        await neverTwo(10, 10);
+      for (let each = 0; each < 600 && fate.died === undefined && house.running("db.service") === ""; each++)
+        await house.neverTwo(10, 10);
       if (fate.died === undefined) {
-        assert.equal(running("db.service"), "c");
+        assert.equal(house.running("db.service"), "c");
         break;
       }
       points.push(fate.died);
       await c.kill();
       c.through = {};
       c.start();
-      await neverTwo(40_000, 50);
-      assert.equal(running("db.service").length, 1, `killed ${fate.died}`);
+      await house.neverTwo(40_000, 50);
+      assert.equal(house.running("db.service").length, 1, `killed ${fate.died}`);
       await house.close();
     }
     for (const each of ["before systemd.grantPermit", "after systemd.grantPermit", "after systemd.noteLaunched"])
@@ -383,7 +367,7 @@ describe("a quiet cluster", () => {
       each.through = { registry: (registry) => heard(registry, made) };
     }
     await house.ready();
-    await house.deploy({ "db.service": fenced("Prefer=disk=ssd") });
+    await house.deploy({ "db.service": fenced(4, "Prefer=disk=ssd") });
     await house.until(() => house.isUp({ "db.service": "c" }), startMs);
     const ofManifest = (letter: string): number =>
       calls.get(letter)?.filter((call) => call === `get ${keys.manifest(idOf(letter))}`).length ?? 0;
@@ -414,7 +398,7 @@ describe("a restart of the agent", () => {
       await house.clock.advance(30_000);
       assert.equal(c.systemd.invocations(name("db.service")), 1);
     }
-    assert.equal(running("db.service"), "c");
+    assert.equal(house.running("db.service"), "c");
   });
 });
 
@@ -430,8 +414,8 @@ describe("a reboot", () => {
     assert.ok(wasTold(c, /db\.service.* while this machine is cut off/));
     assert.ok(!c.systemd.asked.includes("start db.service") || c.systemd.invocations(name("db.service")) === 0);
     c.connection.restore();
-    await house.until(() => running("db.service") === "c", 10_000);
-    await neverTwo(30_000, 100);
+    await house.until(() => house.running("db.service") === "c", 10_000);
+    await house.neverTwo(30_000, 100);
     assert.equal(c.systemd.invocations(name("db.service")), 1);
   });
 
@@ -446,7 +430,7 @@ describe("a reboot", () => {
     await house.until(isTold, 30_000);
     assert.equal(c.systemd.invocations(name("db.service")), 0);
     house.box("a").start();
-    await house.until(() => running("db.service") === "c", 30_000);
+    await house.until(() => house.running("db.service") === "c", 30_000);
   });
 
   test("does not bring back what has moved meanwhile, though the own copy names it and its watch tells nothing", async () => {
@@ -458,11 +442,11 @@ describe("a reboot", () => {
     const opened = new Promise<void>((resolve) => (release = resolve));
     c.through = { registry: (registry) => deafTo(registry, keys.manifest(c.id), () => (isHeld ? opened : undefined)) };
     c.start();
-    await neverTwo(20_000, 50);
+    await house.neverTwo(20_000, 50);
     assert.equal(c.systemd.invocations(name("db.service")), 0);
     isHeld = false;
     release();
-    await neverTwo(20_000, 50);
+    await house.neverTwo(20_000, 50);
     assert.equal(c.systemd.invocations(name("db.service")), 0);
   });
 });
@@ -476,17 +460,17 @@ describe("a machine that comes back to a registry that was restored", () => {
       else await c.crash();
       await house.until(() => upElsewhere("db.service"), machineLeaseMs + waitMs + 2_000);
       const started = c.systemd.invocations(name("db.service"));
-      const holder = house.box(running("db.service"));
+      const holder = house.box(house.running("db.service"));
       for (const box of house.machines) box.connection.cutOff();
       house.store.restoreFrom(backup);
       // It is the first to be there, before anybody who knows better, and finds its record of then, with its lease
       if (how === "powered off") c.start();
       c.connection.restore();
-      await neverTwo(4_000, 50);
+      await house.neverTwo(4_000, 50);
       for (const box of house.machines) box.connection.restore();
-      await neverTwo(60_000, 50);
+      await house.neverTwo(60_000, 50);
       assert.equal(c.systemd.invocations(name("db.service")), started);
-      assert.equal(running("db.service"), holder.letter);
+      assert.equal(house.running("db.service"), holder.letter);
       assert.equal(holder.systemd.invocations(name("db.service")), 1);
     });
   }
@@ -499,12 +483,12 @@ describe("a watch that lags behind what was asked for by itself", () => {
     let hold: ReturnType<typeof gate> | undefined;
     c.through = { registry: (registry) => deafTo(registry, keys.manifest(c.id), () => hold?.opened) };
     c.start();
-    await house.until(() => running("db.service") === "c", 5_000);
+    await house.until(() => house.running("db.service") === "c", 5_000);
     await house.clock.advance(machineLeaseMs);
     hold = gate();
     const before = c.log.lines.length;
     const units = {
-      "db.service": fenced("Prefer=disk=ssd"),
+      "db.service": fenced(4, "Prefer=disk=ssd"),
       "log.service": service("MachineOf=db.service"),
       "web.service": service("Prefer=disk=ssd"),
     };

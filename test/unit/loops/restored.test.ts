@@ -3,30 +3,15 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import { keys } from "../../../agent/text/values.ts";
-import { type Box, House, machineLeaseMs, name, passingOn, service } from "./house.ts";
+import { House, fenced, machineLeaseMs, name, passingOn, service } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
 
 const onSsd = { c: { disk: "ssd" } } as const;
 
-/** A service that is down so many seconds after it is told to stop, at the latest. */
-function fenced(stopSec: number, ...fleet: readonly string[]): string {
-  return service("OnPartition=stop", ...fleet).replace("[X-Fleet]", `TimeoutStopSec=${stopSec}\n[X-Fleet]`);
-}
-
-/** Letters of machines on which it is not down, be it only on its way. */
-function running(unit: string): string {
-  return house.machines
-    .filter((each) => !["inactive", "failed"].includes(each.systemd.state(name(unit)).active))
-    .map((each) => each.letter)
-    .join("");
-}
-
-const neverTwo = (ms: number): Promise<void> => house.always(() => running("db.service").length <= 1, ms, 50);
-const leaderBox = async (): Promise<Box> => house.box((await house.leader()) ?? "");
 const isMarked = async (): Promise<boolean> => (await house.operator.get(keys.restored)).entry !== undefined;
-const isTold = async (): Promise<boolean> => (await (await leaderBox()).problem("registry-restored")) !== undefined;
+const isTold = async (): Promise<boolean> => (await (await house.leading()).problem("registry-restored")) !== undefined;
 
 /** A cluster whose leader has had the registry for long, without units. */
 async function quiet(
@@ -45,8 +30,8 @@ describe("what was placed on a machine after the backup", () => {
     const backup = house.store.backUp();
     // Told to the leader: whoever else is asked follows the whole registry for a while
     house.commit({ "db.service": fenced(stopSec, "Prefer=disk=ssd") });
-    await house.settle((await leaderBox()).agent.view.sync());
-    await house.until(() => running("db.service") === "c", 5_000);
+    await house.settle((await house.leading()).agent.view.sync());
+    await house.until(() => house.running("db.service") === "c", 5_000);
     const c = house.box("c");
     await house.until(async () => (await c.listed()).length === 1, 5_000);
     c.systemd.fallsWithin(name("db.service"), stopSec * 1_000);
@@ -57,8 +42,8 @@ describe("what was placed on a machine after the backup", () => {
     const restore = await forgotten(8);
     await house.box("c").kill();
     restore();
-    await neverTwo(60_000);
-    assert.match(running("db.service"), /^[ab]$/);
+    await house.neverTwo(60_000);
+    assert.match(house.running("db.service"), /^[ab]$/);
   });
 
   test("the same by a leader that knows of the restore only from the mark of one that is dead", async () => {
@@ -69,30 +54,30 @@ describe("what was placed on a machine after the backup", () => {
     // Whoever saw it is gone, and those that come have seen nothing
     for (const letter of "ab") await house.box(letter).kill();
     for (const letter of "ab") house.box(letter).start();
-    await neverTwo(60_000);
-    assert.match(running("db.service"), /^[ab]$/);
+    await house.neverTwo(60_000);
+    assert.match(house.running("db.service"), /^[ab]$/);
     assert.equal(await isMarked(), false);
   });
 
   test("the same by one that has heard of nothing since the backup but its lease", async () => {
     const restore = await forgotten(60);
     await house.clock.advance(5_000); // every lease has been renewed
-    const leader = await leaderBox();
+    const leader = await house.leading();
     await house.box("c").kill();
     await leader.kill();
     restore();
-    await neverTwo(120_000);
-    assert.equal(running("db.service").replace(leader.letter, "").length, 1);
+    await house.neverTwo(120_000);
+    assert.equal(house.running("db.service").replace(leader.letter, "").length, 1);
   });
 
   test("is waited for also when its machine came back, and is lost before it was told", async () => {
     const restore = await forgotten(60);
     restore();
-    await neverTwo(8_000);
-    assert.equal(running("db.service"), "c");
+    await house.neverTwo(8_000);
+    assert.equal(house.running("db.service"), "c");
     house.box("c").connection.cutOff();
-    await neverTwo(200_000);
-    assert.match(running("db.service"), /^[ab]$/);
+    await house.neverTwo(200_000);
+    assert.match(house.running("db.service"), /^[ab]$/);
   });
 
   test("is told by the leader to wait, until somebody who knows better takes the mark away", async () => {
@@ -103,9 +88,9 @@ describe("what was placed on a machine after the backup", () => {
     restore();
     await house.until(isTold, 2 * machineLeaseMs, 50);
     await house.clock.advance(2 * machineLeaseMs);
-    assert.deepEqual([await isTold(), running("db.service")], [true, ""]);
+    assert.deepEqual([await isTold(), house.running("db.service")], [true, ""]);
     await house.remove(keys.restored);
-    await house.until(() => /^[ab]$/.test(running("db.service")), 2_000);
+    await house.until(() => /^[ab]$/.test(house.running("db.service")), 2_000);
     assert.equal(await isTold(), false);
   });
 });
@@ -117,15 +102,15 @@ test("a machine that gets its first such unit while it is cut off does not start
   await house.deploy({ "db.service": fenced(4, "Prefer=disk=ssd") });
   await house.until(async () => (await house.held()).manifests.get(c.id)?.word !== undefined, 5_000);
   const backup = house.store.backUp();
-  await house.until(() => running("db.service") !== "", 30_000);
+  await house.until(() => house.running("db.service") !== "", 30_000);
   await house.clock.advance(5_000);
   for (const box of house.machines) box.connection.cutOff();
   house.store.restoreFrom(backup);
   // Its lease lives again, and its record is the one that it claimed
   c.connection.restore();
-  await neverTwo(5_000);
+  await house.neverTwo(5_000);
   for (const box of house.machines) box.connection.restore();
-  await neverTwo(60_000);
+  await house.neverTwo(60_000);
 });
 
 test("a machine gets no word while one of its forgotten units may be elsewhere, though another need not wait", async () => {
@@ -134,7 +119,8 @@ test("a machine gets no word while one of its forgotten units may be elsewhere, 
   const inPool = ["MachineMetadata=pool=x", "Prefer=disk=ssd"];
   await house.deploy({ "db.service": fenced(60, ...inPool), "quick.service": fenced(1, ...inPool) });
   const [a, c] = [house.box("a"), house.box("c")];
-  const areOn = (letter: string): boolean => running("db.service") === letter && running("quick.service") === letter;
+  const areOn = (letter: string): boolean =>
+    house.running("db.service") === letter && house.running("quick.service") === letter;
   await house.until(() => areOn("c"), 5_000);
   await house.clock.advance(5_000);
   c.connection.cutOff();
@@ -144,35 +130,35 @@ test("a machine gets no word while one of its forgotten units may be elsewhere, 
   await a.kill();
   house.store.restoreFrom(backup);
   c.connection.restore();
-  await neverTwo(120_000);
-  assert.match(running("db.service"), /^[ac]$/);
+  await house.neverTwo(120_000);
+  assert.match(house.running("db.service"), /^[ac]$/);
 });
 
 test("while the mark stands a change of leader holds up nothing else", async () => {
   await quiet();
   const units = { "web.service": service(), "slow.service": fenced(600, "Prefer=disk=ssd") };
   await house.deploy(units);
-  await house.until(() => running("slow.service") === "c", 20_000);
+  await house.until(() => house.running("slow.service") === "c", 20_000);
   await house.clock.advance(2 * machineLeaseMs);
   const backup = house.store.backUp();
   await house.deploy({ ...units, "x.service": service() });
   await house.clock.advance(5_000);
   house.store.restoreFrom(backup);
   await house.clock.advance(80_000);
-  const leader = await leaderBox();
+  const leader = await house.leading();
   await leader.stop();
   await house.until(async () => ![leader.letter, undefined].includes(await house.leader()), 10_000, 10);
   leader.start();
   assert.equal(await isMarked(), true);
   house.commit({ ...units, "y.service": service() });
-  await house.settle((await leaderBox()).agent.view.sync());
-  await house.until(() => running("y.service") !== "", 2_000);
+  await house.settle((await house.leading()).agent.view.sync());
+  await house.until(() => house.running("y.service") !== "", 2_000);
 });
 
 describe("a restore of which all have been told", () => {
   const started = async (unit: string): Promise<number> => {
     const fromMs = house.clock.monotonicMs();
-    await house.until(() => running(unit) !== "", 30_000, 50);
+    await house.until(() => house.running(unit) !== "", 30_000, 50);
     return house.clock.monotonicMs() - fromMs;
   };
 
@@ -182,7 +168,7 @@ describe("a restore of which all have been told", () => {
     await c.problems();
     const backup = house.store.backUp();
     await house.deploy({ "db.service": fenced(25) });
-    await house.until(() => running("db.service") !== "", 30_000);
+    await house.until(() => house.running("db.service") !== "", 30_000);
     await c.problems();
     await house.clock.advance(400_000); // it has let go of it
     house.store.restoreFrom(backup);
@@ -192,7 +178,7 @@ describe("a restore of which all have been told", () => {
     await house.clock.advance(3_000);
     assert.equal(await isMarked(), false);
     house.commit({ "db.service": fenced(25), "new.service": fenced(25) });
-    await house.settle((await leaderBox()).agent.view.sync());
+    await house.settle((await house.leading()).agent.view.sync());
     assert.ok((await started("new.service")) < 1_000);
   });
 
@@ -200,7 +186,7 @@ describe("a restore of which all have been told", () => {
     await quiet();
     const backup = house.store.backUp();
     await house.deploy({ "db.service": fenced(600, "Prefer=disk=ssd") });
-    await house.until(() => running("db.service") === "c", 5_000);
+    await house.until(() => house.running("db.service") === "c", 5_000);
     const c = house.box("c");
     await house.clock.advance(5_000);
     await c.kill();
@@ -209,11 +195,11 @@ describe("a restore of which all have been told", () => {
     await house.until(isTold, 2 * machineLeaseMs, 50);
     await house.clock.advance(2 * machineLeaseMs);
     await house.remove(keys.restored);
-    const leader = await leaderBox();
+    const leader = await house.leading();
     await leader.stop();
     await house.until(async () => ![leader.letter, undefined].includes(await house.leader()), 10_000, 10);
     leader.start();
-    await house.until(() => /^[ab]$/.test(running("db.service")), 5_000, 50);
+    await house.until(() => /^[ab]$/.test(house.running("db.service")), 5_000, 50);
   });
 });
 
@@ -239,21 +225,21 @@ test("a restore is found by renewals alone, where watches stand still", async ()
   await house.clock.advance(2 * machineLeaseMs);
   const backup = house.store.backUp();
   await house.deploy({ "db.service": fenced(2, "Prefer=disk=ssd") });
-  await house.until(() => running("db.service") === "c", 5_000);
+  await house.until(() => house.running("db.service") === "c", 5_000);
   for (let each = 0; each < 100; each++) await house.put(keys.hold(name("x.service")), "{}");
   await house.remove(keys.hold(name("x.service")));
   await house.clock.advance(5_000);
   isStill = true;
   c.systemd.fallsWithin(name("db.service"), 2_000);
   house.store.restoreFrom(backup);
-  await neverTwo(60_000);
-  assert.equal(running("db.service"), "c");
+  await house.neverTwo(60_000);
+  assert.equal(house.running("db.service"), "c");
 });
 
 test("a manifest that somebody deletes is no restore", async () => {
   await quiet();
   await house.deploy({ "db.service": fenced(25, "Prefer=disk=ssd"), "web.service": service() });
-  await house.until(() => running("db.service") === "c", 30_000);
+  await house.until(() => house.running("db.service") === "c", 30_000);
   await house.clock.advance(2 * machineLeaseMs);
   await house.remove(keys.manifest(house.box("a").id));
   await house.clock.advance(2 * machineLeaseMs);
@@ -265,7 +251,7 @@ test("a manifest that somebody deletes is no restore", async () => {
 test("a drain waits for what waits, though nothing of it can be decided for a while", async () => {
   await quiet("a");
   await house.deploy({ "db.service": fenced(4, "Prefer=disk=ssd"), "web.service": service("Prefer=disk=ssd") });
-  await house.until(() => running("db.service") === "c" && running("web.service") === "c", 30_000);
+  await house.until(() => house.running("db.service") === "c" && house.running("web.service") === "c", 30_000);
   await house.clock.advance(2 * machineLeaseMs);
   const { connection, agent } = house.box("a");
   connection.cutOff();
@@ -276,9 +262,9 @@ test("a drain waits for what waits, though nothing of it can be decided for a wh
   const c = house.box("c").id;
   await house.settle(agent.hands.maintain({ machine: c, change: "drain", by: "ann@desk" }));
   const drain = async () => (await house.settle(agent.view.picture())).settings.get(c)?.drain;
-  await house.until(() => running("web.service") !== "c" && running("web.service") !== "", 5_000);
-  assert.equal(running("db.service"), "c");
+  await house.until(() => house.running("web.service") !== "c" && house.running("web.service") !== "", 5_000);
+  assert.equal(house.running("db.service"), "c");
   await house.until(async () => (await drain())?.state !== "moving", 30_000);
   assert.deepEqual([(await drain())?.state, (await drain())?.because], ["done", undefined]);
-  assert.match(running("db.service"), /^[ab]$/);
+  assert.match(house.running("db.service"), /^[ab]$/);
 });
