@@ -6,56 +6,67 @@ import { createWantedReader } from "../../agent/desired/desired.ts";
 import { Commits } from "../../agent/loops/commits.ts";
 import { clusterState, standings, wantedSources } from "../../agent/loops/cluster-state.ts";
 import { PictureReader, type RegistryPicture } from "../../agent/loops/picture.ts";
-import type { Entry } from "../../agent/ports/registry.ts";
 import { schedule } from "../../agent/schedule/schedule.ts";
+import { keys } from "../../agent/text/values.ts";
 import type { Cluster } from "./cluster.ts";
 import type { SimMachine } from "./machine.ts";
 
 /** What is still not as it should be, in words; empty: the cluster is at rest. */
 export async function unrest(cluster: Cluster): Promise<readonly string[]> {
+  const { picture, isLed } = await look(cluster);
+  const alive = cluster.machines.filter((machine) => machine.isOn);
+  const found: string[] = picture.problems.map(({ message }) => message);
+  if (!isLed) found.push("nobody leads");
+  for (const machine of cluster.machines) {
+    if (picture.machines.has(machine.id) !== machine.isOn) {
+      found.push(`${machine.letter} is ${machine.isOn ? "not present" : "still present"}`);
+    }
+    const record = picture.machines.get(machine.id);
+    // It waits until that has run out, and what may not run twice does not run as long
+    if (record !== undefined && record.nonce !== machine.nonce)
+      found.push(`${machine.letter} has an earlier boot's record`);
+  }
+  const head = await cluster.repository.ask();
+  const { adopted } = picture.revision;
+  if (adopted?.commit !== head)
+    return [...found, `commit ${adopted?.commit.slice(0, 7) ?? "none"} is adopted, not ${head.slice(0, 7)}`];
+  const desired = await desiredAt(cluster, head);
+  const standing = standings(picture, { settling: false, witnessed: new Set() });
+  const wanted = createWantedReader().read(wantedSources(picture, { desired, allowSubmit: true }));
+  const state = clusterState(picture, { desired: wanted, standing });
+  const expected = new Map<MachineId, Set<UnitName>>();
+  for (const decision of schedule(state)) {
+    if (decision.kind === "keep") {
+      const there = expected.get(decision.on) ?? new Set<UnitName>();
+      expected.set(decision.on, there.add(decision.unit));
+    } else if (decision.kind !== "wait") found.push(`it would ${decision.kind} ${decision.unit}`);
+  }
+  found.push(...misplaced(picture, { expected, desired: wanted }));
+  for (const machine of alive) {
+    found.push(
+      ...unrestOf(machine, {
+        manifest: picture.manifests.get(machine.id),
+        expected: expected.get(machine.id) ?? new Set(),
+        desired: wanted,
+      }),
+    );
+  }
+  if (found.length === 0) cluster.judge.rested();
+  return found;
+}
+
+/** Letters of the machines that came and went, and take nothing new for a while. */
+export async function resting(cluster: Cluster): Promise<string> {
+  const { settings } = (await look(cluster)).picture;
+  return [...settings].map(([id, { rests }]) => (rests === undefined ? "" : id.charAt(0))).join("");
+}
+
+async function look(cluster: Cluster): Promise<{ readonly picture: RegistryPicture; readonly isLed: boolean }> {
   const operator = cluster.store.connect();
   try {
     const { entries } = await operator.read("");
-    const picture = new PictureReader().read(new Map(entries.map((entry) => [entry.key, entry])), undefined);
-    const alive = cluster.machines.filter((machine) => machine.isOn);
-    const found: string[] = picture.problems.map(({ message }) => message);
-    if (!entries.some(({ key }: Entry) => key === "leader")) found.push("nobody leads");
-    for (const machine of cluster.machines) {
-      if (picture.machines.has(machine.id) !== machine.isOn) {
-        found.push(`${machine.letter} is ${machine.isOn ? "not present" : "still present"}`);
-      }
-      const record = picture.machines.get(machine.id);
-      // It waits until that has run out, and what may not run twice does not run as long
-      if (record !== undefined && record.nonce !== machine.nonce)
-        found.push(`${machine.letter} has an earlier boot's record`);
-    }
-    const head = await cluster.repository.ask();
-    const { adopted } = picture.revision;
-    if (adopted?.commit !== head)
-      return [...found, `commit ${adopted?.commit.slice(0, 7) ?? "none"} is adopted, not ${head.slice(0, 7)}`];
-    const desired = await desiredAt(cluster, head);
-    const standing = standings(picture, { settling: false, witnessed: new Set() });
-    const wanted = createWantedReader().read(wantedSources(picture, { desired, allowSubmit: true }));
-    const state = clusterState(picture, { desired: wanted, standing });
-    const expected = new Map<MachineId, Set<UnitName>>();
-    for (const decision of schedule(state)) {
-      if (decision.kind === "keep") {
-        const there = expected.get(decision.on) ?? new Set<UnitName>();
-        expected.set(decision.on, there.add(decision.unit));
-      } else if (decision.kind !== "wait") found.push(`it would ${decision.kind} ${decision.unit}`);
-    }
-    found.push(...misplaced(picture, { expected, desired: wanted }));
-    for (const machine of alive) {
-      found.push(
-        ...unrestOf(machine, {
-          manifest: picture.manifests.get(machine.id),
-          expected: expected.get(machine.id) ?? new Set(),
-          desired: wanted,
-        }),
-      );
-    }
-    if (found.length === 0) cluster.judge.rested();
-    return found;
+    const held = new Map(entries.map((entry) => [entry.key, entry]));
+    return { picture: new PictureReader().read(held, undefined), isLed: held.has(keys.leader) };
   } finally {
     await operator.close();
   }
