@@ -110,6 +110,9 @@ function environmentOf(urls: Urls): ReadonlyMap<string, { readonly value: string
   for (const { key, value, at } of keys.values()) {
     if (!ownKeys.has(key) && value !== "") set(key, value, at);
   }
+  // etcd itself keeps all history, and refuses every write once that fills its quota
+  if (!values.has("auto_compaction_retention") && values.get("auto_compaction_mode")?.value !== "revision")
+    set("auto_compaction_retention", "1h");
   return values;
 }
 

@@ -89,11 +89,22 @@ suite("etcd: keys", () => {
       `name: a, discovery: "http://d:8087/0123456789", heartbeat_interval: 200, election_timeout: 2000, cors: '*', max_wals: 5`,
     );
     assert.deepEqual(Object.keys(found), [
-      ...["ADVERTISE_CLIENT_URLS", "CORS", "DATA_DIR", "ELECTION_TIMEOUT", "HEARTBEAT_INTERVAL"],
-      ...["LISTEN_CLIENT_URLS", "LISTEN_PEER_URLS", "MAX_WALS"],
+      ...["ADVERTISE_CLIENT_URLS", "AUTO_COMPACTION_RETENTION", "CORS", "DATA_DIR", "ELECTION_TIMEOUT"],
+      ...["HEARTBEAT_INTERVAL", "LISTEN_CLIENT_URLS", "LISTEN_PEER_URLS", "MAX_WALS"],
     ]);
     assert.equal(found["CORS"], '"*"');
   });
+
+  for (const [etcd2, retention] of [
+    ["name: a", "1h"],
+    ["auto_compaction_mode: periodic", "1h"],
+    ["auto_compaction_retention: 0", "0"],
+    ["auto_compaction_mode: revision, auto_compaction_retention: 1000", "1000"],
+    ["auto_compaction_mode: revision", undefined],
+  ] as const)
+    test(`history is kept for an hour unless something else is said: ${etcd2}`, async () => {
+      assert.equal((await variables(etcd2))["AUTO_COMPACTION_RETENTION"], retention);
+    });
 
   test("a talkative log in the words of today", async () => {
     const found = await variables("debug: true, proxy: off");
