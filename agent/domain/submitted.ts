@@ -36,9 +36,20 @@ export interface Hold {
 /** Registry key restarts/NAME, under a lease of its own: each machine that runs the unit restarts it once for each id. */
 export interface RestartRequest {
   readonly unit: UnitName;
-  /** Unlike every other request's. */
+  /** Unlike every other request's: `restartId`. */
   readonly id: string;
   readonly by: Person;
+}
+
+/** `revision`: of the registry, when it was asked whether there was a request before. `nonce`: lowercase letters and digits. */
+export function restartId(revision: number, nonce: string): string {
+  return `${revision}-${nonce}`;
+}
+
+/** Whether the request `asked` is carried out by a machine that has carried out `done`: the same one, or one that came later. */
+export function coversRestart(done: string | undefined, asked: string): boolean {
+  if (done === undefined || done === asked) return done === asked;
+  return Number(done.split("-")[0]) > Number(asked.split("-")[0]);
 }
 
 export const eventKinds = [

@@ -14,6 +14,7 @@ import {
   maxPersonChars,
   maxSubmittedBytes,
   minHoldMs,
+  restartId,
 } from "../domain/submitted.ts";
 import type { TargetState, Unit, WantedState } from "../domain/unit.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -160,14 +161,16 @@ export class ClusterHands implements Hands {
       });
     }
     const who = person(by);
-    const id = this.#newId();
     const lease = await registry.grantLease(restartLeaseMs, signal);
-    const value = encodeRestart({ unit: name, id, by: who });
-    const said = this.#event("unit-restarted", { by: who, unit: name, message: `${who} restarts ${name}` });
-    const writes: readonly Write[] = [{ kind: "put", key: keys.restart(name), value, lease: lease.id }, said];
-    const { revision } = await registry.write({ guards: [], writes }, signal);
-    await this.#ports.seen(revision);
-    return id;
+    const key = keys.restart(name);
+    return this.#attempt(`restart unit "${name}"`, signal, async () => {
+      const { entry, revision } = await registry.get(key, signal);
+      const id = restartId(revision, this.#nonce());
+      const value = encodeRestart({ unit: name, id, by: who });
+      const said = this.#event("unit-restarted", { by: who, unit: name, message: `${who} restarts ${name}` });
+      const writes: readonly Write[] = [{ kind: "put", key, value, lease: lease.id }, said];
+      return { kind: "write", guards: [asItIs(key, entry)], writes, value: id };
+    });
   }
 
   async hold(

@@ -2,6 +2,7 @@
 // from what is known of the unit. Side door of the room; pure.
 import type { Refusal } from "../domain/placement.ts";
 import type { UnitDetail, UnitReport } from "../domain/report.ts";
+import { coversRestart } from "../domain/submitted.ts";
 import { machineLegend } from "./fields.ts";
 
 /** What is waited for. `stopped`: nothing of it runs, wherever it is; `gone`: nothing of it is left. */
@@ -165,7 +166,7 @@ function ended({ result }: UnitReport): PlaceVerdict {
 }
 
 function isStarted(place: UnitReport, restart: string | undefined): boolean {
-  return place.started === true && (restart === undefined || place.restart === restart);
+  return place.started === true && (restart === undefined || coversRestart(place.restart, restart));
 }
 
 function judgeStopped(evidence: Evidence): Verdict {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { UnitName } from "../../../agent/domain/names.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
-import { maxEvents } from "../../../agent/domain/submitted.ts";
+import { coversRestart, maxEvents } from "../../../agent/domain/submitted.ts";
 import type { Hands, Submission } from "../../../agent/ports/hands.ts";
 import { encodeEvent, encodeManifest, encodeSubmittedUnit, keys } from "../../../agent/text/values.ts";
 import { unitHash } from "../../../agent/text/hash.ts";
@@ -317,6 +317,30 @@ describe("restarts", () => {
     assert.deepEqual(again, []);
     assert.equal(await refused(hands("a").restart(name("off.service"), by)), "unit-not-launched");
     assert.equal(await refused(hands("a").restart(name("none.service"), by)), "unit-unknown");
+  });
+
+  test("two that are asked for at once are in order: who carries out the later one has carried out both", async () => {
+    await open({ machines: "ab" });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.up()["web.service"] !== undefined, 5_000);
+    const asked = await house.settle(
+      Promise.all(["a", "b", "a"].map((letter) => hands(letter).restart(name("web.service"), by))),
+    );
+    const box = house.box(house.running("web.service"));
+    const carriedOut = async (): Promise<string | undefined> => (await box.status())?.units[0]?.restart;
+    await house.until(async () => asked.includes((await carriedOut()) ?? ""), 5_000);
+    await house.clock.advance(5_000);
+    const last = await carriedOut();
+    assert.deepEqual(
+      asked.map((id) => coversRestart(last, id)),
+      [true, true, true],
+    );
+    const others = asked.filter((id) => id !== last);
+    assert.deepEqual(
+      others.map((id) => coversRestart(id, last ?? "")),
+      [false, false],
+    );
   });
 });
 

@@ -157,15 +157,27 @@ const cases: readonly (readonly [name: string, goal: Goal, now: Given | undefine
   ],
   [
     "a restart that is asked for",
-    { kind: "launched", restart: "r2" },
-    { places: [place({ restart: "r1" })] },
+    { kind: "launched", restart: "100-a" },
+    { places: [place({ restart: "99-z" })] },
     `it is to be restarted, active (running) on ${a}`,
   ],
   [
     "a restart that was carried out",
-    { kind: "launched", restart: "r2" },
-    { places: [place({ restart: "r2" })] },
+    { kind: "launched", restart: "100-a" },
+    { places: [place({ restart: "100-a" })] },
     "reached on 1, 500",
+  ],
+  [
+    "a restart that somebody else asked for later",
+    { kind: "launched", restart: "99-z" },
+    { places: [place({ restart: "100-a" })] },
+    "reached on 1, 500",
+  ],
+  [
+    "a restart of which nothing is known there",
+    { kind: "launched", restart: "99-z" },
+    { places: [place()] },
+    `it is to be restarted, active (running) on ${a}`,
   ],
   ["it is placed, nothing heard", launched, { places: [pending()] }, `it is on its way on ${a}`],
   [
