@@ -68,6 +68,8 @@ export class Sync {
   #failures = 0;
   #restored = false;
   #isNewest = false;
+  /** The last one that this leader has judged itself: settings or versions may be others than an earlier leader's. */
+  #refused: CommitId | undefined;
   #readMs = -Infinity;
 
   /** `onDesired` is told whether the repository was asked in this tenure, and has no newer commit. */
@@ -214,7 +216,7 @@ export class Sync {
         if (!this.#isNewest && !(desired instanceof Problem)) this.#take(desired, true);
         return { said: { outcome: "unchanged", commit: head, problems: [] }, failure: undefined };
       }
-      if (head === refused?.commit) {
+      if (head === refused?.commit && head === this.#refused) {
         return { said: { outcome: "refused", commit: head, problems: refused.problems }, failure: undefined };
       }
       return { said: await this.#judge(head), failure: undefined };
@@ -233,6 +235,12 @@ export class Sync {
     if (!desired.ok) {
       const problems = desired.problems.map(toRecord);
       const kept = problems.slice(0, maxKeptProblems);
+      this.#refused = head;
+      const isTold =
+        before.refused?.commit === head &&
+        encodeRevision({ refused: { ...before.refused, problems: kept } }) ===
+          encodeRevision({ refused: before.refused });
+      if (isTold) return { outcome: "refused", commit: head, problems };
       const message = `Commit ${head.slice(0, 7)} of ${ref} was refused: ${problems[0]?.message ?? "it has problems"}`;
       await this.#record(
         { ...before, refused: { commit: head, ref, atMs, problems: kept } },

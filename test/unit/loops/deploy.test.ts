@@ -6,6 +6,7 @@ import type { CommitId } from "../../../agent/domain/names.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import type { SyncResult } from "../../../agent/domain/sync.ts";
 import { schedule } from "../../../agent/schedule/schedule.ts";
+import { keys } from "../../../agent/text/values.ts";
 import { House, type HouseOptions, changed, gate, idOf, machineLeaseMs, name, pollMs, service } from "./house.ts";
 
 let house: House;
@@ -96,6 +97,30 @@ describe("deploy", () => {
     house.repository.reset(good);
     await house.until(async () => (await house.held()).revision.refused === undefined, pollMs + 1_000);
     assert.equal((await house.held()).revision.adopted?.commit, good);
+  });
+
+  test("a refused commit is judged anew by each leader: its settings or its version may be others", async () => {
+    await open({ machines: "ab", leaders: "a" });
+    const a = house.box("a");
+    a.through = { git: () => house.repository.open({ store: a.gitStore, folder: "unit" }) };
+    const commit = house.commit({ "web.service": service() });
+    house.start();
+    const refused = async (): Promise<string | undefined> => (await house.held()).revision.refused?.commit;
+    await house.until(async () => (await refused()) === commit, 5_000);
+    const again = async (): Promise<void> => {
+      await a.stop();
+      a.start();
+      await house.until(async () => (await house.leader()) === "a", 10_000);
+      await house.clock.advance(2_000);
+    };
+    await again();
+    assert.equal(await refused(), commit);
+    const { entries } = await house.operator.read(keys.events);
+    assert.equal(entries.length, 1, "what is refused for the same reason is told once");
+    a.through = {};
+    await again();
+    assert.equal((await house.held()).revision.adopted?.commit, commit);
+    assert.equal(await refused(), undefined);
   });
 
   test("a commit without units stops them and takes them away", async () => {
