@@ -72,6 +72,8 @@ export const eventKinds = [
   "units-moved",
   "machines-lost",
   "machines-returned",
+  "machine-lost",
+  "machine-returned",
   "machine-rests",
 ] as const;
 export type EventKind = (typeof eventKinds)[number];

@@ -17,8 +17,8 @@ import { Feed, type Novelty } from "./feed.ts";
 import { type FenceWait, FenceWaits } from "./fence-waits.ts";
 import { writeManifests } from "./manifest-writes.ts";
 import type { Mirror } from "./mirror.ts";
-import { type DrainEnd, Moves } from "./moves.ts";
-import { tellings } from "./tellings.ts";
+import { Moves } from "./moves.ts";
+import { type Told, tellings } from "./tellings.ts";
 import { type TidyBatch, tidyUp } from "./housekeeping.ts";
 import { type Brake, Losses } from "./losses.ts";
 import { PictureReader, type RegistryPicture } from "./picture.ts";
@@ -183,7 +183,8 @@ export class Engine {
     const waiting = fences.units;
     const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, waiting, decide });
     await this.#tellBrake(picture, { brake: losses.brake, isSettled: !settling }, signal);
-    await this.#tell({ picture, outcome, ended }, signal);
+    const nameOf = (machine: MachineId): string => this.#losses.nameOf(machine);
+    await this.#tell({ picture, writes, outcome, ended, nameOf }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
     const unmarkMs = await this.#unmark(picture, { ...moments, restored: fences.restored }, signal);
     const waits = [attendance.dueMs, dueMs, unmarkMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
@@ -219,11 +220,8 @@ export class Engine {
     return this.#unsure.units;
   }
 
-  /** Ends drains, and leaves word of what moved without being asked to. */
-  async #tell(
-    given: { readonly picture: RegistryPicture; readonly outcome: Outcome; readonly ended: readonly DrainEnd[] },
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** Ends drains, and leaves word of what moved without being asked to, and of machines that are lost and back. */
+  async #tell(given: Told, signal: AbortSignal): Promise<void> {
     const { clock, hostname } = this.#ports;
     const nonce = `${this.#tenure.epoch}-${this.#generation}`;
     const batches = tellings(given, { by: hostname, nowMs: clock.wallMs(), nonce });

@@ -116,7 +116,7 @@ export class Losses {
     for (const [id, { givenUp }] of picture.manifests) {
       if (givenUp !== true && isAbsent(id, picture, standing)) fresh.push(id);
     }
-    this.#look(picture, fresh);
+    this.#look(picture);
     const recent = this.#recentlyGivenUp(nowMs).filter(({ id }) => isAbsent(id, picture, standing));
     const lost = [...new Set([...fresh, ...recent.map(({ id }) => id)])].sort(byName);
     let machines = lost.length;
@@ -207,6 +207,11 @@ export class Losses {
     this.#returned.set(machine, picture.modified.get(keys.machine(machine)) ?? 0);
   }
 
+  /** What a machine is called, also one that is gone; the beginning of its id where this leader never saw it. */
+  nameOf(id: MachineId): string {
+    return this.#names.get(id)?.hostname ?? this.#lostNames.get(id) ?? shortId(id);
+  }
+
   #areMany(lost: number, machines: number): boolean {
     const { brakePercent } = this.#ports;
     return brakePercent < 100 && lost >= fewestBraked && lost * 100 > brakePercent * machines;
@@ -292,13 +297,12 @@ export class Losses {
   }
 
   /** Keeps in mind what machines were called while they were there, and who is there again. */
-  #look({ machines }: RegistryPicture, fresh: readonly MachineId[]): void {
-    for (const id of fresh) {
-      const name = this.#names.get(id)?.hostname;
-      if (name !== undefined) this.#lostNames.set(id, name);
+  #look({ machines, manifests }: RegistryPicture): void {
+    if (machines !== this.#names) {
+      for (const [id, { hostname }] of this.#names) if (!machines.has(id)) this.#lostNames.set(id, hostname);
     }
     this.#names = machines;
-    for (const id of this.#lostNames.keys()) if (machines.has(id)) this.#lostNames.delete(id);
+    for (const id of this.#lostNames.keys()) if (machines.has(id) || !manifests.has(id)) this.#lostNames.delete(id);
     for (const id of this.#away) if (machines.has(id)) this.#away.delete(id);
   }
 

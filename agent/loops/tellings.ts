@@ -1,6 +1,7 @@
-// What the engine leaves word of in the registry beside manifests: units that were displaced or moved, drains that have come
-// to their end. Given to engine.ts, which carries it out; decides only.
+// What the engine leaves word of in the registry beside manifests: machines that were given up and are back, units that were
+// displaced or moved, drains that have come to their end. Given to engine.ts, which carries it out; decides only.
 import type { MachineId, UnitName } from "../domain/names.ts";
+import type { Manifest } from "../domain/placement.ts";
 import { type ClusterEvent, maxEventsTogether } from "../domain/submitted.ts";
 import type { Outcome } from "../schedule/schedule.ts";
 import { encodeEvent, encodeMachineSettings, keys } from "../text/values.ts";
@@ -8,17 +9,27 @@ import type { TidyBatch } from "./housekeeping.ts";
 import { type DrainEnd, named } from "./moves.ts";
 import type { RegistryPicture } from "./picture.ts";
 
+export interface Told {
+  /** As it was decided on. */
+  readonly picture: RegistryPicture;
+  /** Manifests that were written since. */
+  readonly writes: readonly Manifest[];
+  readonly outcome: Outcome;
+  readonly ended: readonly DrainEnd[];
+  /** What a machine is called, also one that is gone. */
+  readonly nameOf: (machine: MachineId) => string;
+}
+
 export function tellings(
-  {
-    picture,
-    outcome,
-    ended,
-  }: { readonly picture: RegistryPicture; readonly outcome: Outcome; readonly ended: readonly DrainEnd[] },
+  { picture, writes, outcome, ended, nameOf }: Told,
   { by, nowMs, nonce }: { readonly by: string; readonly nowMs: number; readonly nonce: string },
 ): readonly TidyBatch[] {
-  const nameOf = (machine: MachineId): string => picture.machines.get(machine)?.hostname ?? machine.slice(0, 8);
   const events: ClusterEvent[] = [];
   const say = (event: Omit<ClusterEvent, "atMs" | "by">): void => void events.push({ ...event, atMs: nowMs, by });
+  const comings = comingsAndGoings(picture, { writes, nameOf });
+  for (const event of comings.slice(0, maxEventsTogether)) say(event);
+  const others = comings.length - maxEventsTogether;
+  if (others > 0) say({ kind: "machine-lost", message: `${others} more machines are lost, or back` });
   for (const { unit, by: stronger, from } of outcome.displaced.slice(0, maxEventsTogether)) {
     const message = `${stronger} displaces ${unit} on ${nameOf(from)}: its priority is higher`;
     say({ kind: "unit-displaced", unit, machine: from, message });
@@ -51,6 +62,22 @@ export function tellings(
     });
   }
   return batches;
+}
+
+type Coming = Pick<ClusterEvent, "kind" | "machine" | "message">;
+
+function comingsAndGoings(
+  { manifests }: RegistryPicture,
+  { writes, nameOf }: Pick<Told, "writes" | "nameOf">,
+): readonly Coming[] {
+  return writes.flatMap(({ machine, givenUp }): readonly Coming[] => {
+    const before = manifests.get(machine);
+    if (before === undefined || before.givenUp === givenUp) return [];
+    if (givenUp !== true) return [{ kind: "machine-returned", machine, message: `${nameOf(machine)} is back` }];
+    const had = before.units.filter(({ target }) => target !== "released").map(({ name }) => name);
+    const message = `${nameOf(machine)} is lost; it had ${had.length === 0 ? "no units" : named(had)}`;
+    return [{ kind: "machine-lost", machine, message }];
+  });
 }
 
 /** What one machine gives away for one reason is told together. */

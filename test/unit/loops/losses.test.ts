@@ -50,6 +50,25 @@ async function say(change: "cordon" | "uncordon", letter: string): Promise<void>
   await house.settle(hands.maintain({ machine: idOf(letter), change, by: "ann@desk" }));
 }
 
+test("who is lost, with what, and who is back, is told in the events", async () => {
+  await spreadOut({ machines: "abc", leaders: "a" });
+  await crash("c");
+  await house.until(() => at(3) !== undefined, machineLeaseMs + 1_000);
+  const lost = await told("machine-lost", "machine-returned");
+  assert.deepEqual(
+    lost.map(({ kind, machine, message }) => [kind, machine, message]),
+    [["machine-lost", idOf("c"), "host-c is lost; it had log.service, web3.service"]],
+  );
+  start("c");
+  await house.until(async () => (await told("machine-returned")).length === 1, 5_000);
+  await house.clock.advance(10_000);
+  const all = await told("machine-lost", "machine-returned");
+  assert.deepEqual(
+    all.map(({ message }) => message),
+    ["host-c is lost; it had log.service, web3.service", "host-c is back"],
+  );
+});
+
 describe("the brake", () => {
   for (const [seed, spread] of [
     [1, 0],
