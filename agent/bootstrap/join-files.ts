@@ -33,8 +33,13 @@ export class JoinFiles {
   async keep(record: JoinRecord): Promise<void> {
     await this.#write(recordFile, writeRecord(record));
     if (record.role === "member") await this.#write(environmentFile, environmentOf(record));
-    else await this.#disk.remove(environmentFile);
+    else await this.withhold();
     await this.#disk.remove(noteFile);
+  }
+
+  /** etcd does not start until `keep` says that this machine is a member. */
+  async withhold(): Promise<void> {
+    await this.#disk.remove(environmentFile);
   }
 
   async note(): Promise<JoinNote | undefined> {

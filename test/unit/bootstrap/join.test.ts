@@ -578,7 +578,9 @@ suite("joining etcd", () => {
       m1.machineId = "2".repeat(32);
       for (const hasLog of [true, false]) {
         m1.hasLog = hasLog;
+        m1.disk.files.set(environmentFile, "ETCD_NAME=m1\n"); // on the copied disk
         assert.match(await refusal(m1.join()), /^join-copied: Cannot be m1: this disk is a copy of another machine's/);
+        assert.equal(m1.environment, "", "etcd would start on a refusal, too");
       }
       assert.ok(!world.reach.calls.some((call) => /^(remove|add)/.test(call)), world.reach.calls.join());
     });
@@ -690,6 +692,68 @@ suite("joining etcd", () => {
       world.token.size = "1";
       world.register(1);
       assert.match(await refusal(world.machine().join()), /^discovery-lost/);
+    });
+
+    suite("etcd, which starts after discovery however that ends", () => {
+      const other: EtcdDiscovery = { ...byToken, url: "http://store/other" };
+
+      async function decided(): Promise<{ readonly world: World; readonly m1: Machine }> {
+        const world = new World();
+        world.register(2, 3);
+        const m1 = world.machine();
+        await m1.join();
+        m1.inTouchWith(clusterOf(3));
+        assert.match(m1.environment, /ETCD_NAME=m1/);
+        return { world, m1 };
+      }
+
+      test("without its data it has nothing to begin with: refused", async () => {
+        const { m1 } = await decided();
+        assert.match(await refusal(m1.join({ settings: { discovery: other } })), /^discovery-other-cluster/);
+        assert.equal(m1.environment, "");
+      });
+
+      test("nor where the decision is damaged", async () => {
+        const { m1 } = await decided();
+        m1.disk.files.set(recordFile, "{");
+        assert.match(await refusal(m1.join()), /^join-record/);
+        assert.equal(m1.environment, "");
+      });
+
+      test("nor while it waits, or where that was cut off; and has it again once that is decided", async () => {
+        const { world, m1 } = await decided();
+        const joining = m1.start();
+        await world.clock.advance(60_000);
+        assert.equal(m1.environment, "");
+        await joining.stop();
+        assert.equal(m1.environment, "");
+        world.upWithoutFirst();
+        assert.equal((await m1.join()).member?.state, "existing");
+        assert.match(m1.environment, /ETCD_INITIAL_CLUSTER_STATE=existing/);
+      });
+
+      test("nor on a client that was a member, where power was lost before it was taken away", async () => {
+        const world = new World();
+        world.register(1, 2, 3);
+        world.up(1, 2, 3);
+        const m4 = world.machine({ number: 4 });
+        await m4.join();
+        m4.disk.files.set(environmentFile, "ETCD_NAME=m4\n");
+        m4.hasLog = true;
+        world.reach.cluster = { clusterId: "beef", members: [live(1), live(2), live(3)] };
+        assert.match(await refusal(m4.join()), /^discovery-other-cluster/);
+        assert.equal(m4.environment, "");
+      });
+
+      test("a member goes on with its data, also where nothing can be kept", async () => {
+        const { m1 } = await decided();
+        m1.hasLog = true;
+        const { environment } = m1;
+        m1.disk.files.delete(recordFile);
+        m1.disk.isFull = true;
+        assert.match(await refusal(m1.join()), /^disk-write/);
+        assert.equal(m1.environment, environment);
+      });
     });
 
     for (const damaged of ["", '{"clusterId":"1', "null", '{"clusterId":"1"}'])
