@@ -1,6 +1,7 @@
 // What the document runs: commands early at each boot, commands and scripts once for an instance, packages, and how the
 // run ends. Commands of one list are one script, as in cloud-init: they share a folder and variables, and one that fails
 // does not stop the next.
+import type { Step } from "../domain/first-boot.ts";
 import type { CommandLine, Script } from "../domain/user-data.ts";
 import { type Draft, type Given, base, tell, textFile } from "./draft.ts";
 import { refuseWaiting } from "./waits.ts";
@@ -108,9 +109,10 @@ function quoted(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-export function planPackages({ config, facts }: Given, draft: Draft): void {
+/** The step that installs them, which is not in the draft yet; undefined: there are none. */
+export function planPackages({ config, facts }: Given, draft: Draft): Step | undefined {
   const { packages, packageUpdate: update, packageUpgrade: upgrade, packageRebootIfRequired: reboot } = config;
-  if (packages.length === 0 && !update && !upgrade) return;
+  if (packages.length === 0 && !update && !upgrade) return undefined;
   const at = packages[0]?.at;
   if (!["apt-get", "dnf"].some((program) => facts.programs.has(program))) {
     tell(draft, "error", {
@@ -119,15 +121,8 @@ export function planPackages({ config, facts }: Given, draft: Draft): void {
       hint: "Take packages: out of the document, or put what it needs into the image",
       at,
     });
-    return;
+    return undefined;
   }
-  draft.steps.push({
-    ...base("packages", { stage: "files", at, frequency: "once-per-instance" }),
-    kind: "packages",
-    names: [...new Set(packages.map(({ value }) => value))],
-    update: update || packages.length > 0,
-    upgrade,
-  });
   if (reboot)
     draft.steps.push({
       ...base("reboot for packages", { stage: "late", at, frequency: "once-per-instance" }),
@@ -136,6 +131,13 @@ export function planPackages({ config, facts }: Given, draft: Draft): void {
       input: undefined,
       means: "reboot in a minute where packages ask for it",
     });
+  return {
+    ...base("packages", { stage: "files", at, frequency: "once-per-instance" }),
+    kind: "packages",
+    names: [...new Set(packages.map(({ value }) => value))],
+    update: update || packages.length > 0,
+    upgrade,
+  };
 }
 
 /** Last of all. */

@@ -153,21 +153,22 @@ function planCluster(given: Given, { mode, draft }: { mode: Mode; draft: Draft }
 
 /**
  * Debian starts a service as soon as it is installed, and waits for it: etcd would wait for its cluster, and the cluster for
- * this boot. So it is masked until all is written.
+ * this boot. So it is masked until all is written; also where a boot was cut short while they were installed, and the unit
+ * is there already.
  */
 function planInstallation(given: Given, { etcd, draft }: { etcd: EtcdPlan | undefined; draft: Draft }): void {
+  const { config, metadata, facts, record } = given;
   const unit = etcd?.unit;
-  const holds = unit !== undefined && installsEtcd(given.config) && !given.facts.units.has(unit);
   const path = `/run/systemd/system/${unit ?? ""}`;
-  if (holds)
-    draft.steps.push({
-      ...base(`hold ${unit}`, { stage: "files", frequency: "once-per-instance" }),
-      kind: "link",
-      path,
-      target: "/dev/null",
-    });
-  planPackages(given, draft);
-  if (holds) draft.steps.push({ ...base(`release ${unit}`, { stage: "files" }), kind: "unmask", path });
+  const packages = planPackages(given, draft);
+  const instanceId = instanceOf(metadata.instanceId, { facts, record }).id;
+  const isComing = packages !== undefined && !isDone(packages, { record, instanceId });
+  const holds = unit !== undefined && installsEtcd(config) && isComing;
+  // A run of this boot that was stopped just after they were there has left the mask
+  const isHeld = unit !== undefined && record?.steps[`hold ${unit}`]?.bootId === facts.bootId;
+  if (holds) draft.steps.push({ ...base(`hold ${unit}`, { stage: "files" }), kind: "link", path, target: "/dev/null" });
+  if (packages !== undefined) draft.steps.push(packages);
+  if (holds || isHeld) draft.steps.push({ ...base(`release ${unit}`, { stage: "files" }), kind: "unmask", path });
   planSshDaemon(given, draft);
   planHostKeys(given, draft);
 }

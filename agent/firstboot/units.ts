@@ -40,8 +40,8 @@ export function planUnits(given: Given, { etcd, wantsFlotilla, isBeside, changes
     if (!isNetwork(entry.name)) changes.set(entry.name, [...(changes.get(entry.name) ?? []), ...ids]);
   }
   for (const entry of entries) if (!later.includes(entry)) written.push(...planEnable(entry, { given, etcd, draft }));
-  const dropIns = draft.steps.filter(({ id, stage }) => id.startsWith("drop-in ") && stage === "files");
-  const after = [...dropIns.map(({ id }) => id), ...handWritten(given, draft), ...written];
+  const earlier = draft.steps.filter(({ id, stage }) => /^(drop-in|release) /.test(id) && stage === "files");
+  const after = [...earlier.map(({ id }) => id), ...handWritten(given, draft), ...written];
   if (after.length > 0)
     draft.steps.push({ ...base("reload", { stage: "units" }), onlyAfter: [...new Set(after)], kind: "reload" });
   if (network.length > 0)

@@ -1,7 +1,7 @@
 // Units that packages of the same document bring.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { plan, stepOf } from "./machine.ts";
+import { carryOut, machine, plan, stepOf } from "./machine.ts";
 
 const document = `packages: [etcd-server]
 coreos:
@@ -17,6 +17,42 @@ suite("a unit that packages bring", () => {
       ids.filter((id) => order.includes(id)),
       order,
     );
+  });
+
+  for (const units of [["flotilla.service"], ["flotilla.service", "etcd.service"]])
+    test(`is held back again where a boot ended before they were there; of ${units.join(", ")}`, async () => {
+      const first = await plan(document, { facts: bare });
+      const cut = first.steps.findIndex(({ id }) => id === "packages");
+      const done = { ...first, steps: first.steps.slice(0, cut) };
+      const facts = { units: new Set(units), bootId: "b0000000000000000000000000000002" };
+      const again = await plan(document, { facts, record: carryOut({ plan: done }) });
+      const ids = again.steps.map(({ id }) => id);
+      const order = ["hold etcd.service", "packages", "release etcd.service", "reload", "start etcd.service"];
+      assert.deepEqual(
+        ids.filter((id) => order.includes(id)),
+        order,
+      );
+    });
+
+  test("is held back again where they could not be installed, and systemd sees that it is not any more", async () => {
+    const first = await plan(document, { facts: bare });
+    const record = carryOut({ plan: first }, ({ id }) =>
+      id === "packages" ? { kind: "failed", code: "setup-apply", message: "Cannot install" } : { kind: "done" },
+    );
+    const again = await plan(document, { facts: { ...bare, bootId: "b0000000000000000000000000000002" }, record });
+    const ids = again.steps.map(({ id }) => id);
+    assert.ok(ids.includes("hold etcd.service") && ids.includes("packages"));
+    assert.ok(stepOf(again, "reload").onlyAfter?.includes("release etcd.service"));
+  });
+
+  test("is not held once they are there; a run that was stopped right then is made good at the same boot", async () => {
+    const record = carryOut({ plan: await plan(document, { facts: bare }) });
+    const held = async (bootId: string): Promise<readonly string[]> =>
+      (await plan(document, { facts: { units: machine().units, bootId }, record })).steps
+        .map(({ id }) => id)
+        .filter((id) => /^(hold|release) /.test(id));
+    assert.deepEqual(await held(machine().bootId), ["release etcd.service"]);
+    assert.deepEqual(await held("b0000000000000000000000000000002"), []);
   });
 
   test("beside cloud-init it is left until that has installed them, and said", async () => {
