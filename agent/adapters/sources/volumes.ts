@@ -55,8 +55,13 @@ async function find(labels: readonly string[], { root, run, signal }: VolumesOpt
     return findByLooking(labels, { run, signal });
   }
   const wanted = labels.map((label) => label.toLowerCase());
-  const name = known.toSorted().find((each) => wanted.includes(each.toLowerCase()));
+  const name = known.toSorted().find((each) => wanted.includes(labelOf(each).toLowerCase()));
   return name === undefined ? undefined : realpath(join(folder, name));
+}
+
+/** udev writes what is not plain as \xNN: a space, and the backslash itself. */
+function labelOf(link: string): string {
+  return link.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
 }
 
 async function findByLooking(

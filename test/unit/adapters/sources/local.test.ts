@@ -470,6 +470,16 @@ suite("sources: VMware", () => {
     assert.equal(seen(result)?.userData, '#cloud-config\nhostname: "a&b"');
   });
 
+  test("a disc whose label has a space, as udev writes it", async (t) => {
+    const link = "dev/disk/by-label/OVF\\x20ENV";
+    const text = environment({ "user-data": base64(userData) });
+    const run: Run = async ([program, ...args]) => {
+      if (program !== "unshare" || !args.some((each) => each.endsWith(`/${link}`))) return undefined;
+      return { code: 0, stdout: Buffer.from(`ovf-env.xml ${Buffer.byteLength(text)}\n${text}`), stderr: "" };
+    };
+    assert.equal(seen(await search(t, { files: { ...files, [link]: "" }, run }))?.userData, userData);
+  });
+
   const fates = [
     ["nothing set", tools({}), "absent: guestinfo has neither userdata nor coreos.config.data"],
     [
