@@ -10,6 +10,8 @@ import type { MapValue, TextValue } from "./values.ts";
 
 /** One file's content, unpacked. */
 export const maxFileBytes = 16 * 1024 * 1024;
+/** All files' contents: an alias is a few bytes, and its anchor's content once more. */
+const maxAllFilesBytes = 64 * 1024 * 1024;
 
 /** Modes that people mean when they write them in decimal, as other programs do: 420 is 0644. */
 const decimalModes: ReadonlyMap<string, string> = new Map(
@@ -19,7 +21,8 @@ const decimalModes: ReadonlyMap<string, string> = new Map(
 );
 
 export function readFiles(reader: Reader, root: MapValue): CloudConfig["writeFiles"] {
-  const files = reader.maps(root, "write_files").flatMap((map) => readFile(reader, map) ?? []);
+  const room: Room = { left: maxAllFilesBytes };
+  const files = reader.maps(root, "write_files").flatMap((map) => readFile(reader, map, room) ?? []);
   const seen = new Map<string, FileEntry>();
   for (const file of files) {
     const before = seen.get(file.path);
@@ -33,14 +36,19 @@ export function readFiles(reader: Reader, root: MapValue): CloudConfig["writeFil
   return files;
 }
 
-function readFile(reader: Reader, map: MapValue): FileEntry | undefined {
+/** Bytes that the contents of further files may have; below 0: those before had more, which was said. */
+interface Room {
+  left: number;
+}
+
+function readFile(reader: Reader, map: MapValue, room: Room): FileEntry | undefined {
   const { notes } = reader;
   const written = reader.text(map, "path");
   if (written === undefined) return undefined;
   const path = cleanPath(reader, { value: written.value, at: written.at });
   const mode = readMode(reader, map);
   const [owner, group] = reader.text(map, "owner")?.value.split(":") ?? [];
-  const content = readContent(reader, map);
+  const content = readContent(reader, map, room);
   if (path === undefined || content === undefined) return undefined;
   // its content is fetched by cloud-init: an empty file in its place would be worse than none
   if (map.entries.has("source") && !map.entries.has("content")) return undefined;
@@ -116,8 +124,20 @@ function isPacked(reader: Reader, map: MapValue): boolean {
   return reader.raw(map, "content")?.isBinary === true || (encoding !== undefined && encoding !== "text/plain");
 }
 
-/** Undefined when it cannot be unpacked. */
-function readContent(reader: Reader, map: MapValue): Uint8Array | undefined {
+/** Undefined when it cannot be unpacked, and where there is no room. */
+function readContent(reader: Reader, map: MapValue, room: Room): Uint8Array | undefined {
+  if (room.left < 0) return undefined;
+  const content = unpackContent(reader, map);
+  room.left -= content?.length ?? 0;
+  if (room.left >= 0) return content;
+  reader.notes.error("size", `Cannot take more than ${maxAllFilesBytes} bytes of files`, {
+    hint: "An alias of a content is that content once more; fetch large files with runcmd",
+    at: reader.keyAt(map, "content"),
+  });
+  return undefined;
+}
+
+function unpackContent(reader: Reader, map: MapValue): Uint8Array | undefined {
   const value = reader.raw(map, "content");
   const encoding = reader.text(map, "encoding")?.value ?? "text/plain";
   if (value === undefined) return new Uint8Array();

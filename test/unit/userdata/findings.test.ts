@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { config, said } from "./read.ts";
 
 interface Case {
@@ -436,4 +437,29 @@ test("findings are bounded, and the last says how many are missing", async () =>
   const { findings } = await config(Array.from({ length: 700 }, (_, index) => `key${index}: 1`).join("\n"));
   assert.equal(findings.length, 501);
   assert.match(findings.at(-1)?.problem.message ?? "", /200 further/);
+});
+
+test("files have 64 MiB together, unpacked, however little was sent: one finding, at the first that is too much", async () => {
+  const content = gzipSync(Buffer.alloc(16 * 1024 * 1024)).toString("base64");
+  const entry = (number: number, what: string): string =>
+    `  - {path: /etc/a${number}, encoding: gz+b64, content: ${what}}`;
+  const entries = Array.from({ length: 999 }, (_, index) => entry(index + 2, "*big"));
+  const document = (count: number): string =>
+    ["write_files:", entry(1, `&big "${content}"`), ...entries.slice(0, count)].join("\n");
+  const fitting = await config(document(3));
+  assert.deepEqual(said(fitting), []);
+  assert.equal(fitting.userData?.config.writeFiles.length, 4);
+  const reading = await config(document(999));
+  assert.deepEqual(said(reading), ["7:39 error size"]);
+  const [finding] = reading.findings;
+  assert.match(finding?.problem.message ?? "", /^Cannot take more than 67108864 bytes of files/);
+  assert.match(finding?.problem.hint ?? "", /runcmd/);
+});
+
+test("plain contents count as well", async () => {
+  const lines = Array.from({ length: 99 }, (_, number) => `  - {path: /etc/a${number}, content: *big}`);
+  const reading = await config(
+    ["write_files:", `  - {path: /etc/a, content: &big "${"x".repeat(900_000)}"}`, ...lines].join("\n"),
+  );
+  assert.deepEqual(said(reading), ["77:22 error size"]);
 });
