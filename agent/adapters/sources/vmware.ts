@@ -1,5 +1,6 @@
 // VMware: guestinfo variables, asked of the hypervisor by its own tools, in cloud-init's names and in CoreOS's; and the OVF
 // environment that an appliance is deployed with.
+import { Problem } from "../../domain/problem.ts";
 import type { AddressName } from "../../domain/user-data.ts";
 import { addressesOf, addressOf, fromBase64, hostnameOf, instanceIdOf, keysOf, nameOf, pick } from "./facts.ts";
 import { readNamed } from "./given.ts";
@@ -31,7 +32,7 @@ const environmentName = "ovf-env.xml";
 /** Interfaces, and addresses of each, that are looked for. */
 const maxInterfaces = 8;
 
-/** The variable's text; undefined when it is not set. */
+/** The variable's text; undefined when it is not set. Rejects with Problem "source-later" when that cannot be told. */
 type Variables = (name: string) => Promise<string | undefined>;
 
 export const vmware: Source = {
@@ -125,7 +126,15 @@ async function openGuestInfo({ run, signal }: Asking): Promise<Variables | undef
       complaint = ran.stderr;
       return false;
     };
-    if ((await read("userdata")) !== false) return async (name) => (await read(name)) || undefined;
+    if ((await read("userdata")) !== false)
+      return async (name) => {
+        const value = await read(name);
+        if (value !== false) return value;
+        // It works, and has not said that there is no such variable
+        throw new Problem("source-later", `Cannot read guestinfo.${name}`, {
+          ...(complaint === undefined ? {} : { cause: new Error(complaint) }),
+        });
+      };
   }
   if (complaint === undefined) return undefined;
   throw unfit("Cannot read guestinfo", "The tools of the hypervisor must be allowed to ask it", new Error(complaint));

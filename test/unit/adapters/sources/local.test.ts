@@ -470,6 +470,25 @@ suite("sources: VMware", () => {
     assert.equal(seen(result)?.userData, '#cloud-config\nhostname: "a&b"');
   });
 
+  /** A tool that fails at some of the questions for the user-data, counted from 1. */
+  function hiccup(isHit: (call: number) => boolean): Run {
+    const well = tools({ userdata: userData, "instance-id": "iid-1" });
+    let calls = 0;
+    return (command, options) => {
+      return command.at(-1) === "info-get guestinfo.userdata" && isHit(++calls)
+        ? Promise.resolve({ code: 1, stdout: Buffer.alloc(0), stderr: "Failed to open a channel" })
+        : well(command, options);
+    };
+  }
+
+  test("a tool that fails once it has worked is asked again: what it did not tell is not taken for unset", async (t) => {
+    assert.equal(seen(await search(t, { files, run: hiccup((call) => call === 2) }))?.userData, userData);
+    assert.equal(
+      fateOf(await search(t, { files, run: hiccup((call) => call % 2 === 0) }), "vmware"),
+      "given-up: Cannot read guestinfo.userdata: Failed to open a channel, in 4 s",
+    );
+  });
+
   test("a disc whose label has a space, as udev writes it", async (t) => {
     const link = "dev/disk/by-label/OVF\\x20ENV";
     const text = environment({ "user-data": base64(userData) });
