@@ -44,7 +44,8 @@ function asAttachments(bytes: Uint8Array): Uint8Array {
   const text = Buffer.from(bytes).toString("latin1");
   const named = text.matchAll(/\bboundary\s*=\s*(?:"([^"\r\n]{1,200})"|([^\s;"]{1,200}))/gi);
   const marks = new Set(Array.from(named, ([, quoted, bare]) => `--${quoted ?? bare ?? ""}`));
-  let head: "none" | "open" | "disposed" = "none";
+  // folded: the header's name was on the line before, and its value is on this one
+  let head: "none" | "open" | "folded" | "disposed" = "none";
   const lines = text.split("\n").flatMap((line) => {
     const bare = line.trimEnd();
     if (marks.has(bare)) head = "open";
@@ -53,8 +54,11 @@ function asAttachments(bytes: Uint8Array): Uint8Array {
       head = "none";
       return [...added, line];
     } else if (head === "open" && /^content-disposition:/i.test(line)) {
-      head = "disposed";
+      head = bare.endsWith(":") ? "folded" : "disposed";
       return [line.replace(/^(content-disposition:\s*)[\w-]+/i, "$1attachment")];
+    } else if (head === "folded") {
+      head = "disposed";
+      return [line.replace(/^(\s+)[\w-]+/, "$1attachment")];
     }
     return [line];
   });

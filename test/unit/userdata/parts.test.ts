@@ -86,6 +86,22 @@ test("CRLF all through", async () => {
   assert.deepEqual(said(reading), ["10:1 error unknown-key"]);
 });
 
+for (const [name, disposition] of [
+  ["on one line", 'Content-Disposition: inline; filename="setup.sh"'],
+  ["its name on the next line", 'Content-Disposition: inline;\n filename="setup.sh"'],
+  ["all of it on the next line", 'Content-Disposition:\n inline; filename="setup.sh"'],
+] as const)
+  for (const end of ["\n", "\r\n"])
+    test(`a part that is to be shown inline is a part: ${name}${end === "\n" ? "" : ", with CRLF"}`, async () => {
+      const head = "Content-Type: text/plain; charset=utf-8";
+      const whole = mime({ type: "text/plain", text: "#!/bin/sh\ntrue" }).replace(/^Content-Type: text.*$/m, head);
+      const reading = await read(whole.replace(head, `${head}\n${disposition}`).replaceAll("\n", end));
+      assert.deepEqual(
+        reading.userData?.scripts.map((script) => script.name),
+        ["setup.sh"],
+      );
+    });
+
 test("gzip around the whole message", async () => {
   assert.equal((await read(gzipSync(mime({ type, text: "hostname: a" })))).userData?.config.hostname?.value, "a");
 });
