@@ -145,13 +145,14 @@ async function enter(
   return undefined;
 }
 
-/** Below a folder that is somebody's own, the new one is theirs too. */
+/** On the disk once this resolves. Below a folder that is somebody's own, the new one is theirs too. */
 async function makeFolder(
   folder: FileHandle,
   { name, path }: { readonly name: string; readonly path: string },
 ): Promise<void> {
   try {
     await mkdir(inside(folder, name), { mode: folderMode });
+    await folder.sync();
     const { uid, gid } = await folder.stat();
     if (uid === ownId()) return;
     const made = await openFolder(inside(folder, name));
@@ -288,6 +289,7 @@ export async function ownFolder(
   const path = joined(folderPath, name);
   try {
     await mkdir(inside(folder, name), { mode: owner.mode });
+    await folder.sync();
   } catch (error) {
     if (codeOf(error) !== "EEXIST") {
       throw new Problem("setup-write", `Cannot make the folder ${path}`, { hint: hintFor(error), cause: error });
