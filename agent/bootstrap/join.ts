@@ -49,21 +49,17 @@ async function joinAlone(world: JoinWorld, signal: AbortSignal): Promise<JoinRec
 
 async function decide(joining: Joining): Promise<JoinRecord> {
   const { files, data, settings, log } = joining;
-  const hasLog = await data.hasLog();
   const kept = await files.record();
   const record = kept.ok ? kept.value : undefined;
-  const isCopied = isOfAnother(joining, record);
+  if (record !== undefined) await refuseCopy(joining, record);
+  const hasLog = await data.hasLog();
   // systemd starts etcd when this is over, also where it failed, unless it has nothing to start with. A member that has its
   // data comes up whatever happens here; nothing else does by what was decided earlier
-  if (!hasLog || isCopied || record?.role === "client") await files.withhold();
+  if (!hasLog || record?.role === "client") await files.withhold();
   if (!kept.ok && !hasLog)
     throw new Problem("join-record", `Cannot use the file ${recordFile} in the agent's state directory`, {
       hint: "It is damaged: restore it; or remove it to join anew, if this machine has never been a member",
       cause: kept.problems[0],
-    });
-  if (record !== undefined && isCopied)
-    throw new Problem("join-copied", `Cannot be ${record.name}: this disk is a copy of another machine's`, {
-      hint: `Remove etcd-*.json from the agent's state directory, and ${settings.dataDirectory}; if it is the same machine with a new machine id, remove "machineId" from ${recordFile}`,
     });
   if (hasLog && record?.role !== "client") {
     if (record === undefined) log.warn("discovery.record-missing", { data: settings.dataDirectory });
@@ -82,9 +78,13 @@ async function decide(joining: Joining): Promise<JoinRecord> {
 }
 
 /** Two machines with one member's data would be one member to etcd, and harm it. */
-function isOfAnother({ machineId }: Joining, record: JoinRecord | undefined): boolean {
-  if (record?.role !== "member" || record.machineId === undefined || machineId === undefined) return false;
-  return record.machineId !== machineId;
+async function refuseCopy({ machineId, settings, files }: Joining, record: JoinRecord): Promise<void> {
+  if (record.role !== "member" || record.machineId === undefined || machineId === undefined) return;
+  if (record.machineId === machineId) return;
+  await files.withhold();
+  throw new Problem("join-copied", `Cannot be ${record.name}: this disk is a copy of another machine's`, {
+    hint: `Remove etcd-*.json from the agent's state directory, and ${settings.dataDirectory}; if it is the same machine with a new machine id, remove "machineId" from ${recordFile}`,
+  });
 }
 
 /** A member that has been decided on and has no data; undefined: the decision has no weight yet, and is made anew. */

@@ -41,6 +41,8 @@ class Machine {
   readonly log = new MemoryLog();
   readonly names = new FakeNames();
   hasLog = false;
+  /** Whether it can be told at all. */
+  isDataReadable = true;
   /** Whether some process holds the lock. */
   isLocked = false;
   machineId = "1".repeat(32);
@@ -66,7 +68,7 @@ class Machine {
       {
         ...{ settings, name: `m${this.#number}`, hostname: `m${this.#number}`, publicIp: `10.0.0.${this.#number}` },
         ...{ disk: this.disk, run: this.run, names: this.names, reach, clock, log: this.log, once: how.once ?? false },
-        ...{ data: { hasLog: async () => this.hasLog }, machineId: this.machineId },
+        ...{ data: { hasLog: () => this.#look() }, machineId: this.machineId },
         lock: {
           take: async () => {
             if (this.isLocked) throw new Problem("discovery-running", "Cannot begin");
@@ -98,6 +100,11 @@ class Machine {
 
   join(how: { readonly once?: boolean; readonly settings?: Partial<EtcdSettings> } = {}): Promise<JoinRecord> {
     return this.start(how).end();
+  }
+
+  async #look(): Promise<boolean> {
+    if (!this.isDataReadable) throw new Problem("disk-read", "Cannot look for etcd's data");
+    return this.hasLog;
   }
 
   get progress(): JoinProgress {
@@ -582,6 +589,10 @@ suite("joining etcd", () => {
         assert.match(await refusal(m1.join()), /^join-copied: Cannot be m1: this disk is a copy of another machine's/);
         assert.equal(m1.environment, "", "etcd would start on a refusal, too");
       }
+      m1.isDataReadable = false;
+      m1.disk.files.set(environmentFile, "ETCD_NAME=m1\n");
+      assert.match(await refusal(m1.join()), /^join-copied/);
+      assert.equal(m1.environment, "");
       assert.ok(!world.reach.calls.some((call) => /^(remove|add)/.test(call)), world.reach.calls.join());
     });
 
@@ -743,6 +754,14 @@ suite("joining etcd", () => {
         world.reach.cluster = { clusterId: "beef", members: [live(1), live(2), live(3)] };
         assert.match(await refusal(m4.join()), /^discovery-other-cluster/);
         assert.equal(m4.environment, "");
+      });
+
+      test("a member whose data cannot be looked for may have it", async () => {
+        const { m1 } = await decided();
+        const { environment } = m1;
+        m1.isDataReadable = false;
+        assert.match(await refusal(m1.join()), /^disk-read/);
+        assert.equal(m1.environment, environment);
       });
 
       test("a member goes on with its data, also where nothing can be kept", async () => {
