@@ -163,7 +163,8 @@ function planInstallation(given: Given, { etcd, draft }: { etcd: EtcdPlan | unde
   const packages = planPackages(given, draft);
   const instanceId = instanceOf(metadata.instanceId, { facts, record }).id;
   const isComing = packages !== undefined && !isDone(packages, { record, instanceId });
-  const holds = unit !== undefined && installsEtcd(config) && isComing;
+  // Also a newer one, where all that is there is upgraded
+  const holds = unit !== undefined && isComing && (installsEtcd(config) || config.packageUpgrade);
   // A run of this boot that was stopped just after they were there has left the mask
   const isHeld = unit !== undefined && record?.steps[`hold ${unit}`]?.bootId === facts.bootId;
   if (holds) draft.steps.push({ ...base(`hold ${unit}`, { stage: "files" }), kind: "link", path, target: "/dev/null" });

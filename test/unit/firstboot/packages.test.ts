@@ -45,6 +45,17 @@ suite("a unit that packages bring", () => {
     assert.ok(stepOf(again, "reload").onlyAfter?.includes("release etcd.service"));
   });
 
+  test("is held back where packages are upgraded, which may bring a newer one and start it", async () => {
+    const ids = (await plan(document.replace("packages: [etcd-server]", "package_upgrade: true"))).steps.map(
+      ({ id }) => id,
+    );
+    const order = ["hold etcd.service", "packages", "release etcd.service", "reload", "start etcd.service"];
+    assert.deepEqual(
+      ids.filter((id) => order.includes(id)),
+      order,
+    );
+  });
+
   test("is not held once they are there; a run that was stopped right then is made good at the same boot", async () => {
     const record = carryOut({ plan: await plan(document, { facts: bare }) });
     const held = async (bootId: string): Promise<readonly string[]> =>
