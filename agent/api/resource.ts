@@ -5,6 +5,7 @@ import type { Person } from "../domain/submitted.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ClusterView } from "../ports/cluster.ts";
 import type { Hands } from "../ports/hands.ts";
+import { registryAway } from "../report/report.ts";
 import type { UnitSelection } from "../report/select.ts";
 
 export interface Inquiry {
@@ -61,6 +62,16 @@ export function pictureOf({
     (inner) => view.picture(inner),
     () => new Problem("picture-timeout", `Cannot read the state of the cluster within ${pictureTimeoutMs / 1000} s`),
   );
+}
+
+/**
+ * For what a machine knows nothing of by itself: rejects with "registry-unreachable" while the registry is away. `what`: as in
+ * "Cannot tell ... while the registry is away".
+ */
+export async function wholePictureOf(inquiry: Parameters<typeof pictureOf>[0], what: string): Promise<ClusterPicture> {
+  const picture = await pictureOf(inquiry);
+  if (picture.stale === true) throw registryAway(what);
+  return picture;
 }
 
 /** `work`, given up with `late` after `ms`, or when `signal` says so; whatever is given up is told through its signal. */

@@ -33,7 +33,10 @@ export class ChangeFeed {
     });
   }
 
-  /** Resolves at a change since the last call, after `mostMs`, or at the end; rejects with what broke for good. */
+  /**
+   * Resolves at a change since the last call, when the agent goes away, after `mostMs`, or at the end; rejects with what broke
+   * for good.
+   */
   async next(mostMs: number): Promise<void> {
     const { clock, signal } = this.#options;
     if (!this.#changed && this.#failure === undefined && !signal.aborted) {
@@ -63,16 +66,23 @@ export class ChangeFeed {
       try {
         for await (const _ of client.changes(signal)) {
           pauses.reset();
-          this.#changed = true;
-          this.#wake?.();
+          this.#tell();
         }
       } catch (error) {
         if (isAborted(signal)) return;
         if (!isPassing(error) && !isFull(error)) throw error;
-        if (pauses.isFirst) away(error);
+        if (pauses.isFirst) {
+          away(error);
+          this.#tell();
+        }
         await pauses.wait(signal);
       }
     }
+  }
+
+  #tell(): void {
+    this.#changed = true;
+    this.#wake?.();
   }
 }
 

@@ -1,9 +1,10 @@
 // flotilla events [UNIT...]: who did what, and when. The cluster keeps a bounded number of them.
-import type { Problem } from "../domain/problem.ts";
+import { Problem } from "../domain/problem.ts";
 import { type ClusterEvent, maxEvents } from "../domain/submitted.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import { eventText, handAnswers } from "../report/hands.ts";
 import { compileGlob } from "../text/glob.ts";
+import { isAborted, isPassing } from "./away.ts";
 import { ChangeFeed } from "./change-feed.ts";
 import { orThrow, usageProblem } from "./checked.ts";
 import type { Command, Given } from "./command.ts";
@@ -62,18 +63,26 @@ async function follow(tools: Tools, { client, given, concerns, lines }: Followin
   };
   let known = await ask(client, signal);
   await write(known.filter(concerns).slice(-lines));
+  let isAway = false;
+  const tellAway = async (problem: Problem): Promise<void> => {
+    if (!isAway) await writeFailure(tools, problem);
+    isAway = true;
+  };
   let unsaid: Problem | undefined;
   const feed = new ChangeFeed({ client, clock, signal, away: (problem) => (unsaid = problem) });
   try {
     for (;;) {
       await feed.next(pollMs);
       if (signal.aborted) return exitCodes.ok;
-      if (unsaid !== undefined) {
-        await writeFailure(tools, unsaid);
-        unsaid = undefined;
+      if (unsaid !== undefined) await tellAway(unsaid);
+      unsaid = undefined;
+      const now = await ask(client, signal).catch(passing);
+      if (isAborted(signal)) return exitCodes.ok;
+      if (now instanceof Problem) {
+        await tellAway(now);
         continue;
       }
-      const now = await ask(client, signal);
+      isAway = false;
       await write(newAmong(now, known).filter(concerns));
       known = now;
     }
@@ -83,6 +92,12 @@ async function follow(tools: Tools, { client, given, concerns, lines }: Followin
   } finally {
     await feed.end();
   }
+}
+
+/** What there may be an answer instead of in a moment: until then nothing is known that would be new. */
+function passing(error: unknown): Problem {
+  if (!isPassing(error)) throw error;
+  return error;
 }
 
 /** Events have no numbers: those are new that were not there before. */

@@ -63,12 +63,17 @@ export function reportMachine(picture: ClusterPicture, id: MachineId): Checked<M
 
 export function machineNotThere({ stale }: ClusterPicture, id: MachineId): Problem {
   return stale === true
-    ? new Problem("registry-unreachable", `Cannot tell whether machine "${id}" is there while the registry is away`, {
-        hint: "flotilla status says what keeps this machine from it",
-      })
+    ? registryAway(`whether machine "${id}" is there`)
     : new Problem("machine-unknown", `Cannot find machine "${id}"`, {
         hint: "flotilla list-machines shows those that live",
       });
+}
+
+/** Unknown is not absent: what cannot be told from this machine's own knowledge alone. */
+export function registryAway(what: string): Problem {
+  return new Problem("registry-unreachable", `Cannot tell ${what} while the registry is away`, {
+    hint: "flotilla status says what keeps this machine from it",
+  });
 }
 
 function describeMachine(machine: Machine, picture: ClusterPicture): MachineReport {
