@@ -28,7 +28,7 @@ import { type Entry, count, entry, holdText, machineText, print, raw } from "./l
 import { lossWaitText } from "./loss-waits.ts";
 import { describeMaintenance, maintenanceText } from "./maintenance.ts";
 import { referTo } from "./places.ts";
-import { type TextOptions, commitMissing, machineNotThere, reportUnit } from "./report.ts";
+import { type TextOptions, commitMissing, machineNotThere, registryAway, reportUnit } from "./report.ts";
 import { isBoolean, isListOf, isMapOf, isNumber, isOneOf, isOptional, isRecord, isText, whole } from "./shape.ts";
 
 /** How machines of this picture are referred to. */
@@ -129,8 +129,9 @@ export function reportMachineExplanation(
   picture: ClusterPicture,
   { id, placement }: { readonly id: MachineId; readonly placement: MachinePlacement | undefined },
 ): Checked<MachineExplanation> {
+  if (picture.stale === true) return invalid(registryAway(`what machine "${id}" takes`));
   if (picture.desired === undefined) return invalid(commitMissing(picture.revision));
-  if (placement === undefined) return invalid(machineNotThere(picture, id));
+  if (placement === undefined) return invalid(machineNotThere(id));
   const { cordoned, drain, rests } = describeMaintenance(picture, id);
   return valid({
     machine: referTo(id, picture.machines),

@@ -53,20 +53,22 @@ export function reportMachines(picture: ClusterPicture): readonly MachineReport[
   return [...picture.machines.values()].map((machine) => describeMachine(machine, picture));
 }
 
-/** One living machine. Refused with "machine-unknown", or "registry-unreachable" while nobody can say whether it lives. */
+/**
+ * One living machine. Refused with "machine-unknown", or "registry-unreachable" while nobody can say whether it lives and what
+ * operators say of it.
+ */
 export function reportMachine(picture: ClusterPicture, id: MachineId): Checked<MachineDetail> {
+  if (picture.stale === true) return invalid(registryAway(`how machine "${id}" is`));
   const machine = picture.machines.get(id);
-  if (machine === undefined) return invalid(machineNotThere(picture, id));
+  if (machine === undefined) return invalid(machineNotThere(id));
   const leaving = leavingUnits(picture, id);
   return valid({ ...describeMachine(machine, picture), ...(leaving === undefined ? {} : { leaving }) });
 }
 
-export function machineNotThere({ stale }: ClusterPicture, id: MachineId): Problem {
-  return stale === true
-    ? registryAway(`whether machine "${id}" is there`)
-    : new Problem("machine-unknown", `Cannot find machine "${id}"`, {
-        hint: "flotilla list-machines shows those that live",
-      });
+export function machineNotThere(id: MachineId): Problem {
+  return new Problem("machine-unknown", `Cannot find machine "${id}"`, {
+    hint: "flotilla list-machines shows those that live",
+  });
 }
 
 /** Unknown is not absent: what cannot be told from this machine's own knowledge alone. */

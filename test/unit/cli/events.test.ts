@@ -48,7 +48,9 @@ async function follow(meanwhile: () => Promise<void>): Promise<number> {
 }
 
 function shown(): readonly string[] {
-  return tools.stdout.text.split("\n").flatMap((line) => (line === "" ? [] : (JSON.parse(line) as ClusterEvent).message));
+  return tools.stdout.text
+    .split("\n")
+    .flatMap((line) => (line === "" ? [] : (JSON.parse(line) as ClusterEvent).message));
 }
 
 /** With time passing meanwhile: `mostMs` of it. */

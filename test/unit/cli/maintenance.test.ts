@@ -443,6 +443,19 @@ describe("drain", () => {
     assert.match(said, /is drained\n\[exit 0\]/);
   });
 
+  test("while the registry is away nobody has ended it, also where the drained machine itself is asked", async () => {
+    start({ units: { "a.service": n3 } });
+    const work = runCommand(["drain", "n3"], tools);
+    await until(() => tools.stderr.text.includes("1 unit is left"));
+    // What n3 knows by itself: it is there, and no word of an operator is
+    cluster.change(picture({ machines: [n3], more: { stale: true, desired: undefined } }));
+    await tools.clock.advance(20_000);
+    next({ units: { "a.service": n1 }, drain: { ...moving, state: "done" } })();
+    const said = await say("drain n3", settle(work));
+    assert.doesNotMatch(said, /uncordoned|any further/);
+    assert.match(said, /is drained\n\[exit 0\]/);
+  });
+
   test("an agent without the commit cannot count, and the end is told all the same", async () => {
     start({ units: { "a.service": n3 }, more: { desired: undefined } });
     const said = await plays("drain n3", [

@@ -5,6 +5,7 @@ import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
 import type { Drain, MachineSettings } from "../../../agent/domain/machine.ts";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
 import type { Decision, Refusal } from "../../../agent/domain/placement.ts";
+import { reportMachineExplanation } from "../../../agent/report/explanation.ts";
 import {
   answers,
   checkListing,
@@ -99,12 +100,15 @@ test("without the commit it is not known which units are global, and nothing is 
 });
 
 test("a machine that is not there, and one of which nobody can tell", () => {
-  const code = (picture: ClusterPicture): string | undefined => {
-    const report = reportMachine(picture, gone);
-    return report.ok ? undefined : report.problems[0]?.code;
-  };
-  assert.equal(code(samplePicture()), "machine-unknown");
-  assert.equal(code({ ...samplePicture(), stale: true }), "registry-unreachable");
+  const codes = (picture: ClusterPicture, id: MachineId) =>
+    [reportMachine(picture, id), reportMachineExplanation(picture, { id, placement: undefined })].map((report) =>
+      report.ok ? undefined : report.problems[0]?.code,
+    );
+  assert.deepEqual(codes(samplePicture(), gone), ["machine-unknown", "machine-unknown"]);
+  for (const id of [gone, n3]) {
+    const away = ["registry-unreachable", "registry-unreachable"];
+    assert.deepEqual(codes({ ...samplePicture(), stale: true }, id), away, "nothing is known of its drain, either");
+  }
 });
 
 test("the status names machines that are cordoned, also those that are gone, and why a drain was stopped", () => {
