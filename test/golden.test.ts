@@ -16,6 +16,7 @@ import type { Log } from "../agent/ports/log.ts";
 import { FakeClock } from "./fakes/fake-clock.ts";
 import {
   FakeCluster,
+  alonePicture,
   crowdedPicture,
   emptyPicture,
   heldPicture,
@@ -50,6 +51,8 @@ const clusters: Readonly<Record<string, () => ClusterView>> = {
   behind: () => new FakeCluster({ ...samplePicture(), desired: undefined, decisions: [] }),
   // etcd is away and the agent has no picture
   away: () => new FakeCluster(new Problem("registry-unreachable", "Cannot reach etcd", { hint: "It is tried again" })),
+  // etcd is away, and this is what one machine of the sample knows
+  alone: () => new FakeCluster(alonePicture()),
   adopting: () => {
     const cluster = new FakeCluster(samplePicture());
     cluster.syncs = async () => ({ outcome: "adopted", commit: sampleCommit, problems: [] });

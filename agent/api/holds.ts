@@ -3,13 +3,13 @@ import type { Hold } from "../domain/submitted.ts";
 import type { HoldReport } from "../domain/report.ts";
 import { reportHolds } from "../report/report.ts";
 import { apiBodies } from "../text/api-document.ts";
-import { type Resource, found, pictureOf } from "./resource.ts";
+import { type Resource, found, wholePictureOf } from "./resource.ts";
 
 export const holds: Resource = {
   method: "GET",
   path: "/holds",
   gives: "holds on the repository's units",
-  answer: async (inquiry) => found({ holds: reportHolds(await pictureOf(inquiry)) }),
+  answer: async (inquiry) => found({ holds: reportHolds(await wholePictureOf(inquiry, "what is held")) }),
 };
 
 export const placeHolds: Resource = {

@@ -7,7 +7,7 @@ import { describeDrain } from "../report/maintenance.ts";
 import { selectMachines } from "../report/select.ts";
 import { apiBodies } from "../text/api-document.ts";
 import { orThrow } from "./problems.ts";
-import { type Answer, type Inquiry, type Resource, found, pictureOf } from "./resource.ts";
+import { type Answer, type Inquiry, type Resource, found, pictureOf, seen } from "./resource.ts";
 
 export const machines: Resource = {
   method: "GET",
@@ -15,8 +15,9 @@ export const machines: Resource = {
   gives: "the living machines; metadata=KEY=VALUE narrows",
   query: ["metadata"],
   answer: async (inquiry) => {
-    const all = reportMachines(await pictureOf(inquiry));
-    return found({ machines: orThrow(selectMachines(all, inquiry.query("metadata"))) });
+    const picture = await pictureOf(inquiry);
+    const all = reportMachines(picture);
+    return seen(picture, { machines: orThrow(selectMachines(all, inquiry.query("metadata"))) });
   },
 };
 

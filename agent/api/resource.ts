@@ -48,6 +48,11 @@ export function found(body: object): Answer {
   return { status: 200, body };
 }
 
+/** What machines are seen to have: marked while the registry is away, for then it is of this machine alone, or old. */
+export function seen(picture: ClusterPicture, body: object): Answer {
+  return found({ ...(picture.stale === true ? { stale: true } : {}), ...body });
+}
+
 /** The picture is kept in the agent's memory; longer than this it cannot take unless something is stuck. */
 const pictureTimeoutMs = 10_000;
 

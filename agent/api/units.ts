@@ -2,7 +2,7 @@
 import { reportUnits } from "../report/report.ts";
 import { selectUnits } from "../report/select.ts";
 import { orThrow } from "./problems.ts";
-import { type Resource, found, pictureOf, selectionKeys, selectionOf } from "./resource.ts";
+import { type Resource, pictureOf, seen, selectionKeys, selectionOf } from "./resource.ts";
 
 export const units: Resource = {
   method: "GET",
@@ -10,7 +10,8 @@ export const units: Resource = {
   gives: "units on machines, with their state; unit=GLOB, machine=MACHINE and state=STATE narrow",
   query: selectionKeys,
   answer: async (inquiry) => {
-    const all = reportUnits(await pictureOf(inquiry));
-    return found({ units: orThrow(selectUnits(all, selectionOf(inquiry))) });
+    const picture = await pictureOf(inquiry);
+    const all = reportUnits(picture);
+    return seen(picture, { units: orThrow(selectUnits(all, selectionOf(inquiry))) });
   },
 };

@@ -1,8 +1,8 @@
 // The program under its other name: called as `fleetctl` it has fleetctl's commands, options, defaults and texts, so that
 // scripts go on working. What was a defect there is none here: docs/from-fleet.md has the list.
-import { Problem, valid } from "../domain/problem.ts";
+import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 import type { MachineReport, UnitFileReport, UnitReport } from "../domain/report.ts";
-import { type Listing, listings } from "../report/report.ts";
+import { type Listing, isStale, listings, registryAway } from "../report/report.ts";
 import { runCalled, setApart } from "./args.ts";
 import { cat } from "./cat.ts";
 import type { Command, Given, Option } from "./command.ts";
@@ -76,7 +76,7 @@ const fleetUnits: Listing<UnitReport> = {
   ...listings.units,
   fields: withoutExtra(listings.units),
   read: (answer) => {
-    const read = listings.units.read(answer);
+    const read = readWhole(listings.units, answer);
     return read.ok ? valid(read.value.filter(({ knowledge }) => knowledge === "reported")) : read;
   },
 };
@@ -98,7 +98,16 @@ function withoutExtra<Row>({ fields }: Listing<Row>): Listing<Row>["fields"] {
   return { usual: fields.usual, all: fields.all };
 }
 
-const fleetMachines: Listing<MachineReport> = { ...listings.machines, fields: withoutExtra(listings.machines) };
+const fleetMachines: Listing<MachineReport> = {
+  ...listings.machines,
+  fields: withoutExtra(listings.machines),
+  read: (answer) => readWhole(listings.machines, answer),
+};
+
+/** Without its registry fleet listed nothing: a script takes what it is given for all that there is. */
+function readWhole<Row>({ key, read }: Listing<Row>, answer: unknown): Checked<readonly Row[]> {
+  return isStale(answer) ? invalid(registryAway(`which ${key} there are`)) : read(answer);
+}
 
 const fleetCommands: readonly Command[] = [
   {

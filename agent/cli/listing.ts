@@ -1,9 +1,9 @@
 // What the three listings have in common: columns, order, legend, JSON, watching, and what narrows them.
-import { type Listing, checkListing, listingText, sortedRows } from "../report/report.ts";
+import { type Listing, checkListing, isStale, listingText, registryAway, sortedRows } from "../report/report.ts";
 import { orThrow, usageProblem } from "./checked.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { hasColour, jsonText } from "./print.ts";
-import { jsonOption, show, watchOption } from "./show.ts";
+import { type Drawn, jsonOption, show, watchOption } from "./show.ts";
 import type { Tools } from "./tools.ts";
 import { completePattern } from "./unit-arguments.ts";
 
@@ -88,19 +88,28 @@ export function runListing<Row>(
     const answer = await client.get(path, { signal });
     const nowMs = tools.clock.wallMs();
     const rows = sortedRows(listing.fields, { rows: orThrow(listing.read(answer)), shape, nowMs });
-    if (options["json"] === true) {
-      const document = { ...(answer as object), [listing.key]: rows };
-      return jsonText(document, { oneLine: options["watch"] === true });
+    return marked(answer, text());
+
+    function text(): string {
+      if (options["json"] === true) {
+        const document = { ...(answer as object), [listing.key]: rows };
+        return jsonText(document, { oneLine: options["watch"] === true });
+      }
+      return listingText(listing.fields, {
+        shape,
+        rows,
+        full: options["full"] === true,
+        legend: options["no-legend"] !== true,
+        colour: hasColour(tools),
+        nowMs,
+      });
     }
-    return listingText(listing.fields, {
-      shape,
-      rows,
-      full: options["full"] === true,
-      legend: options["no-legend"] !== true,
-      colour: hasColour(tools),
-      nowMs,
-    });
   });
+}
+
+/** What one machine knows is shown, and not as if it were the cluster. */
+function marked(answer: unknown, text: string): Drawn {
+  return isStale(answer) ? { text, amiss: registryAway("more than this machine knows") } : text;
 }
 
 /** `?unit=web%40*&machine=59f61aeb`, or "". Several values of one kind stand behind one another, each with its key. */

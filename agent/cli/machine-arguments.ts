@@ -4,7 +4,7 @@ import { parseMachineId } from "../domain/names.ts";
 import { Problem, invalid } from "../domain/problem.ts";
 import type { MachineReference } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
-import { answers, listings } from "../report/report.ts";
+import { answers, isStale, listings, registryAway } from "../report/report.ts";
 import { suggest } from "../text/suggest.ts";
 import { orThrow, usageProblem } from "./checked.ts";
 import type { Argument } from "./command.ts";
@@ -17,7 +17,8 @@ export const machineArgument: Argument = {
 };
 
 /**
- * Each machine once, in the order of the words. Rejects with "machine-unknown" and "machine-unclear", for all words at once.
+ * Each machine once, in the order of the words. Rejects with "machine-unknown" and "machine-unclear", for all words at once;
+ * with "registry-unreachable" in place of the first while nobody can say so.
  * Machines that are gone are known by their ids, any by the whole of it.
  */
 export async function findMachines(
@@ -25,7 +26,8 @@ export async function findMachines(
   { words, verb, signal }: { readonly words: readonly string[]; readonly verb: string; readonly signal: AbortSignal },
 ): Promise<readonly MachineReference[]> {
   if (words.length === 0) throw usageProblem(`Cannot tell which machines to ${verb}`, "Name at least one");
-  const rows = orThrow(listings.machines.read(await client.get("/v2/machines", { signal })));
+  const answer = await client.get("/v2/machines", { signal });
+  const rows = orThrow(listings.machines.read(answer));
   const alive = rows.map(({ id, ip, hostname }): MachineReference => ({ id, ip, hostname, alive: true }));
   const isAllThere = words.every((word) => matchMachines(alive, word).length > 0);
   const gone = isAllThere ? [] : await findGone(client, signal);
@@ -34,7 +36,7 @@ export async function findMachines(
   for (const word of words) {
     const named = matchMachines(alive, word);
     const [only, ...others] = named.length > 0 ? named : goneBy(gone, word);
-    if (only === undefined) problems.push(unknown(word, alive));
+    if (only === undefined) problems.push(isStale(answer) ? untold(word) : unknown(word, alive));
     else if (others.length > 0) problems.push(unclear(word, [only, ...others]));
     else if (!found.some(({ id }) => id === only.id)) found.push(only);
   }
@@ -58,6 +60,10 @@ function goneBy(gone: readonly MachineReference[], word: string): readonly Machi
   const whole = parseMachineId(word);
   if (named.length > 0 || !whole.ok) return named;
   return [{ id: whole.value, ip: "", hostname: "", alive: false }];
+}
+
+function untold(word: string): Problem {
+  return registryAway(`which machine "${word.slice(0, 64)}" is`);
 }
 
 function unknown(word: string, alive: readonly MachineReference[]): Problem {

@@ -2,7 +2,7 @@
 import { Problem } from "../domain/problem.ts";
 import type { MachineReference, UnitDetail, UnitReport } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
-import { answers, listings } from "../report/report.ts";
+import { answers, isStale, listings, registryAway } from "../report/report.ts";
 import { orThrow } from "./checked.ts";
 import { completeUnitName } from "./unit-names.ts";
 
@@ -16,7 +16,7 @@ export interface UnitPlace {
 export interface Places {
   /** In the order of the arguments, then of machine ids. */
   readonly places: readonly UnitPlace[];
-  /** Of arguments that name nothing, or nothing that is on a machine that answers. */
+  /** Of arguments that name nothing, nothing that is on a machine that answers, or more than can be told. */
   readonly problems: readonly Problem[];
 }
 
@@ -25,14 +25,17 @@ export function isGlob(word: string): boolean {
   return /[*?[]/.test(word);
 }
 
-/** Problems: "unit-unknown", "unit-name", "unit-not-placed". Rejects when the agent cannot be asked. */
+/** Problems: "unit-unknown", "unit-name", "unit-not-placed", "registry-unreachable". Rejects when the agent cannot be asked. */
 export async function findPlaces(client: ApiClient, words: readonly string[], signal: AbortSignal): Promise<Places> {
   const places: UnitPlace[] = [];
   const problems: Problem[] = [];
   for (const word of words) {
     try {
-      const found = isGlob(word) ? await ofGlob(client, word, signal) : await ofName(client, word, signal);
-      places.push(...found.filter((each) => !places.some((known) => isSame(known, each))));
+      const found = isGlob(word)
+        ? await ofGlob(client, word, signal)
+        : { places: await ofName(client, word, signal), problems: [] };
+      places.push(...found.places.filter((each) => !places.some((known) => isSame(known, each))));
+      problems.push(...found.problems);
     } catch (error) {
       if (!(error instanceof Problem && argumentCodes.has(error.code))) throw error;
       problems.push(error);
@@ -110,11 +113,15 @@ function notPlaced({ name, places, file }: UnitDetail): Problem {
   });
 }
 
-async function ofGlob(client: ApiClient, word: string, signal: AbortSignal): Promise<readonly UnitPlace[]> {
+async function ofGlob(client: ApiClient, word: string, signal: AbortSignal): Promise<Places> {
   const path = `/v2/units?unit=${encodeURIComponent(completePattern(word))}`;
-  const rows = orThrow(listings.units.read(await client.get(path, { signal })));
+  const answer = await client.get(path, { signal });
+  const rows = orThrow(listings.units.read(answer));
   const alive = rows.filter(({ machine, target }) => machine.alive && target !== "released").map(placeOf);
-  if (alive.length > 0) return alive;
+  if (isStale(answer)) {
+    return { places: alive, problems: [registryAway(`where all is that "${word.slice(0, 64)}" names`)] };
+  }
+  if (alive.length > 0) return { places: alive, problems: [] };
   throw new Problem("unit-unknown", `Cannot find a unit on any machine that "${word.slice(0, 64)}" names`, {
     hint: patternHint,
   });

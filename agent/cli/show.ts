@@ -1,5 +1,6 @@
 // Shows an answer of the agent once, or with --watch again after every change: redrawn in place on a terminal, printed
 // anew in a pipe.
+import type { Problem } from "../domain/problem.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import { AwayPauses, isAborted, isPassing } from "./away.ts";
 import type { Command, Given, Option } from "./command.ts";
@@ -17,53 +18,75 @@ const home = "\u001b[H";
 const clearLine = "\u001b[K";
 const clearBelow = "\u001b[J";
 
+/** The whole text. `amiss`: why it does not show all that was asked for; with --watch that may pass. */
+export type Drawn = string | { readonly text: string; readonly amiss: Problem };
+type Draw = (client: ApiClient, signal: AbortSignal) => Promise<Drawn>;
+
 /** `draw` asks and makes the whole text. Resolves with the exit code of `Command.run`. */
-export async function show(
-  tools: Tools,
-  given: Given,
-  draw: (client: ApiClient, signal: AbortSignal) => Promise<string>,
-): ReturnType<Command["run"]> {
+export async function show(tools: Tools, given: Given, draw: Draw): ReturnType<Command["run"]> {
   const client = await tools.apiClient(given.reach);
   if (given.options["watch"] !== true) {
-    await tools.stdout.write(await draw(client, tools.signal));
-    return exitCodes.ok;
+    const { text, amiss } = parts(await draw(client, tools.signal));
+    await tools.stdout.write(text);
+    return amiss === undefined ? exitCodes.ok : writeFailure(tools, amiss);
   }
   const canvas = tools.stdout.isTerminal ? new Screen(tools.stdout) : new Roll(tools.stdout);
+  let amiss: Problem | undefined;
   try {
-    await follow({ tools, client, canvas, draw });
-    return exitCodes.ok;
+    amiss = await follow({ tools, client, canvas, draw });
   } finally {
     await canvas.end();
   }
+  // What stays on the screen is not all that there is
+  if (amiss !== undefined && tools.stdout.isTerminal) await writeFailure(tools, amiss);
+  return exitCodes.ok;
+}
+
+function parts(drawn: Drawn): { readonly text: string; readonly amiss?: Problem } {
+  return typeof drawn === "string" ? { text: drawn } : drawn;
 }
 
 interface Following {
   readonly tools: Tools;
   readonly client: ApiClient;
   readonly canvas: Screen | Roll;
-  readonly draw: (client: ApiClient, signal: AbortSignal) => Promise<string>;
+  readonly draw: Draw;
 }
 
-/** Until the signal. An agent that is not there at first is a failure; one that goes away is waited for. */
-async function follow({ tools, client, canvas, draw }: Following): Promise<void> {
+/**
+ * Until the signal. An agent that is not there at first is a failure; one that goes away is waited for. Resolves with what is
+ * amiss with the last text.
+ */
+async function follow({ tools, client, canvas, draw }: Following): Promise<Problem | undefined> {
   const { signal, clock } = tools;
   let shown = false;
+  let amiss: Problem | undefined;
   const pauses = new AwayPauses(clock);
   while (!signal.aborted) {
     const changes = client.changes(signal)[Symbol.asyncIterator]();
     try {
       while ((await changes.next()).done !== true) {
-        await canvas.put(await draw(client, signal));
+        const drawn = parts(await draw(client, signal));
+        await canvas.put(drawn.text);
+        await note(drawn.amiss);
         shown = true;
         pauses.reset();
       }
     } catch (error) {
       await changes.return?.();
-      if (isAborted(signal)) return;
+      if (isAborted(signal)) break;
       if (!shown || !isPassing(error)) throw error;
-      if (pauses.isFirst) await canvas.note(() => writeFailure(tools, error));
+      if (pauses.isFirst) await canvas.note("The agent is away; waiting for it", () => writeFailure(tools, error));
       await pauses.wait(signal);
     }
+  }
+  return amiss;
+
+  /** On stderr once for each time; the screen has been drawn anew. */
+  async function note(now: Problem | undefined): Promise<void> {
+    const isNew = amiss === undefined;
+    amiss = now;
+    if (now !== undefined) await canvas.note(now.message, async () => isNew && writeFailure(tools, now));
   }
 }
 
@@ -83,8 +106,8 @@ class Screen {
   }
 
   /** What is said on stderr would be painted over. */
-  async note(): Promise<void> {
-    await this.#output.write(`${clearLine}The agent is away; waiting for it`);
+  async note(line: string): Promise<void> {
+    await this.#output.write(`${clearLine}${line}`);
   }
 
   async end(): Promise<void> {
@@ -118,7 +141,7 @@ class Roll {
     await this.#output.write(gap + text);
   }
 
-  async note(say: () => Promise<unknown>): Promise<void> {
+  async note(_line: string, say: () => Promise<unknown>): Promise<void> {
     await say();
   }
 

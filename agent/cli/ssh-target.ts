@@ -2,6 +2,7 @@
 // its name. Pure; as fleet's, with units in several places.
 import { Problem } from "../domain/problem.ts";
 import type { MachineReference } from "../domain/report.ts";
+import { registryAway } from "../report/report.ts";
 
 /** What a word was found to be. */
 export interface Candidates {
@@ -10,6 +11,8 @@ export interface Candidates {
   readonly machines: readonly MachineReference[];
   /** Where the unit of this name is; undefined: there is no such unit, or none was looked for. */
   readonly places: readonly MachineReference[] | undefined;
+  /** The registry is away: there may be more machines and units than one machine knows. */
+  readonly mayBeMore?: boolean;
 }
 
 /** Which of the two was asked for by a flag. */
@@ -24,11 +27,11 @@ export function matchMachines(machines: readonly MachineReference[], word: strin
 }
 
 /**
- * The machines that are meant: one, unless `all` allows several. Throws Problem "ssh-target", which is a mistake on the command
- * line in fleet's words, or "usage-places" for a unit in several places.
+ * The machines that are meant: one, unless `all` allows several. Throws Problem "target-unclear", in fleet's words, or
+ * "registry-unreachable" where nobody can say that there is none, or where all of them are.
  */
 export function chooseMachines(
-  { word, machines, places }: Candidates,
+  { word, machines, places, mayBeMore = false }: Candidates,
   { meaning, all }: { readonly meaning: Meaning; readonly all: boolean },
 ): readonly MachineReference[] {
   const named = meaning === "unit" ? [] : matchMachines(machines, word);
@@ -39,6 +42,8 @@ export function chooseMachines(
       hint: `Say which: --machine ${shown} or --unit ${shown}`,
     });
   }
+  const isPart = ofUnit === undefined ? named.length === 0 : all || ofUnit.length === 0;
+  if (mayBeMore && isPart) throw registryAway(`where "${shown}" is`);
   if (ofUnit !== undefined) return chooseOf(ofUnit, { shown, all });
   if (named.length > 1) {
     throw refusal("found more than one machine", {

@@ -3,7 +3,7 @@ import { Problem } from "../domain/problem.ts";
 import type { MachineReference } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
 import { prefixes } from "../report/journal.ts";
-import { listings } from "../report/report.ts";
+import { isStale, listings } from "../report/report.ts";
 import { atOnce } from "./at-once.ts";
 import { orThrow, usageProblem } from "./checked.ts";
 import type { Command, Given } from "./command.ts";
@@ -108,21 +108,27 @@ async function find(client: ApiClient, asked: Asked, signal: AbortSignal): Promi
     if (problems.length > 0) throw new AggregateError(problems);
     return [...new Map(places.map(({ machine }) => [machine.id, machine])).values()];
   }
-  const rows = meaning === "unit" ? [] : orThrow(listings.machines.read(await client.get("/v2/machines", { signal })));
+  const answer = await client.get("/v2/machines", { signal });
+  const rows = orThrow(listings.machines.read(answer));
   const machines = rows.map(({ id, ip, hostname }) => ({ id, ip, hostname, alive: true }));
-  const places = meaning === "machine" ? undefined : await placesOf(client, word, signal);
-  return chooseMachines({ word, machines, places }, { meaning, all });
+  const mayBeMore = isStale(answer);
+  const places = meaning === "machine" ? undefined : await placesOf(client, { word, mayBeMore, signal });
+  return chooseMachines({ word, machines, places, mayBeMore }, { meaning, all });
 }
 
-/** Undefined: no unit is called so, or could be. */
+/** Undefined: no unit is called so, or could be, or is known of while the registry is away. */
 async function placesOf(
   client: ApiClient,
-  word: string,
-  signal: AbortSignal,
+  asked: { readonly word: string; readonly mayBeMore: boolean; readonly signal: AbortSignal },
 ): Promise<readonly MachineReference[] | undefined> {
-  const name = unitNameOf(word);
-  const unit = name === undefined ? undefined : await findUnit(client, name, signal);
-  return unit === undefined ? undefined : reachablePlaces(unit).map(({ machine }) => machine);
+  const name = unitNameOf(asked.word);
+  try {
+    const unit = name === undefined ? undefined : await findUnit(client, name, asked.signal);
+    return unit === undefined ? undefined : reachablePlaces(unit).map(({ machine }) => machine);
+  } catch (error) {
+    if (asked.mayBeMore && error instanceof Problem && error.code === "commit-missing") return undefined;
+    throw error;
+  }
 }
 
 function unitNameOf(word: string): string | undefined {

@@ -47,6 +47,7 @@ import {
   placesOf,
   referTo,
 } from "./places.ts";
+import { isRecord } from "./shape.ts";
 
 /** Living machines, in id order. */
 export function reportMachines(picture: ClusterPicture): readonly MachineReport[] {
@@ -220,6 +221,13 @@ export const answers = {
   cluster: readCluster,
   sync: readSync,
 } as const;
+
+const isMarked = isRecord<{ readonly stale: true }>({ stale: (value) => value === true });
+
+/** Whether a list is what one machine knows while the registry is away: what is not in it may be there all the same. */
+export function isStale(answer: unknown): boolean {
+  return isMarked(answer);
+}
 
 /** How text is written. */
 export interface TextOptions {

@@ -61,6 +61,21 @@ export class FakeCluster implements ClusterView {
   }
 }
 
+/** What `machine` of the sample knows by itself while the registry is away. */
+export function alonePicture(machine: MachineId = sampleIds.n3): ClusterPicture {
+  const { machines, manifests, statuses } = samplePicture();
+  const own = <Value>(all: ReadonlyMap<MachineId, Value>) => new Map([...all].filter(([id]) => id === machine));
+  const problem = {
+    code: "registry-unreachable",
+    message: "Cannot reach the registry; this is what this machine knows",
+  };
+  return {
+    ...emptyPicture(),
+    ...{ stale: true, machines: own(machines), manifests: own(manifests), statuses: own(statuses) },
+    ...{ desired: undefined, placing: undefined, problems: [problem] },
+  };
+}
+
 export function emptyPicture(): ClusterPicture {
   return {
     registryRevision: 1,

@@ -124,6 +124,50 @@ test("an agent that goes away is waited for, with growing pauses, and said once"
   assert.equal(tools.clock.sleeping, 0);
 });
 
+const alone = { ...oneMachine, stale: true as const };
+
+test("a registry that is away is told of once, and marks every document", async (context) => {
+  const { view, socket } = await agent(context);
+  const tools = fakeTools({ env: { FLOTILLA_SOCKET: socket } });
+  const done = watching(context, tools, "list-machines --watch --json");
+  for (const [at, now] of [oneMachine, alone, { ...alone, machines: new Map() }, oneMachine, alone].entries()) {
+    view.change(now);
+    await until(() => tools.stdout.writes.length === at + 1);
+  }
+  await until(() => tools.stderr.writes.length === 2);
+  tools.interrupt();
+  assert.equal(await done, 0);
+  const documents = tools.stdout.text.trimEnd().split("\n");
+  const marks = documents.map((line) => (JSON.parse(line) as { stale?: boolean }).stale);
+  assert.deepEqual(marks, [undefined, true, true, undefined, true]);
+  const said = tools.stderr.text.match(/Cannot tell more than this machine knows while the registry is away/g);
+  assert.equal(said?.length, 2, "once for each time");
+});
+
+test("on a terminal it stands below what this machine knows, for as long as the registry is away", async (context) => {
+  const { view, socket } = await agent(context);
+  view.now = alone;
+  const stdout = new FakeOutput({ isTerminal: true, rows: 9 });
+  const tools = fakeTools({ env: { FLOTILLA_SOCKET: socket, NO_COLOR: "1" }, stdout });
+  const done = watching(context, tools, "list-machines --watch --no-legend --fields machine");
+  const note = "\u001b[KCannot tell more than this machine knows while the registry is away";
+  await until(() => stdout.writes.length === 2);
+  assert.equal(stdout.writes[1], note);
+  view.change(oneMachine);
+  await until(() => stdout.writes.length === 3);
+  assert.equal(stdout.writes[2], "\u001b[Hf22c7d6e...\u001b[K\n\u001b[J");
+  view.change(alone);
+  await until(() => stdout.writes.length === 5);
+  tools.interrupt();
+  assert.equal(await done, 0);
+  assert.equal(stdout.writes[5], "\u001b[?1049lf22c7d6e...\n");
+  assert.match(
+    tools.stderr.text,
+    /^flotilla: Cannot tell more than this machine knows/,
+    "what stays is not taken for all",
+  );
+});
+
 test("a reader that has gone ends the command quietly", async (context) => {
   const { view, socket } = await agent(context);
   const tools = fakeTools({ env: { FLOTILLA_SOCKET: socket } });
