@@ -17,6 +17,7 @@ const sources = [
   "schemas",
   "units",
   "cloud-config",
+  "docs",
   ".ci",
   "CHANGELOG.md",
   "package.json",

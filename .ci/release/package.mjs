@@ -35,6 +35,7 @@ export function makePackage({ executable, texts, runtime, version, arch, time, o
     file("usr/share/bash-completion/completions/flotilla", texts.bash),
     file("usr/share/zsh/vendor-completions/_flotilla", texts.zsh),
     file("usr/share/fish/vendor_completions.d/flotilla.fish", texts.fish),
+    ...copies("docs", "usr/share/doc/flotilla"),
     file("usr/share/doc/flotilla/copyright", copyright(runtime)),
     file("usr/share/doc/flotilla/changelog.gz", packed(readFileSync("CHANGELOG.md"))),
   ]);
@@ -74,7 +75,7 @@ Description: units from git on a group of systemd machines, placed through etcd
  own systemd. To deploy is to commit; to scale out is to add a symlink.
  .
  This package holds one executable, its units, the JSON Schemas of its files,
- example units and example user-data.
+ example units, example user-data and the documents.
 `;
 }
 

@@ -37,8 +37,8 @@ Without --alone or --beside-cloud-init: beside it where cloud-init was given use
 Name, accounts and keys come first and each on its own. Everything else is checked before any of it is done; units are told to
 start and not waited for: flotilla bootstrap status --wait. It can be run again at any time, and does what differs.
 
-Exit code 1 says that the user-data was refused, that there is none, or that something failed; with --dry-run and --validate
-that it would be refused.`,
+Exit code 1 says that the user-data was refused, or that something failed; with --dry-run and --validate that it would be
+refused. Where no source has any there is nothing to do, and it ends with 0.`,
   examples: [
     ["bootstrap", "As at boot; as root"],
     ["bootstrap --dry-run --from-file user-data.yaml", "What this file would change here"],

@@ -10,7 +10,6 @@ import { orThrow, usageProblem } from "./checked.ts";
 import type { Command, Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { jsonText, writeFailure, writeForeign } from "./print.ts";
-import { jsonOption } from "./show.ts";
 import type { Tools } from "./tools.ts";
 import { readUnitArguments } from "./unit-arguments.ts";
 import { textOf } from "./wait-options.ts";
@@ -26,10 +25,10 @@ export const events: Command = {
   options: [
     { flags: "--lines NUMBER", means: `How many, the newest (default: ${usualLines}; all: what the cluster keeps)` },
     { flags: "-f, --follow", means: "Go on with what happens from now on, until Ctrl-C" },
-    jsonOption,
+    { flags: "--json", means: "Print JSON; with --follow one event a line" },
   ],
   more: `Commits that were adopted or refused, units that were submitted, replaced, destroyed, restarted, held and resumed,
-machines that were cordoned and drained, by whom; machines that were lost together, or that rest. The oldest comes first. The cluster keeps the last ${maxEvents}. With --follow and --json each is one line.`,
+machines that were cordoned and drained, by whom; machines that were lost together, or that rest. The oldest comes first. The cluster keeps the last ${maxEvents}.`,
   examples: [
     ["events", "What happened lately"],
     ["events --follow", "The same, and what happens from now on"],

@@ -32,7 +32,7 @@ it, the one that it would rather have first; which are nearest to taking it and 
 it. Each of these changes has been tried on the cluster as it stands.
 Of a machine: what it has and what is free, which units it takes, and by which rules it refuses others.
 
-A word that is both is a unit. The rules: docs/placement.md.`,
+A word that is both is a unit. The rules: /usr/share/doc/flotilla/placement.md.`,
   examples: [
     ["explain web@4", "Why does it wait, and what would change that?"],
     ["explain db.service", "Why is it there and not elsewhere?"],

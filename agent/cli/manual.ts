@@ -71,6 +71,7 @@ const files: readonly (readonly [string, string])[] = [
   ["/var/lib/flotilla/", "Repository, last manifest, the embedded registry; outlives a reboot."],
   ["/run/flotilla/", "Unit files that were placed, and the agent's socket."],
   ["/usr/lib/flotilla/bin/fleetctl", "The program under its other name; put the folder into PATH where it is wanted."],
+  ["/usr/share/doc/flotilla/", "The rules of placement, settings, user-data, the API and more, as Markdown."],
   ["/usr/share/flotilla/", "JSON Schemas, example units and example user-data."],
 ];
 

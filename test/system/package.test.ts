@@ -64,6 +64,7 @@ describe("the package", { skip: notBuilt ?? noDpkg ?? false }, () => {
       "usr/share/bash-completion/completions/flotilla",
       "usr/share/zsh/vendor-completions/_flotilla",
       "usr/share/fish/vendor_completions.d/flotilla.fish",
+      ...readdirSync(join(top, "docs")).map((each) => `usr/share/doc/flotilla/${each}`),
       "usr/share/doc/flotilla/copyright",
       "usr/share/doc/flotilla/changelog.gz",
     ];
