@@ -76,8 +76,7 @@ async function watch(
   async function look(): Promise<void> {
     if (isAborted(signal)) return;
     try {
-      const { places, problems } = await findPlaces(client, words, signal);
-      if (problems.some(isPassing)) return;
+      const { places } = await findPlaces(client, words, signal);
       // Once it has begun there, so that its beginning stands in the journal: journalctl(1) waits for the second line of none
       const taken = streams.take(byMachine(places.filter(({ begun }) => begun)));
       const lines = taken.flatMap(({ machine, units }) => units.map((unit) => `${placeHeading(unit, machine)}, too\n`));

@@ -6,7 +6,14 @@ import { Problem } from "../../../agent/domain/problem.ts";
 import type { Clock } from "../../../agent/ports/clock.ts";
 import type { ClusterView } from "../../../agent/ports/cluster.ts";
 import { FakeClock } from "../../fakes/fake-clock.ts";
-import { FakeCluster, emptyPicture, sampleCommit, samplePicture } from "../../fakes/fake-cluster.ts";
+import {
+  FakeCluster,
+  alonePicture,
+  emptyPicture,
+  sampleCommit,
+  sampleIds,
+  samplePicture,
+} from "../../fakes/fake-cluster.ts";
 import { api, ask, codeOf } from "./asking.ts";
 
 const good: readonly (readonly [string, string])[] = [
@@ -211,6 +218,23 @@ test("however many changes a slow client misses, it is sent few", async () => {
   let events = 0;
   for (let text = await stream.read(); text !== undefined; text = await stream.read()) events++;
   assert.ok(events >= 1 && events <= 4, `${events} events`);
+});
+
+test("while the registry is away what one machine knows is marked, and what it cannot know is refused", async () => {
+  const handler = api(new FakeCluster(alonePicture(sampleIds.n3)));
+  for (const [path, key] of [
+    ["/v2/machines?metadata=role=web", "machines"],
+    ["/v2/units?unit=hello.service", "units"],
+  ] as const) {
+    const { status, json } = await ask(handler, path);
+    assert.deepEqual([status, json["stale"], (json[key] as unknown[]).length], [200, true, 1], path);
+    assert.equal((await ask(api(), path)).json["stale"], undefined);
+  }
+  const own = `/v2/machines/${sampleIds.n3}`;
+  for (const path of ["/v2/holds", "/v2/events", "/v2/state", own, `${own}/explanation`]) {
+    const refused = await ask(handler, path);
+    assert.deepEqual([refused.status, codeOf(refused)], [503, "registry-unreachable"], path);
+  }
 });
 
 test("streams are counted, end together, and then no new one opens", async () => {
