@@ -70,7 +70,7 @@ ${lying(scale, [
   ["all other agents' processor, seconds", plain("othersCpuSeconds")],
 ])}
 
-## Budgets
+## Budgets that this run has measured
 
 ${table(compare(results), [
   ["what", plain("what")],
