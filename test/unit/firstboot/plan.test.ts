@@ -131,6 +131,15 @@ const files: readonly Case[] = [
     ],
   },
   {
+    name: "what is appended to a text of the document is part of it, and hidden as the most secret part",
+    yaml: `write_files:
+  - {path: /etc/a, content: lost, append: true}
+  - {path: /etc/a, content: a, owner: "root:adm"}
+  - {path: /etc/b, content: b, append: true}
+  - {path: /etc/a, content: aa, append: true, permissions: "0600", owner: app, defer: true}`,
+    expect: ["files: write /etc/a (0644 root:adm, secret)", "files: append to /etc/b (0644 root:root)"],
+  },
+  {
     name: "a time zone on Debian",
     yaml: "timezone: Europe/Berlin",
     expect: [
