@@ -1,7 +1,7 @@
 // Groups, accounts, passwords, keys and sudo: what lets people reach the machine. Every step stands on its own.
 import type { Place } from "../domain/problem.ts";
 import type { CloudConfig, InstanceMetadata, UserEntry } from "../domain/user-data.ts";
-import type { BootRecord, SetupFacts } from "../domain/first-boot.ts";
+import type { BootRecord, SetupFacts, Step } from "../domain/first-boot.ts";
 import { type Draft, base, tell, textFile } from "./draft.ts";
 import { isSilent } from "./record.ts";
 
@@ -143,6 +143,13 @@ function planKeys(given: AccountsGiven, draft: Draft): void {
       ...(user === owner && metadata.sshKeys.length > 0 ? { isProvided: true } : {}),
     });
   }
+}
+
+/** What is to be the way in, and the way to root from there, of all these steps: without it nobody may be shut out. */
+export function unlessShutOut(steps: readonly Step[]): Pick<Step, "unlessFailed"> {
+  const kinds: readonly Step["kind"][] = ["user", "authorized-keys", "password", "file"];
+  const ids = steps.filter(({ kind, stage }) => stage === "reach" && kinds.includes(kind)).map(({ id }) => id);
+  return ids.length === 0 ? {} : { unlessFailed: ids };
 }
 
 /** sudo passes over names with a dot in them. */

@@ -214,7 +214,10 @@ function finish(
     gone,
     kept,
   } = planLeft(record, { planned: wanted, isWhole, mode, facts, metadata, draft });
-  const all = withReload([...undoing, ...wanted], undoing);
+  // Old ways in go when the new ones are there; of the rest what is gone makes room
+  const isWay = ({ stage }: Step): boolean => stage === "reach";
+  const inOrder = [...undoing.filter((step) => !isWay(step)), ...wanted, ...undoing.filter(isWay)];
+  const all = withReload(inOrder, undoing);
   const ordered = stages.flatMap((stage) => all.filter((step) => step.stage === stage));
   const done = ordered.filter((step) => isDone(step, { record, instanceId }));
   tellUnrepeated(done, { wanted: ordered, record, draft });

@@ -3,7 +3,7 @@
 // concluded from a document that is not there.
 import type { BootRecord, RecordedStep, SetupFacts, Stage, Step } from "../domain/first-boot.ts";
 import type { InstanceMetadata } from "../domain/user-data.ts";
-import { keySet } from "./accounts.ts";
+import { keySet, unlessShutOut } from "./accounts.ts";
 import { type Draft, base, tell } from "./draft.ts";
 import { blockName } from "./names.ts";
 import { isSilent } from "./record.ts";
@@ -71,7 +71,7 @@ export function planLeft(
     if (path !== undefined && paths.has(path)) continue;
     const undone = undo(id, before, facts);
     if (undone !== undefined) {
-      steps.push(undone);
+      steps.push(undone.stage === "reach" ? { ...undone, ...unlessShutOut(planned) } : undone);
       gone.set(undone.id, id);
     }
     const isForeign = undone === undefined && owned.test(id) && path !== undefined;

@@ -1,4 +1,5 @@
 // The SSH daemon: passwords for accounts by name, its own settings, and its host keys.
+import { unlessShutOut } from "./accounts.ts";
 import { type Draft, type Given, base, madeLines, tell, textFile } from "./draft.ts";
 
 const dropIn = "/etc/ssh/sshd_config.d/10-flotilla.conf";
@@ -51,13 +52,9 @@ export function planSshDaemon({ config, facts }: Given, draft: Draft): void {
     return;
   }
   const id = "own sshd settings";
-  // Whoever was to be the other way in: without them nobody may be shut out
-  const waysIn = draft.steps.filter(
-    ({ kind, stage }) => stage === "reach" && ["user", "authorized-keys", "password"].includes(kind),
-  );
   draft.steps.push({
     ...base(id, { stage: "files", at }),
-    ...(waysIn.length === 0 ? {} : { unlessFailed: waysIn.map((step) => step.id) }),
+    ...unlessShutOut(draft.steps),
     kind: "file",
     file: textFile(dropIn, { lines: [...madeLines, ...lines] }),
   });

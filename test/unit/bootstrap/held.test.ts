@@ -41,3 +41,44 @@ describe("who would be the only way in", () => {
     assert.ok(boot.setup.files.has(sshd));
   });
 });
+
+describe("who was the way in until now", () => {
+  const of = (name: string): string => `#cloud-config
+users: [{name: ${name}, ssh_authorized_keys: ["${key}"], hashed_passwd: $6$x$y, sudo: "ALL=(ALL) ALL"}]
+write_files: [{path: /etc/motd, content: hello}]
+`;
+  const keys = "/home/you/.ssh/authorized_keys";
+  const sudoers = "/etc/sudoers.d/90-flotilla-you";
+  const keysOf = ({ setup }: FakeBoot): string => JSON.stringify(setup.files.get(keys));
+
+  for (const broken of ["user ops", "keys ops", "password ops", "sudoers ops"])
+    test(`keeps keys and sudo when "${broken}" failed, and loses them once that is mended`, async () => {
+      const boot = new FakeBoot(of("you"));
+      await boot.run();
+      boot.document = of("ops");
+      boot.setup.broken.add(broken);
+      boot.reboot();
+      const result = await boot.run();
+      assert.equal(result.state, "done");
+      assert.ok(keysOf(boot).includes(key));
+      assert.ok(boot.setup.files.has(sudoers));
+      for (const id of ["gone keys you", "gone sudoers you"])
+        assert.equal(result.steps.find((step) => step.id === id)?.result, "skipped", id);
+      boot.setup.broken.clear();
+      boot.reboot();
+      await boot.run();
+      assert.ok(!keysOf(boot).includes(key));
+      assert.ok(!boot.setup.files.has(sudoers));
+    });
+
+  test("loses them where the new way in came to be", async () => {
+    const boot = new FakeBoot(of("you"));
+    await boot.run();
+    boot.document = of("ops");
+    boot.reboot();
+    await boot.run();
+    assert.ok(!keysOf(boot).includes(key));
+    assert.ok(!boot.setup.files.has(sudoers));
+    assert.ok(boot.setup.applied.indexOf("gone keys you") > boot.setup.applied.indexOf("keys ops"));
+  });
+});
