@@ -9,6 +9,7 @@ import type { Standing } from "../ports/user-data-sources.ts";
 import type { BootRequest } from "../ports/first-boot.ts";
 import type { BootWorld } from "./boot-world.ts";
 import { findingRecord, harmlessRecord } from "./boot-notes.ts";
+import { isOnItsOwn } from "./run-steps.ts";
 import { type Prepared, modeOf, planAll, prepare, readRecord, searchUserData } from "./prepare.ts";
 
 /** Rejects with Problem "boot-no-source" when nothing was found. */
@@ -74,7 +75,7 @@ async function lookAt({ setup, record, facts }: Prepared, plan: Plan): Promise<L
     steps.push({ step, looked });
     if (looked.same) continue;
     changed.add(step.id);
-    if (step.stage !== "reach") problems.push(...(await setup.check(step, plan.steps.slice(0, index))));
+    if (!isOnItsOwn(step)) problems.push(...(await setup.check(step, plan.steps.slice(0, index))));
   }
   return { steps, problems, unseen };
 }

@@ -215,14 +215,20 @@ export async function checkSteps({ setup, results, record, facts }: RunState, pl
   const problems: Problem[] = [];
   const before: Step[] = [];
   for (const step of plan.steps) {
-    const isPlanned = step.stage !== "reach" && isDue(step, { digests, record, changed, bootId: facts.bootId });
+    const isPlanned = !isOnItsOwn(step) && isDue(step, { digests, record, changed, bootId: facts.bootId });
     if (isPlanned && !(await isSame(setup, step))) {
       changed.add(step.id);
       problems.push(...(await setup.check(step, before)));
     } else if (results.get(step.id)?.kind === "done") changed.add(step.id);
-    if (results.get(step.id)?.kind !== "failed") before.push(step);
+    const result = results.get(step.id)?.kind;
+    if (isOnItsOwn(step) ? result === "done" || result === "same" : result !== "failed") before.push(step);
   }
   return problems;
+}
+
+/** Nothing else depends on it, and what would fail of it refuses nothing: who may log in, also where it is looked at again. */
+export function isOnItsOwn({ kind, stage }: Step): boolean {
+  return stage === "reach" || kind === "user" || kind === "authorized-keys";
 }
 
 /** What cannot be looked at is checked, and says there why. */

@@ -1,7 +1,7 @@
 // Groups, accounts, passwords, keys and sudo: what lets people reach the machine. Every step stands on its own.
 import type { Place } from "../domain/problem.ts";
 import type { CloudConfig, InstanceMetadata, UserEntry } from "../domain/user-data.ts";
-import type { BootRecord, SetupFacts, Step } from "../domain/first-boot.ts";
+import type { BootRecord, SetupFacts, Step, StepOf, UserWish } from "../domain/first-boot.ts";
 import { type Draft, base, tell, textFile } from "./draft.ts";
 import { isSilent } from "./record.ts";
 
@@ -147,9 +147,51 @@ function planKeys(given: AccountsGiven, draft: Draft): void {
 
 /** What is to be the way in, and the way to root from there, of all these steps: without it nobody may be shut out. */
 export function unlessShutOut(steps: readonly Step[]): Pick<Step, "unlessFailed"> {
-  const kinds: readonly Step["kind"][] = ["user", "authorized-keys", "password", "file"];
-  const ids = steps.filter(({ kind, stage }) => stage === "reach" && kinds.includes(kind)).map(({ id }) => id);
+  const kinds: readonly Step["kind"][] = ["user", "authorized-keys", "password"];
+  const ids = steps.filter(({ id, kind }) => kinds.includes(kind) || id.startsWith("sudoers ")).map(({ id }) => id);
   return ids.length === 0 ? {} : { unlessFailed: ids };
+}
+
+/**
+ * Homes and keys once more, after what is mounted: those of `reach` were made on the disk below, which is hidden by now.
+ * Nothing else of an account lies in its home.
+ */
+export function planHomesAgain(mountPoints: readonly string[], draft: Draft): void {
+  const early = (id: string, at: Place | undefined): ReturnType<typeof base> => base(id, { stage: "early", at });
+  const people = new Map<string, { user?: StepOf<"user">; keys?: StepOf<"authorized-keys"> }>();
+  for (const step of draft.steps)
+    if (step.kind === "user") people.set(step.user.name, { ...people.get(step.user.name), user: step });
+    else if (step.kind === "authorized-keys") people.set(step.user, { ...people.get(step.user), keys: step });
+  for (const [name, { user, keys }] of people) {
+    const wish = user?.user ?? ownAccount(name);
+    if (!mountPoints.some((point) => homesOf(wish).some((home) => `${home}/`.startsWith(`${point}/`)))) continue;
+    draft.steps.push({ ...early(`again user ${name}`, user?.at ?? keys?.at), kind: "user", user: wish });
+    if (keys !== undefined) draft.steps.push({ ...keys, ...early(`again keys ${name}`, keys.at) });
+  }
+}
+
+/** Where the account's home may be. An image that has it says so to nobody before the boot. */
+function homesOf({ name, homedir }: UserWish): readonly string[] {
+  if (homedir !== undefined) return [homedir.replace(/\/+$/, "")];
+  return name === "root" ? ["/root"] : [`/home/${name}`, `/var/home/${name}`];
+}
+
+/** The image's own, which is there: nothing is asked of it but its home. */
+function ownAccount(name: string): UserWish {
+  return {
+    name,
+    gecos: undefined,
+    homedir: undefined,
+    createHome: true,
+    primaryGroup: undefined,
+    groups: [],
+    userGroup: true,
+    system: false,
+    logInit: true,
+    shell: undefined,
+    uid: undefined,
+    expireDate: undefined,
+  };
 }
 
 /** sudo passes over names with a dot in them. */

@@ -71,7 +71,11 @@ export function planLeft(
     if (path !== undefined && paths.has(path)) continue;
     const undone = undo(id, before, facts);
     if (undone !== undefined) {
-      steps.push(undone.stage === "reach" ? { ...undone, ...unlessShutOut(planned) } : undone);
+      steps.push(
+        undone.stage === "reach"
+          ? { ...undone, ...unlessShutOut(planned.filter(({ stage }) => stage === "reach")) }
+          : undone,
+      );
       gone.set(undone.id, id);
     }
     const isForeign = undone === undefined && owned.test(id) && path !== undefined;

@@ -1,6 +1,7 @@
 // Mounts and swap: lines of our own in /etc/fstab, and what makes them so now. No disk that is missing may keep the machine
 // from booting.
 import type { MountEntry } from "../domain/user-data.ts";
+import { planHomesAgain } from "./accounts.ts";
 import { blockName } from "./names.ts";
 import { type Draft, type Given, base, tell } from "./draft.ts";
 
@@ -89,6 +90,11 @@ export function planStorage(given: Given, draft: Draft): void {
         kind: "mount",
         mountPoint,
       });
+  const points = mounts.map(({ mountPoint }) => mountPoint.replace(/\/+$/, ""));
+  planHomesAgain(
+    points.filter((point) => point.startsWith("/")), // without "/", which is mounted long since
+    draft,
+  );
 }
 
 /** fstab(5): a blank within a field is written in octal, as the document may have done already. */

@@ -98,7 +98,7 @@ function openFolder(path: string): Promise<FileHandle> {
 }
 
 /** Where an open folder's entry lies for calls that take paths: the kernel goes through the handle, not through names. */
-function inside(folder: FileHandle, name: string): string {
+export function inside(folder: FileHandle, name: string): string {
   return `/proc/self/fd/${folder.fd}/${name}`;
 }
 
@@ -115,12 +115,16 @@ async function linkTarget(
     throw readProblem(path, error);
   }
   if (!entry.isSymbolicLink()) return undefined;
-  const around = await folder.stat();
-  const isOwn = entry.uid === ownId() && around.uid === ownId();
-  if (!isOwn || (around.mode & 0o022) !== 0) {
+  if (entry.uid !== ownId() || !(await isRootsOwn(folder))) {
     throw pathProblem(path, `${joined(folderPath, name)} is a link that others than root could have made`);
   }
   return readlink(inside(folder, name));
+}
+
+/** Whether nobody else can make, rename or take away what is in it. */
+export async function isRootsOwn(folder: FileHandle): Promise<boolean> {
+  const { uid, mode } = await folder.stat();
+  return uid === ownId() && (mode & 0o022) === 0;
 }
 
 function ownId(): number {

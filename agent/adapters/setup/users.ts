@@ -4,6 +4,7 @@ import type { Looked, Step, UserWish } from "../../domain/first-boot.ts";
 import { Problem } from "../../domain/problem.ts";
 import { findAccount, findGroup, groupsOf, shadowField } from "./accounts.ts";
 import { type Around, type Doer, isLive } from "./around.ts";
+import { lacksHome, makeHome } from "./homes.ts";
 import { missingProgram } from "./programs.ts";
 
 /** Making a home on a slow disk, or a directory service that does not answer. */
@@ -50,8 +51,14 @@ export const user: Doer<"user"> = {
     if (found === undefined) return { same: false, before: undefined, after: wishText(wish) };
     const now = await groupsOf(around, wish.name);
     const missing = wish.groups.filter((name) => !now.includes(name));
-    const text = (groups: readonly string[]): string => `account ${wish.name}${listed(", in ", groups)}\n`;
-    return { same: missing.length === 0, before: text(now), after: text([...now, ...missing]) };
+    const lacks = await lacksHome(around, wish, found);
+    const text = (groups: readonly string[], home: string): string =>
+      `account ${wish.name}${listed(", in ", groups)}${home}\n`;
+    return {
+      same: missing.length === 0 && !lacks,
+      before: text(now, lacks ? ", its home is missing" : ""),
+      after: text([...now, ...missing], lacks ? `, home ${found.home}` : ""),
+    };
   },
   async check({ user: wish, at }, around, before) {
     const found = await findAccount(around, wish.name);
@@ -81,7 +88,8 @@ export const user: Doer<"user"> = {
     return problems;
   },
   async apply({ user: wish }, around, signal) {
-    if ((await findAccount(around, wish.name)) === undefined) {
+    const found = await findAccount(around, wish.name);
+    if (found === undefined) {
       await run(
         around,
         ["useradd", ...prefix(around), ...(await useraddArguments(wish, around)), "--", wish.name],
@@ -89,12 +97,12 @@ export const user: Doer<"user"> = {
       );
       return [];
     }
-    // An account that is there stays as it is, but for groups that it is not in yet
+    // An account that is there stays as it is, but for groups that it is not in yet, and a home that is missing
     const now = await groupsOf(around, wish.name);
     const missing = wish.groups.filter((name) => !now.includes(name));
     if (missing.length > 0)
       await run(around, ["usermod", ...prefix(around), "-a", "-G", missing.join(","), "--", wish.name], signal);
-    return [];
+    return (await lacksHome(around, wish, found)) ? makeHome(around, found) : [];
   },
 };
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chown, mkdir, readFile, readdir, stat, symlink, writeFile } from "node:fs/promises";
+import { chown, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { Secret } from "../../../../agent/domain/settings.ts";
 import { Problem } from "../../../../agent/domain/problem.ts";
@@ -254,6 +254,47 @@ describe("accounts below a scratch root", { skip }, () => {
     await machine.setup.apply(again, never);
     assert.match((await machine.read("/etc/passwd")) ?? "", /^ann:x:4711:\d+:Ann, of ops:\/home\/ann:\/bin\/sh$/m);
     assert.match((await machine.read("/etc/group")) ?? "", /^root:x:0:ann$/m);
+  });
+
+  test("a home that an account lost, or never got, is made as a new one is", async () => {
+    const { setup } = machine;
+    const home = "/home/ann";
+    await machine.put("/etc/skel/.profile", "hello\n");
+    await machine.put("/etc/skel/.config/app", "a\n");
+    const user = step({ kind: "user", user: { ...webUser, name: "ann", groups: ["ops"] } });
+    assert.equal((await setup.look(user)).same, true);
+    await rm(machine.at("/home"), { recursive: true });
+    await mkdir(machine.at("/home/.flotilla-ann.new/half"), { recursive: true }); // by a run that was cut short
+    const looked = await setup.look(user);
+    assert.deepEqual([looked.same, looked.after], [false, "account ann, in root, adm, ops, home /home/ann\n"]);
+    const none = step({ kind: "user", user: { ...webUser, name: "ann", groups: ["ops"], createHome: false } });
+    assert.equal((await setup.look(none)).same, true, "none is wanted");
+    const paths = await setup.apply(user, never);
+    assert.deepEqual([...paths].sort(), [
+      ...["", "/.config", "/.config/app", "/.profile"].map((below) => `${home}${below}`),
+    ]);
+    assert.deepEqual(await readdir(machine.at("/home")), ["ann"]);
+    assert.equal(await machine.read(`${home}/.config/app`), "a\n");
+    for (const path of paths) assert.equal((await stat(machine.at(path))).uid, 4711, path);
+    assert.equal(await machine.mode("/home/ann"), 0o700);
+    assert.equal((await setup.look(user)).same, true);
+    await setup.apply(step({ kind: "authorized-keys", user: "ann", set: "flotilla", keys: [key] }), never);
+  });
+
+  test("no home is made that is none of the account's own, or where others could meddle", async () => {
+    const { setup } = machine;
+    const passwd = (await machine.read("/etc/passwd")) ?? "";
+    await machine.put(
+      "/etc/passwd",
+      `${passwd}www-data:x:33:33::/var/www:/bin/sh\nbob:x:4712:4712::/srv/theirs/bob:/bin/sh\n`,
+    );
+    for (const name of ["nobody", "www-data"])
+      assert.equal((await setup.look(step({ kind: "user", user: { ...webUser, name, groups: [] } }))).same, true, name);
+    await mkdir(machine.at("/srv/theirs"), { recursive: true });
+    await chown(machine.at("/srv/theirs"), 4711, 4711);
+    const bob = step({ kind: "user", user: { ...webUser, name: "bob", groups: [] } });
+    await assert.rejects(setup.apply(bob, never), { code: "setup-path" });
+    assert.deepEqual(await readdir(machine.at("/srv/theirs")), []);
   });
 
   test("no second account gets a password by a line end", async () => {
