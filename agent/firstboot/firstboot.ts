@@ -11,6 +11,7 @@ import { type EtcdPlan, etcdUnits, installsEtcd, planEtcd } from "./etcd.ts";
 import { tlsKeys } from "./etcd-keys.ts";
 import { planFiles } from "./files.ts";
 import { chronySources, chronyUnits, localeFolder, planHostWords, timesyncd, zoneFolder } from "./host-words.ts";
+import { withFollowers } from "./in-force.ts";
 import { type Left, madePaths, planLeft } from "./left.ts";
 import { namesOf, planEnvironment, planHostname, planHosts } from "./names.ts";
 import { type Remembered, instanceOf, isDone, planDigests } from "./record.ts";
@@ -217,7 +218,7 @@ function finish(
   // Old ways in go when the new ones are there; of the rest what is gone makes room
   const isWay = ({ stage }: Step): boolean => stage === "reach";
   const inOrder = [...undoing.filter((step) => !isWay(step)), ...wanted, ...undoing.filter(isWay)];
-  const all = withReload(inOrder, undoing);
+  const all = withFollowers(withReload(inOrder, undoing), { undoing, facts });
   const ordered = stages.flatMap((stage) => all.filter((step) => step.stage === stage));
   const done = ordered.filter((step) => isDone(step, { record, instanceId }));
   tellUnrepeated(done, { wanted: ordered, record, draft });

@@ -1,6 +1,6 @@
 // What the host itself is set to: time zone, locale, keyboard, time servers, trusted certificates. Each by the files that
 // this distribution reads.
-import type { SetupFacts } from "../domain/first-boot.ts";
+import type { SetupFacts, Step } from "../domain/first-boot.ts";
 import type { Place } from "../domain/problem.ts";
 import { type Draft, type Given, base, madeLines, tell, textFile } from "./draft.ts";
 import { blockName } from "./names.ts";
@@ -126,12 +126,16 @@ export const chronyUnits: readonly string[] = ["chrony.service", "chronyd.servic
 export const timesyncd = "systemd-timesyncd.service";
 export const chronySources = "/etc/chrony/sources.d";
 
+/** What keeps this machine's time. */
+export function timeUnit({ units }: SetupFacts): string | undefined {
+  return [...chronyUnits, timesyncd].find((unit) => units.has(unit));
+}
+
 function planTimeServers({ config: { ntp }, facts }: Given, draft: Draft): void {
   if (ntp === undefined) return;
   const { at } = ntp;
   const { enabled, servers, pools } = ntp.value;
-  const chrony = chronyUnits.find((unit) => facts.units.has(unit));
-  const unit = chrony ?? (facts.units.has(timesyncd) ? timesyncd : undefined);
+  const unit = timeUnit(facts);
   if (unit === undefined) {
     tell(draft, "warning", {
       code: "boot-ntp",
@@ -228,7 +232,7 @@ function planCertificates({ config: { caCerts }, facts }: Given, draft: Draft): 
   if (caCerts === undefined) return;
   const { at } = caCerts;
   const { removeDefaults, trusted } = caCerts.value;
-  const store = isFlatcar(facts) ? flatcarAnchors : anchors.find(({ program }) => facts.programs.has(program));
+  const store = anchorsOf(facts);
   if (store === undefined) {
     tell(draft, "error", {
       code: "boot-ca-certs",
@@ -265,12 +269,24 @@ function planCertificates({ config: { caCerts }, facts }: Given, draft: Draft): 
     });
   }
   if (changed.length === 0) return;
-  draft.steps.push({
-    ...base("trust certificates", { stage: "files", at }),
-    onlyAfter: changed,
+  const trust = trustStep(facts, changed);
+  if (trust !== undefined) draft.steps.push({ ...trust, at });
+}
+
+function anchorsOf(facts: SetupFacts): (typeof anchors)[number] | undefined {
+  return isFlatcar(facts) ? flatcarAnchors : anchors.find(({ program }) => facts.programs.has(program));
+}
+
+/** Undefined: nothing here reads them. */
+export function trustStep(facts: SetupFacts, after: readonly string[]): Step | undefined {
+  const store = anchorsOf(facts);
+  if (store === undefined) return undefined;
+  return {
+    ...base("trust certificates", { stage: "files" }),
+    onlyAfter: after,
     kind: "command",
     argv: [store.program],
     input: undefined,
     means: "trust the certificates",
-  });
+  };
 }

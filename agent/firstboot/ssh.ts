@@ -1,4 +1,5 @@
 // The SSH daemon: passwords for accounts by name, its own settings, and its host keys.
+import type { SetupFacts, Step } from "../domain/first-boot.ts";
 import { unlessShutOut } from "./accounts.ts";
 import { type Draft, type Given, base, madeLines, tell, textFile } from "./draft.ts";
 
@@ -58,22 +59,24 @@ export function planSshDaemon({ config, facts }: Given, draft: Draft): void {
     kind: "file",
     file: textFile(dropIn, { lines: [...madeLines, ...lines] }),
   });
-  reloadSshd({ facts, id: "reload sshd", after: [id] }, draft);
+  const reload = sshdReload(facts, { id: "reload sshd", after: [id] });
+  if (reload !== undefined) draft.steps.push(reload);
 }
 
-function reloadSshd(
-  { facts, id, after }: { readonly facts: Given["facts"]; readonly id: string; readonly after: readonly string[] },
-  draft: Draft,
-): void {
+/** Undefined: started for each connection, it reads its settings each time. */
+export function sshdReload(
+  facts: SetupFacts,
+  { id, after }: { readonly id: string; readonly after: readonly string[] },
+): Step | undefined {
   const unit = sshUnits.find((name) => facts.units.has(name));
-  if (unit === undefined) return; // started for each connection, it reads its settings each time
-  draft.steps.push({
+  if (unit === undefined) return undefined;
+  return {
     ...base(id, { stage: "files" }),
     onlyAfter: after,
     kind: "unit",
     unit,
     command: "reload-or-try-restart",
-  });
+  };
 }
 
 const keyFile = (type: string): string => `/etc/ssh/ssh_host_${type}_key`;
@@ -137,5 +140,7 @@ export function planHostKeys({ config, facts, isCopied }: Given, draft: Draft): 
       }),
     });
   }
-  if (changed.length > 0) reloadSshd({ facts, id: "reload sshd for host keys", after: changed }, draft);
+  if (changed.length === 0) return;
+  const reload = sshdReload(facts, { id: "reload sshd for host keys", after: changed });
+  if (reload !== undefined) draft.steps.push(reload);
 }

@@ -1,5 +1,6 @@
 // Mounts and swap: lines of our own in /etc/fstab, and what makes them so now. No disk that is missing may keep the machine
 // from booting.
+import type { Step } from "../domain/first-boot.ts";
 import type { MountEntry } from "../domain/user-data.ts";
 import { planHomesAgain } from "./accounts.ts";
 import { blockName } from "./names.ts";
@@ -81,7 +82,7 @@ export function planStorage(given: Given, draft: Draft): void {
       name: blockName,
       lines,
     },
-    { ...base("reload for mounts", { stage: "early" }), onlyAfter: [id], kind: "reload" },
+    mountsReload([id]),
   );
   for (const { mountPoint, at } of mounts)
     if (mountPoint.startsWith("/"))
@@ -95,6 +96,11 @@ export function planStorage(given: Given, draft: Draft): void {
     points.filter((point) => point.startsWith("/")), // without "/", which is mounted long since
     draft,
   );
+}
+
+/** systemd makes units of the lines. */
+export function mountsReload(after: readonly string[]): Step {
+  return { ...base("reload for mounts", { stage: "early" }), onlyAfter: after, kind: "reload" };
 }
 
 /** fstab(5): a blank within a field is written in octal, as the document may have done already. */

@@ -101,3 +101,66 @@ suite("what is taken away again", () => {
     for (const path of [unitPath, conf, "/etc/systemd/system/z.service"]) assert.ok(paths.includes(path), path);
   });
 });
+
+suite("what is taken away is in force no longer", () => {
+  const pem = (text: string): string =>
+    JSON.stringify(`-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`);
+  const chrony = { units: new Set(["chrony.service", "ssh.service"]), paths: new Set(["/etc/ssh/sshd_config.d"]) };
+  const cases: readonly (readonly [
+    name: string,
+    more: string,
+    less: string,
+    step: string,
+    after: readonly string[],
+    facts?: Partial<SetupFacts>,
+  ])[] = [
+    [
+      "certificates",
+      `ca_certs: {trusted: [${pem("QQ==")}, ${pem("Qg==")}]}`,
+      "",
+      "trust certificates",
+      ["own certificate 1", "own certificate 2"],
+    ],
+    [
+      "one of two",
+      `ca_certs: {trusted: [${pem("QQ==")}, ${pem("Qg==")}]}`,
+      `ca_certs: {trusted: [${pem("QQ==")}]}`,
+      "trust certificates",
+      ["own certificate 2"],
+    ],
+    ["sshd's settings", "ssh_pwauth: true", "", "reload sshd", ["own sshd settings"]],
+    ["time servers", "ntp: {servers: [a]}", "", "restart systemd-timesyncd.service", ["own time servers"]],
+    ["all time servers", "ntp: {servers: [a]}", "ntp: {}", "restart systemd-timesyncd.service", ["own time servers"]],
+    ["chrony's servers", "ntp: {servers: [a]}", "", "restart chrony.service", ["block /etc/chrony.conf"], chrony],
+    ["mounts", "mounts: [[/dev/vdb, /data]]", "", "reload for mounts", ["block /etc/fstab"]],
+  ];
+  for (const [name, more, rest, id, after, facts = {}] of cases)
+    test(name, async () => {
+      const record = carryOut({ plan: await plan(`${less}\n${more}`, { facts }) });
+      const planned = await plan(`${less}\n${rest}`, { record, facts });
+      const step = stepOf(planned, id);
+      const ids = planned.steps.map((each) => each.id);
+      for (const gone of after) {
+        assert.ok(step.onlyAfter?.includes(`gone ${gone}`), step.onlyAfter?.join());
+        assert.ok(ids.indexOf(`gone ${gone}`) < ids.indexOf(id));
+      }
+      // and not again, once it is gone
+      const next = carryOut({ plan: planned, record });
+      const again = await plan(`${less}\n${rest}`, { record: next, facts });
+      assert.ok(!again.steps.some((each) => each.onlyAfter?.some((other) => other.startsWith("gone ")) === true));
+    });
+
+  test("a time service that is to stop is not restarted for it", async () => {
+    const record = carryOut({ plan: await plan("ntp: {servers: [a]}") });
+    const planned = await plan("ntp: {enabled: false}", { record });
+    assert.ok(planned.steps.some(({ id }) => id === "stop systemd-timesyncd.service"));
+    assert.ok(!planned.steps.some(({ id }) => id.startsWith("restart ")));
+  });
+
+  test("without an sshd that runs nothing is reloaded", async () => {
+    const facts = { units: new Set<string>() };
+    const record = carryOut({ plan: await plan("ssh_pwauth: true", { facts }) });
+    const planned = await plan(less, { record, facts });
+    assert.ok(!planned.steps.some(({ id }) => id === "reload sshd"));
+  });
+});
