@@ -221,7 +221,7 @@ export interface UserDataReading {
   /** The parts that let somebody log in, as far as they could be read at all, also from a document that is refused. */
   readonly reach: Pick<
     CloudConfig,
-    "hostname" | "fqdn" | "preferFqdn" | "preserveHostname" | "sshAuthorizedKeys" | "users"
+    "hostname" | "fqdn" | "preferFqdn" | "preserveHostname" | "sshAuthorizedKeys" | "users" | "groups"
   >;
   readonly findings: readonly Finding[];
   /** Address tokens in it, each with its first place. */

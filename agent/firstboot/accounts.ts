@@ -22,12 +22,47 @@ export interface AccountsGiven {
 
 export function planAccounts(given: AccountsGiven, draft: Draft): void {
   const { config } = given;
-  const users = config.users?.entries ?? [];
+  const users = makersFirst(withGroups(config));
   planGroups({ config, users }, draft);
   for (const user of users) planUser(user, draft);
   for (const user of users) planPassword(user, draft);
   planKeys(given, draft);
   for (const user of users) planSudo(user, draft);
+}
+
+/** Each account with the groups that name it as a member: it joins them when it is made. */
+function withGroups({ users, groups = [] }: AccountKeys): readonly UserEntry[] {
+  return (users?.entries ?? []).map((user) => {
+    const joined = groups.filter(({ members }) => members.includes(user.name)).map(({ name }) => name);
+    return { ...user, groups: [...new Set([...user.groups, ...joined])] };
+  });
+}
+
+/** An account makes the group of its own name, unless it is told not to. */
+function makesGroup({ userGroup, primaryGroup }: UserEntry): boolean {
+  return userGroup && primaryGroup === undefined;
+}
+
+function wantedGroups({ name, groups, primaryGroup }: UserEntry): readonly string[] {
+  return [...(primaryGroup === undefined ? [] : [primaryGroup]), ...groups].filter((group) => group !== name);
+}
+
+/** In the document's order, but for accounts whose own groups others want to be in: these come before the others. */
+function makersFirst(users: readonly UserEntry[]): readonly UserEntry[] {
+  const makers = new Map(users.filter(makesGroup).map((user) => [user.name, user]));
+  const begun = new Set<UserEntry>();
+  const ordered: UserEntry[] = [];
+  const take = (user: UserEntry): void => {
+    if (begun.has(user)) return;
+    begun.add(user);
+    for (const group of wantedGroups(user)) {
+      const maker = makers.get(group);
+      if (maker !== undefined) take(maker);
+    }
+    ordered.push(user);
+  };
+  for (const user of users) take(user);
+  return ordered;
 }
 
 /** Those of the document first, then those that accounts want to be in: whoever is missing is made. */
@@ -39,13 +74,16 @@ function planGroups({ config, users }: { config: AccountKeys; users: readonly Us
     else known.members.push(...members.filter((member) => !known.members.includes(member)));
   }
   const accounts = new Set(users.map(({ name }) => name));
-  for (const { groups: wanted, primaryGroup, at, name } of users)
-    for (const group of [...(primaryGroup === undefined ? [] : [primaryGroup]), ...wanted])
-      if (group !== name && !groups.has(group) && !accounts.has(group)) groups.set(group, { members: [], at });
+  const made = new Set<string>(); // by the accounts before
+  for (const user of users) {
+    for (const group of wantedGroups(user))
+      if (!groups.has(group) && !made.has(group)) groups.set(group, { members: [], at: user.at });
+    if (makesGroup(user)) made.add(user.name);
+  }
   for (const [name, { members, at }] of groups) {
     const isNumber = /^\d+$/.test(name);
     if (isNumber) continue; // a primary group by its number has to be there
-    // members that are accounts of this document join when these are made
+    // members that are accounts of this document join when these are made: withGroups
     const others = members.filter((member) => !accounts.has(member));
     draft.steps.push({ ...base(`group ${name}`, { stage: "reach", at }), kind: "group", name, members: others });
   }

@@ -14,7 +14,7 @@ const maxMarksShown = 20;
 const maxSavedKeys = 32;
 /** What lets somebody log in: read also from a document that is broken elsewhere. */
 const reachKeys =
-  /^(hostname|fqdn|prefer[-_]fqdn[-_]over[-_]hostname|preserve[-_]hostname|ssh[-_]authorized[-_]keys|users)[ \t]*:/;
+  /^(hostname|fqdn|prefer[-_]fqdn[-_]over[-_]hostname|preserve[-_]hostname|ssh[-_]authorized[-_]keys|users|groups)[ \t]*:/;
 
 /** The document's values; of one that is no YAML those that let somebody log in. */
 export function readDocument(source: Source, notes: Notes): MapValue | undefined {

@@ -43,8 +43,8 @@ export async function readUserData(bytes: Uint8Array, { file, addresses }: ReadO
 }
 
 function reachOf(config: CloudConfig): UserDataReading["reach"] {
-  const { hostname, fqdn, preferFqdn, preserveHostname, sshAuthorizedKeys, users } = config;
-  return { hostname, fqdn, preferFqdn, preserveHostname, sshAuthorizedKeys, users };
+  const { hostname, fqdn, preferFqdn, preserveHostname, sshAuthorizedKeys, users, groups } = config;
+  return { hostname, fqdn, preferFqdn, preserveHostname, sshAuthorizedKeys, users, groups };
 }
 
 function readScript({ name, source }: Part, { notes, tokens }: Reader): Script {

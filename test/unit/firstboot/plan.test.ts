@@ -69,6 +69,37 @@ const accounts: readonly Case[] = [
     ],
   },
   {
+    name: "an account that makes a group before those that want to be in it",
+    yaml: `users:
+  - {name: deploy, groups: [app, www]}
+  - {name: cron, primary_group: app}
+  - {name: app, system: true}
+  - {name: www, no_user_group: true}`,
+    expect: [
+      "reach: make the group www",
+      "reach: make the account app",
+      "reach: make the account deploy in app, www",
+      "reach: make the account cron",
+      "reach: make the account www",
+    ],
+  },
+  {
+    name: "accounts that want to be in each other's groups",
+    yaml: "users: [{name: a, groups: [b]}, {name: b, groups: [a]}]",
+    expect: ["reach: make the group a", "reach: make the account b in a", "reach: make the account a in b"],
+  },
+  {
+    name: "members of a group that are accounts of the document",
+    yaml: "groups: [{docker: [ann, root, bob]}, {ops: [ann]}, bob]\nusers: [{name: ann, groups: [ops]}, {name: bob}]",
+    expect: [
+      "reach: make the group docker with root",
+      "reach: make the group ops",
+      "reach: make the group bob",
+      "reach: make the account ann in ops, docker",
+      "reach: make the account bob in docker",
+    ],
+  },
+  {
     name: "a hash, a lock, and sudo",
     yaml: "users: [default, {name: a.b, hashed_passwd: '$6$x$y', lock_passwd: true, sudo: 'ALL=(ALL) ALL'}]",
     expect: [

@@ -31,6 +31,25 @@ suite("a document that cannot be read in full", () => {
       assert.ok(name === undefined || (name.kind === "hostname" && name.hostname === "web-1"));
     });
 
+  test("has its groups, and their members, as a whole one has", async () => {
+    const document = "#cloud-config\ngroups: [{docker: [ann, root]}]\nusers: [{name: ann}]\n";
+    const steps = (planned: Plan): readonly Step[] =>
+      planned.steps.filter(({ kind }) => ["group", "user"].includes(kind));
+    const whole = steps(await plan(document.replace("#cloud-config\n", "")));
+    assert.deepEqual(
+      whole.map(({ id }) => id),
+      ["group docker", "user ann"],
+    );
+    for (const fault of ["writefiles: []\n", "hostname: [web-1\n"]) {
+      const found = steps(await reachOf(`${document}${fault}`)).map((step) => ({ ...step, at: undefined }));
+      assert.deepEqual(
+        found,
+        whole.map((step) => ({ ...step, at: undefined })),
+        fault,
+      );
+    }
+  });
+
   test("so does the whole plan of a machine without a document", async () => {
     const record = carryOut({ plan: await plan(whole, provider) });
     const planned = await plan("", { ...provider, record });

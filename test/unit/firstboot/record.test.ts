@@ -238,6 +238,7 @@ coreos: {units: [{name: flotilla.service, command: start}]}`;
         preserveHostname: false,
         sshAuthorizedKeys: [{ value: "ssh-ed25519 BBBB b", at: { file: "user-data", line: 2 } }],
         users: undefined,
+        groups: [],
       },
       metadata: { instanceId: undefined, hostname: undefined, sshKeys: [], addresses: {} },
       facts: machine(),
