@@ -47,6 +47,8 @@ export async function streamProgram(
 ): Promise<number> {
   const child = await start(program, ["ignore", "pipe", "pipe"]);
   const status = statusOf(child, program);
+  // It may end while whoever takes the lines is still at the last one; why is told by the wait for it below
+  status.catch(() => undefined);
   try {
     await Promise.all([
       eachLine(child.stdout, (text) => line(text, "stdout")),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { type Program, captureProgram, streamProgram } from "../../../../agent/adapters/shell/programs.ts";
 
 /** Holds the outputs open when the `sh` that has started it has ended, and ends when nobody hears it. */
@@ -20,6 +21,15 @@ suite("a program that is cut off does not wait for those that it has started", (
     });
     await assert.rejects(run, { code: "aborted" });
     assert.equal(lines[0], "up");
+  });
+
+  test("when whoever takes its lines is slow", withinMs, async () => {
+    const over = new AbortController();
+    const run = streamProgram(program(`${lasting}; true`, over.signal), async () => {
+      over.abort();
+      await delay(500); // by then the program has long ended
+    });
+    await assert.rejects(run, { code: "aborted" });
   });
 
   test("when it is captured", withinMs, async () => {
