@@ -30,7 +30,7 @@ import { listUnits } from "./list-units.ts";
 import { load } from "./load.ts";
 import { plan } from "./plan.ts";
 import { playground } from "./playground.ts";
-import { writeFailure } from "./print.ts";
+import { speakingOn, writeFailure } from "./print.ts";
 import { reachOptions, readReach, usualSocket } from "./reach.ts";
 import { restart } from "./restart.ts";
 import { resume } from "./resume.ts";
@@ -108,7 +108,10 @@ export async function runCalled(
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode !== 0) throw usageError(error, calling.name);
   }
-  if (chosen !== undefined) return chosen.command.run(tools, chosen.given);
+  if (chosen !== undefined) {
+    const { command, given } = chosen;
+    return command.run(command.speaksOn === true ? speakingOn(tools) : tools, given);
+  }
   await tools.stdout.write(said);
   return exitCodes.ok;
 }

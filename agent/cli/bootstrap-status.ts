@@ -10,6 +10,7 @@ import type { Tools } from "./tools.ts";
 
 export const bootstrapStatus: Command = {
   name: "bootstrap status",
+  speaksOn: true,
   summary: "Show whether this machine has become what its user-data says",
   args: [],
   options: [

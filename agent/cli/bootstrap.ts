@@ -13,6 +13,7 @@ import type { Tools } from "./tools.ts";
 
 export const bootstrap: Command = {
   name: "bootstrap",
+  speaksOn: true,
   summary: "Make of this machine what its user-data says",
   args: [{ name: "FILE", means: "With --validate: the files to check, - for standard input", takes: "any" }],
   options: [

@@ -49,6 +49,11 @@ export interface Command {
   readonly ownWords?: (options: readonly string[]) => number;
   /** Whether it goes to machines by ssh: its help has the options for it. */
   readonly bySsh?: true;
+  /**
+   * Whether its exit code says what came of it: it goes on to that when nobody reads what it says any more. Others end there,
+   * and well.
+   */
+  readonly speaksOn?: true;
   /** Its exit code for a wrong command line, where the usual one says something else of it. */
   readonly usageExit?: number;
   /** One line, for the list of commands. */

@@ -6,6 +6,7 @@ import { documentOption } from "./wait-options.ts";
 
 export const cordon: Command = {
   name: "cordon",
+  speaksOn: true,
   summary: "Keep new units off machines; what they have stays",
   args: [machineArgument],
   options: [documentOption],

@@ -11,6 +11,7 @@ import { readWait, waitOptions } from "./wait-options.ts";
 
 export const destroy: Command = {
   name: "destroy",
+  speaksOn: true,
   summary: "Stop submitted units and forget them",
   args: [unitOrPattern],
   options: [...waitOptions, documentOption],

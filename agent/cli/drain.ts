@@ -22,6 +22,7 @@ const mostNamed = 50;
 
 export const drain: Command = {
   name: "drain",
+  speaksOn: true,
   summary: "Move all units of a machine elsewhere",
   args: [{ ...machineArgument, takes: "one" }],
   options: [

@@ -4,6 +4,7 @@ import { place, placingOptions, unitOrFile } from "./from-files.ts";
 
 export const load: Command = {
   name: "load",
+  speaksOn: true,
   summary: "Place units on machines without starting them",
   args: [unitOrFile],
   options: placingOptions,

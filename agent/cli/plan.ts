@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 
 export const plan: Command = {
   name: "plan",
+  speaksOn: true,
   usageExit: 1,
   summary: "Show what a working copy or a commit would do to the cluster",
   args: [

@@ -2,7 +2,7 @@
 import { Problem, type ProblemRecord, toRecord } from "../domain/problem.ts";
 import { problemText, terminalText } from "../report/report.ts";
 import { exitCodes } from "./exit-codes.ts";
-import type { Tools } from "./tools.ts";
+import type { Output, Tools } from "./tools.ts";
 
 /** Whether stdout may be coloured (https://no-color.org). */
 export function hasColour({ stdout, env }: Tools): boolean {
@@ -17,6 +17,25 @@ export function jsonText(value: unknown, more: { readonly oneLine?: boolean } = 
 /** Text that others wrote: as it is into a pipe, harmless on a terminal. */
 export function writeForeign({ stdout }: Tools, text: string): Promise<void> {
   return stdout.write(stdout.isTerminal ? terminalText(text) : text);
+}
+
+/** The same tools, but that whoever reads what is said may go away: the rest of it is said to nobody. */
+export function speakingOn(tools: Tools): Tools {
+  return { ...tools, stdout: heedless(tools.stdout), stderr: heedless(tools.stderr) };
+}
+
+function heedless(output: Output): Output {
+  return {
+    isTerminal: output.isTerminal,
+    size: () => output.size(),
+    write: async (text) => {
+      try {
+        await output.write(text);
+      } catch (error) {
+        if (!(error instanceof Problem && error.code === "output-closed")) throw error;
+      }
+    },
+  };
 }
 
 /** Problems on stderr, one line each, with their hints. */

@@ -10,6 +10,7 @@ import { readWait, waitOptions } from "./wait-options.ts";
 
 export const restart: Command = {
   name: "restart",
+  speaksOn: true,
   summary: "Restart units on the machines that run them",
   args: [unitOrFile],
   options: [...waitOptions, documentOption],

@@ -4,6 +4,7 @@ import { place, placingOptions, unitOrFile } from "./from-files.ts";
 
 export const start: Command = {
   name: "start",
+  speaksOn: true,
   summary: "Start units, on the machines that take them",
   args: [unitOrFile],
   options: placingOptions,

@@ -4,6 +4,7 @@ import { retarget, retargetOptions, unitOrPattern } from "./from-cluster.ts";
 
 export const stop: Command = {
   name: "stop",
+  speaksOn: true,
   summary: "Stop units; they stay on their machines",
   args: [unitOrPattern],
   options: retargetOptions,

@@ -7,6 +7,7 @@ import { documentOption } from "./wait-options.ts";
 
 export const submit: Command = {
   name: "submit",
+  speaksOn: true,
   summary: "Make units known that are not in the repository",
   args: [unitOrFile],
   options: [replaceOption, documentOption],

@@ -11,6 +11,7 @@ const syncTimeoutMs = 15 * 60_000;
 
 export const sync: Command = {
   name: "sync",
+  speaksOn: true,
   summary: "Have the leader fetch the repository now",
   args: [],
   options: [{ flags: "--json", means: "Print JSON" }],

@@ -6,6 +6,7 @@ import { documentOption } from "./wait-options.ts";
 
 export const uncordon: Command = {
   name: "uncordon",
+  speaksOn: true,
   summary: "Have machines take units again, and end their drains",
   args: [machineArgument],
   options: [documentOption],

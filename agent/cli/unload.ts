@@ -4,6 +4,7 @@ import { retarget, retargetOptions, unitOrPattern } from "./from-cluster.ts";
 
 export const unload: Command = {
   name: "unload",
+  speaksOn: true,
   summary: "Stop units and take them away from their machines",
   args: [unitOrPattern],
   options: retargetOptions,

@@ -9,6 +9,7 @@ import type { Verification } from "./working-copy.ts";
 
 export const verify: Command = {
   name: "verify",
+  speaksOn: true,
   summary: "Check units in a folder, or one of them, before they are committed",
   args: [
     { name: "PATH", means: "Folder of units, or one unit file (default: the current folder)", takes: "one-or-none" },

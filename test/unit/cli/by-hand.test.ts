@@ -471,6 +471,20 @@ describe("the life cycle by hand (fleet-scenarios Q)", () => {
 });
 
 describe("what comes of it", () => {
+  test("a reader that goes away does not change the exit code", async () => {
+    await open();
+    files["bad.service"] = hello;
+    files["good.service"] = hello;
+    house.box("a").systemd.onStart(name("bad.service"), { kind: "fails", status: 3 });
+    for (const line of ["start good bad", "start good bad --json"]) {
+      const work = begin(line);
+      tools.stdout.broken = "output-closed";
+      tools.stderr.broken = "output-closed";
+      assert.equal(await settle(work), 1, line);
+    }
+    assert.equal(house.box("a").systemd.state(name("good.service")).active, "active");
+  });
+
   test("a unit that fails: where, how, the last lines of its log, and the others all the same", async () => {
     await open();
     files["bad.service"] = hello;

@@ -261,6 +261,13 @@ describe("cordon and uncordon", () => {
   });
 });
 
+test("a reader that goes away does not change the exit code of a cordon", async () => {
+  tools.stdout.broken = "output-closed";
+  assert.equal(await say("cordon n1 n2"), "[exit 0]\n");
+  hands.refuses = new Map([[n2, new Problem("registry-changed", "Cannot cordon it: others keep changing it")]]);
+  assert.match(await say("cordon n1 n2"), /\[exit 1\]\n$/);
+});
+
 describe("drain", () => {
   beforeEach(() => {
     hands.maintains = { outcome: "draining", drain: moving };
@@ -327,6 +334,16 @@ describe("drain", () => {
         [exit 1]
       `),
     );
+  });
+
+  test("a reader that goes away does not change the exit code", async () => {
+    const units = { "a.service": n3 };
+    start({ units });
+    tools.stderr.broken = "output-closed";
+    const work = settle(runCommand(["drain", "n3"], tools));
+    await until(() => tools.clock.sleeping > 0);
+    next({ units, drain: { ...moving, state: "stopped" } })();
+    assert.equal(await work, 1);
   });
 
   test("what is still being stopped when it stops is on its way", async () => {

@@ -198,6 +198,19 @@ suite("plan", () => {
     assert.equal((units as readonly unknown[]).length, 2);
   });
 
+  test("a reader that goes away does not change the exit code", async () => {
+    const cases = [
+      { units: {}, code: 2 },
+      { units: bad, code: 1 },
+    ];
+    for (const { units, code } of cases)
+      for (const words of ["plan --state state.json", "plan --state state.json --json"]) {
+        const tools = fakeTools({ ...fakeUnits({ ...states, folders: { ".": units } }), ...nobody });
+        tools.stdout.broken = "output-closed";
+        assert.equal(await runCommand(words.split(" "), tools), code, words);
+      }
+  });
+
   test("a terminal has colours", async () => {
     const stdout = new FakeOutput({ isTerminal: true });
     const tools = fakeTools({ ...fakeUnits({ ...states, folders: { ".": {} } }), ...nobody, stdout });

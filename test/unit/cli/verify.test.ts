@@ -96,6 +96,14 @@ for (const { name, words, copy, code, stdout, stderr } of cases) {
   });
 }
 
+test("a reader that goes away does not change the exit code", async () => {
+  for (const words of ["verify", "verify --json"]) {
+    const tools = fakeTools({ workingCopy: async () => folder(bad) });
+    tools.stdout.broken = "output-closed";
+    assert.equal(await runCommand(words.split(" "), tools), 1, words);
+  }
+});
+
 test("the path is the one named, or the current folder", async () => {
   const copy = folder({ "a.service": good });
   const tools = fakeTools({ workingCopy: async () => copy });
