@@ -49,8 +49,9 @@ export function journalWords(query: JournalQuery): Words {
   return colour ? coloured(words) : words;
 }
 
+/** A unit's name may begin with a dash, and none of systemctl's options is asked for by it: `-Hroot@db.service`. */
 export function statusWords(unit: string, colour: boolean): Words {
-  const words: Words = ["systemctl", "status", "--no-pager", "--full", unit];
+  const words: Words = ["systemctl", "status", "--no-pager", "--full", "--", unit];
   return colour ? coloured(words) : words;
 }
 

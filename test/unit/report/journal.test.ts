@@ -64,8 +64,11 @@ const cases: readonly (readonly [name: string, query: Partial<JournalQuery>, exp
 for (const [name, query, expect] of cases)
   test(`journal ${name}`, () => assert.equal(journalWords({ ...usual, ...query }).join(" "), expect));
 
-test("status", () =>
-  assert.equal(statusWords("a.service", false).join(" "), "systemctl status --no-pager --full a.service"));
+test("status, of a unit that is called as an option, too", () => {
+  const common = "systemctl status --no-pager --full --";
+  assert.equal(statusWords("a.service", false).join(" "), `${common} a.service`);
+  assert.equal(statusWords("-Hroot@db.service", false).join(" "), `${common} -Hroot@db.service`);
+});
 
 test("programs' outputs have nothing in front", () =>
   assert.deepEqual([undefined, "short", "cat", "json", "json-pretty", "export"].filter(takesPrefix), [
