@@ -57,6 +57,7 @@ const sideDoors: Readonly<Record<string, string>> = {
   "text/suggest.ts": "what was typed is compared with what there is, where commands are read",
   "firstboot/record.ts": "what a boot remembers is made when the plan has been carried out, step by step",
   "firstboot/show.ts": "a plan is printed by commands that make none",
+  "text/width.ts": "what commands draw and print is to fit a terminal and not to command it",
   "text/time.ts": "commands tell spans and moments in the words of the reports",
   "report/hands.ts": "changes made by hand are answered and told by commands that no listing needs",
   "report/maintenance.ts": "a drain is answered and told as the listings show it, also where none is made",

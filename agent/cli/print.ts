@@ -1,6 +1,7 @@
 // How commands speak: data on stdout, everything else on stderr, colour only where somebody looks.
 import { Problem, type ProblemRecord, toRecord } from "../domain/problem.ts";
 import { problemText, terminalText } from "../report/report.ts";
+import { visibleJson } from "../text/width.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { Output, Tools } from "./tools.ts";
 
@@ -9,9 +10,12 @@ export function hasColour({ stdout, env }: Tools): boolean {
   return stdout.isTerminal && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
 }
 
-/** A document for programs: many lines for a reader, one line when more documents may follow. */
+/**
+ * A document for programs: many lines for a reader, one line when more documents may follow. It is the same on a terminal, and
+ * harmless there.
+ */
 export function jsonText(value: unknown, more: { readonly oneLine?: boolean } = {}): string {
-  return `${JSON.stringify(value, undefined, more.oneLine === true ? undefined : 2)}\n`;
+  return `${visibleJson(JSON.stringify(value, undefined, more.oneLine === true ? undefined : 2))}\n`;
 }
 
 /** Text that others wrote: as it is into a pipe, harmless on a terminal. */

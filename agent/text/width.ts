@@ -63,6 +63,16 @@ export function visibleLines(text: string): string {
   return text.replace(commandingButLayout, escaped);
 }
 
+/**
+ * A JSON document that says the same, and that a terminal shows and does not obey: JSON itself has only what is below U+0020
+ * escaped in its texts.
+ */
+export function visibleJson(document: string): string {
+  return document.replace(commandingButLayout, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`; // none of them takes more than one
+  });
+}
+
 function escaped(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;

@@ -6,6 +6,7 @@ import { suite, test } from "node:test";
 import { describeProgram, runCommand } from "../../../agent/cli/args.ts";
 import { exitCodes, exitMeanings } from "../../../agent/cli/exit-codes.ts";
 import { runFleetctl } from "../../../agent/cli/fleetctl.ts";
+import { jsonText } from "../../../agent/cli/print.ts";
 import { flagOf } from "../../../agent/cli/shape.ts";
 import { fakeTools } from "../../fakes/fake-tools.ts";
 
@@ -122,4 +123,16 @@ suite("exit codes", () => {
   });
 
   test("no two are the same", () => assert.equal(meant.size, Object.keys(exitCodes).length));
+});
+
+suite("documents for programs", () => {
+  test("hold nothing that a terminal obeys, and say the same", () => {
+    const value = { "\u0085": "a\u009b2Jb\u007f\u202e\u2066\u200f\u2028\u001b\nü 漢 😀 \ud800", list: ["\t"] };
+    for (const oneLine of [true, false]) {
+      const text = jsonText(value, { oneLine });
+      assert.doesNotMatch(text, /[^\P{Cc}\n]|[\u2028\u202e\u2066\u200f]/u);
+      assert.ok(text.includes("\\u009b2Jb\\u007f\\u202e") && text.includes("ü 漢 😀"), text);
+      assert.deepEqual(JSON.parse(text), value);
+    }
+  });
 });
