@@ -2,6 +2,7 @@
 // anew in a pipe.
 import type { Problem } from "../domain/problem.ts";
 import type { ApiClient } from "../ports/api-client.ts";
+import { displayRows } from "../text/width.ts";
 import { AwayPauses, isAborted, isPassing } from "./away.ts";
 import type { Command, Given, Option } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -115,13 +116,33 @@ class Screen {
     await this.#output.write(leaveScreen + this.#text);
   }
 
-  /** As many lines as there is room for; the last row stays free for the cursor. */
   #fitted(text: string): string {
-    const lines = text.split("\n").slice(0, -1);
-    const room = Math.max(2, (this.#output.size()?.rows ?? 24) - 1);
-    const shown = lines.length <= room ? lines : [...lines.slice(0, room - 1), `and ${lines.length - room + 1} more`];
-    return shown.map((line) => `${line}${clearLine}\n`).join("");
+    const { rows, columns } = this.#output.size() ?? usualSize;
+    // The last row stays free for the cursor. What cannot tell its size says 0
+    const room = { rows: Math.max(2, (rows || usualSize.rows) - 1), columns: columns || usualSize.columns };
+    return fitting(text.split("\n").slice(0, -1), room)
+      .map((line) => `${line}${clearLine}\n`)
+      .join("");
   }
+}
+
+const usualSize = { rows: 24, columns: 80 };
+
+/** As many lines as there is room for, each in as many rows as it takes. */
+function fitting(lines: readonly string[], { rows, columns }: typeof usualSize): readonly string[] {
+  let used = 0;
+  let shown = 0;
+  for (const [index, line] of lines.entries()) {
+    used += displayRows(line, columns);
+    if (used > rows) break;
+    // What does not stay alone leaves a row for how many follow
+    if (used < rows || index === lines.length - 1) shown = index + 1;
+  }
+  if (shown === lines.length) return lines;
+  const [first = ""] = lines;
+  return shown === 0
+    ? [first.slice(0, (rows - 1) * columns), "and more"] // a document on one line, without colours
+    : [...lines.slice(0, shown), `and ${lines.length - shown} more`];
 }
 
 /** A pipe: texts that differ, one after the other, with an empty line between tables. */

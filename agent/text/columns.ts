@@ -1,6 +1,6 @@
 // Tables as fleet printed them: cells separated by tabs, so that `cut`, `awk` and old scripts go on working.
 // Given to the commands; pure. Colour is added around the text and never counts as width.
-import { displayWidth, visible } from "./width.ts";
+import { displayWidth, tabWidth, visible } from "./width.ts";
 
 /** What a cell's value means to a reader; printed as a colour on a terminal. */
 export type Tone = "good" | "bad" | "busy" | "faint";
@@ -21,9 +21,6 @@ export interface TableStyle {
   readonly legend: boolean;
   readonly colour: boolean;
 }
-
-/** Stops of a terminal's tab. */
-const tabWidth = 8;
 
 /**
  * Each column but the last is filled with tabs to the next multiple of 8 that is larger than its longest cell (the

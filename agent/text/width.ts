@@ -35,6 +35,25 @@ export function displayWidth(text: string): number {
   return width;
 }
 
+/** Stops of a terminal's tab. */
+export const tabWidth = 8;
+/** Select Graphic Rendition (ECMA-48 8.3.117). */
+const colours = /\u001b\[[0-9;]*m/g;
+
+/** Rows that a line takes on a terminal of so many columns, at least one; it may have colours and tabs. */
+export function displayRows(line: string, columns: number): number {
+  let width = 0;
+  for (const [index, text] of line.replace(colours, "").split("\t").entries()) {
+    if (index > 0) {
+      const column = width % columns;
+      const stop = (Math.floor(column / tabWidth) + 1) * tabWidth;
+      width += Math.min(stop, columns - 1) - column; // a tab never goes on to the next row
+    }
+    width += displayWidth(text);
+  }
+  return Math.max(1, Math.ceil(width / columns));
+}
+
 function graphemeWidth(grapheme: string): number {
   // Variation selector 16 asks for the emoji's picture, which is wide
   if (/^\p{Emoji_Presentation}|^\p{Regional_Indicator}{2}|^\p{Emoji}.*\ufe0f/u.test(grapheme)) return 2;

@@ -10,11 +10,11 @@ export class FakeOutput implements Output {
   readonly writes: string[] = [];
   /** When set, writes fail with this code. */
   broken: string | undefined;
-  readonly #rows: number;
+  readonly #size: { readonly columns: number; readonly rows: number };
 
-  constructor(how: { readonly isTerminal?: boolean; readonly rows?: number } = {}) {
+  constructor(how: { readonly isTerminal?: boolean; readonly rows?: number; readonly columns?: number } = {}) {
     this.isTerminal = how.isTerminal ?? false;
-    this.#rows = how.rows ?? 24;
+    this.#size = { columns: how.columns ?? 100, rows: how.rows ?? 24 };
   }
 
   get text(): string {
@@ -22,7 +22,7 @@ export class FakeOutput implements Output {
   }
 
   size(): { readonly columns: number; readonly rows: number } | undefined {
-    return this.isTerminal ? { columns: 100, rows: this.#rows } : undefined;
+    return this.isTerminal ? this.#size : undefined;
   }
 
   async write(text: string): Promise<void> {

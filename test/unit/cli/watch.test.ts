@@ -103,6 +103,28 @@ test("on a terminal it is redrawn in place, cut to the screen, and the last stat
   assert.equal(stdout.writes[2], "\u001b[?1049lMACHINE\n59f61aeb...\nb40f1753...\nf22c7d6e...\n");
 });
 
+test("on a terminal lines that wrap take more than one row", async (context) => {
+  const { view, socket } = await agent(context);
+  const clear = "\u001b[K\n";
+  const first = async (words: string, size: { readonly rows: number; readonly columns: number }): Promise<string> => {
+    const stdout = new FakeOutput({ isTerminal: true, ...size });
+    const tools = fakeTools({ env: { FLOTILLA_SOCKET: socket, NO_COLOR: "1" }, stdout });
+    const done = watching(context, tools, words);
+    await until(() => stdout.writes.length === 1);
+    tools.interrupt();
+    await done;
+    return (stdout.writes[0] ?? "").replace("\u001b[?1049h\u001b[H", "").replace("\u001b[J", "");
+  };
+  view.change(samplePicture());
+  const ids = "list-machines --watch --full --no-legend --fields machine";
+  const { n1, n2, n3 } = sampleIds;
+  assert.equal(await first(ids, { rows: 7, columns: 20 }), [n3, n2, n1, ""].join(clear), "two rows for each");
+  assert.equal(await first(ids, { rows: 6, columns: 20 }), [n3, n2, "and 1 more", ""].join(clear));
+  assert.equal(await first(ids, { rows: 5, columns: 20 }), [n3, "and 2 more", ""].join(clear));
+  const document = await first("list-machines --watch --json", { rows: 5, columns: 20 });
+  assert.match(document, /^\{"machines":\[.{47}\u001b\[K\nand more\u001b\[K\n$/, "what is longer than the screen");
+});
+
 test("an agent that goes away is waited for, with growing pauses, and said once", async (context) => {
   const { view, socket, start, stop } = await agent(context);
   const tools = fakeTools({ env: { FLOTILLA_SOCKET: socket } });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatTable } from "../../../agent/text/columns.ts";
 import { formatMoment, formatSpan } from "../../../agent/text/time.ts";
-import { displayWidth, visible, visibleLines } from "../../../agent/text/width.ts";
+import { displayRows, displayWidth, visible, visibleLines } from "../../../agent/text/width.ts";
 
 const plain = { legend: true, colour: false };
 
@@ -75,6 +75,20 @@ const widths: readonly (readonly [string, number, string])[] = [
 ];
 for (const [text, width, name] of widths) {
   test(`display width: ${name}`, () => assert.equal(displayWidth(text), width));
+}
+
+const rowsOf: readonly (readonly [text: string, rows: number, name: string])[] = [
+  ["", 1, "an empty line"],
+  ["a".repeat(20), 1, "a full row"],
+  ["a".repeat(21), 2, "one more"],
+  [`\u001b[31m${"a".repeat(20)}\u001b[0m`, 1, "colours"],
+  ["日".repeat(11), 2, "wide letters"],
+  ["a\tb\tcccc", 1, "tabs"],
+  ["a\tb\tccccc", 2, "tabs and one more"],
+  ["a\tb\tc\t\t\td", 1, "tabs that go no further than the last column"],
+];
+for (const [text, count, name] of rowsOf) {
+  test(`rows of 20 columns: ${name}`, () => assert.equal(displayRows(text, 20), count));
 }
 
 test("what could mislead a reader is written out", () => {
