@@ -181,8 +181,9 @@ _flotilla() {
   elif [[ -z $offer ]]; then
     offer=$(_flotilla_place "$command" "$count")
   fi
-  cur=\${cur#[\\"\\']}
-  local before= kind=\${offer%% *} rest=\${offer#* } found=()
+  local before= kind=\${offer%% *} rest=\${offer#* } found=() bare=
+  # In quotes a backslash is one, also those in names of units; elsewhere two are
+  if [[ $cur == [\\"\\']* ]]; then cur=\${cur:1}; elif [[ $kind == *live* ]]; then bare=1 cur=\${cur//\\\\\\\\/\\\\}; fi
   if [[ $kind == list-* && $cur == *,* ]]; then
     before=\${cur%,*},
     cur=\${cur##*,}
@@ -201,7 +202,12 @@ _flotilla() {
   # What bash takes for an own word is all that it replaces
   local breaks=\${COMP_WORDBREAKS//[!@=:]/} typed=$before$cur
   [[ -n $breaks && $typed == *[$breaks]* ]] && typed=\${typed%"\${typed##*[$breaks]}"} || typed=
-  for name in "\${found[@]}"; do name=$before$name; COMPREPLY+=("\${name#"$typed"}"); done
+  [[ $kind == live-or-file ]] && bare= # readline escapes what may be the name of a file
+  for name in "\${found[@]}"; do
+    name=$before$name name=\${name#"$typed"}
+    [[ -n $bare ]] && name=\${name//\\\\/\\\\\\\\}
+    COMPREPLY+=("$name")
+  done
 }
 
 complete -F _flotilla flotilla

@@ -81,7 +81,7 @@ echo "$*" >> ${folder}/calls
 while [ "$1" != __complete ]; do shift; done
 begins() { case $1 in "$2"*) printf '%s\\tsome words\\n' "$1" ;; esac; }
 case $2 in
-  units) for each in web@1.service web@2.service db.service; do begins $each "$4"; done ;;
+  units) for each in web@1.service web@2.service db.service 'srv-a\\x2db.mount'; do begins "$each" "$4"; done ;;
   machines) for each in 59f61aeb b40f1753; do begins $each "$4"; done ;;
   metadata) for each in role=web role=db; do begins $each "$4"; done ;;
   targets) for each in db.service 59f61aeb; do begins $each "$4"; done ;;
@@ -130,7 +130,7 @@ _flotilla; printf '%s\\n' "\${COMPREPLY[@]}"`;
     [["list-units", "--state=fa"], ["failed"]],
     [
       ["status", ""],
-      ["web@1.service", "web@2.service", "db.service"],
+      ["web@1.service", "web@2.service", "db.service", "srv-a\\\\x2db.mount"],
     ],
     [["status", "d"], ["db.service"]],
     // Only what stands behind the last "@" is replaced
@@ -138,6 +138,13 @@ _flotilla; printf '%s\\n' "\${COMPREPLY[@]}"`;
       ["status", "web@"],
       ["1.service", "2.service"],
     ],
+    // So that bash reads the name again as it is
+    [["stop", "srv"], ["srv-a\\\\x2db.mount"]],
+    [["stop", "srv-a\\\\x2"], ["srv-a\\\\x2db.mount"]],
+    [["stop", "'srv-a\\x2"], ["srv-a\\x2db.mount"]],
+    [["list-units", "--unit", "db,srv-a\\\\x"], ["db,srv-a\\\\x2db.mount"]],
+    // Where a word may be a file readline does that
+    [["start", "srv-a\\\\x"], ["srv-a\\x2db.mount"]],
     [["--socket", "/x", "list-units", "--unit", "db,web@1"], ["1.service"]],
     [["list-units", "--machine", "5"], ["59f61aeb"]],
     [["list-machines", "--metadata", "role=w"], ["web"]],
