@@ -71,6 +71,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
   const server = await openDoors(door, {
     socket: settings.apiSocket,
     api: settings.api,
+    scope: settings.systemd.scope,
     inherited: options.inherited ?? [],
     log,
   });

@@ -1,6 +1,6 @@
 // Every way to an agent's API, as its settings have it: the unix socket, TCP, and sockets that systemd holds for it. Who comes
 // over TCP shows a token or a certificate, unless only programs of this machine can come.
-import { chown, stat } from "node:fs/promises";
+import { chmod, chown, stat } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { isLoopback, showAddress } from "../domain/listen.ts";
 import { Problem } from "../domain/problem.ts";
@@ -13,13 +13,17 @@ import { groupNumber } from "./group.ts";
 import type { InheritedSocket } from "./inherited-sockets.ts";
 import { createSettingsFiles } from "./settings-files.ts";
 
-/** The group whose members may use the unix socket where the settings name none. */
+/** The group whose members may use the unix socket of a machine's own agent where the settings name none. */
 const usualGroup = "flotilla";
+/** Whoever may write to a unix socket may connect to it. */
+const writableByAll = 0o002;
 
 export interface DoorOptions {
   /** Path of the unix socket. */
   readonly socket: string;
   readonly api: ApiSettings;
+  /** Whose agent it is: the machine's, or a user's own. */
+  readonly scope: "system" | "user";
   /** What systemd has made: a unix socket at that path stands in place of our own. */
   readonly inherited: readonly InheritedSocket[];
   readonly log: Log;
@@ -47,6 +51,7 @@ export async function openDoors(handler: ApiHandler, options: DoorOptions): Prom
     if (own === undefined) opened.push(await openSocket(handler, options));
     for (const each of inherited) {
       if (each.at.kind === "tcp") refuseOpen(each, api);
+      else await warnOfOpen(each.at.path, options.log);
       const isTcp = each.at.kind === "tcp";
       opened.push(await takeInherited(handler, { socket: each, ...(isTcp ? { tls, guard } : {}) }));
       if (each !== own) others.push(isTcp ? scheme(tls) + placeOf(each) : placeOf(each));
@@ -88,7 +93,9 @@ async function socketOf({ socket, inherited }: DoorOptions): Promise<InheritedSo
   return undefined;
 }
 
-async function openSocket(handler: ApiHandler, { socket, api, log }: DoorOptions): Promise<ApiServer> {
+/** For this user alone, and for a group where there is one: never for the user's own group, which others may have, too. */
+async function openSocket(handler: ApiHandler, { socket, api, scope, log }: DoorOptions): Promise<ApiServer> {
+  if (api.group === undefined && scope === "user") return serveApi(handler, { socket });
   const group = api.group ?? usualGroup;
   const gid = await groupNumber(group);
   if (gid === undefined && api.group !== undefined)
@@ -99,6 +106,7 @@ async function openSocket(handler: ApiHandler, { socket, api, log }: DoorOptions
   if (gid === undefined) return server;
   try {
     await chown(socket, -1, gid);
+    await chmod(socket, 0o660);
   } catch (cause) {
     const hint = "flotilla must run as root or be of that group";
     const problem = new Problem("api-group", `Cannot give the API's socket to the group "${group}"`, { hint, cause });
@@ -106,7 +114,7 @@ async function openSocket(handler: ApiHandler, { socket, api, log }: DoorOptions
       await server.close();
       throw problem;
     }
-    // Nobody asked for it: an agent of a user's own has a socket of the user's own
+    // Nobody asked for it: an agent that may not give its socket away has it for itself
     log.debug("api.group", { what: problem.message });
   }
   return server;
@@ -139,6 +147,16 @@ function refuseOpen(socket: InheritedSocket, { token, tls }: ApiSettings): void 
   if (token !== undefined || tls?.clientCaFile !== undefined) return;
   throw new Problem("api-open", `Cannot serve the API on ${placeOf(socket)} to whoever reaches it`, {
     hint: `Whoever may ask is root on every machine: set [API] TokenFile= or TLSClientCAFile=, or have the unit of "${socket.name}" listen on 127.0.0.1`,
+  });
+}
+
+/** A word only, as for a port of this machine's own: the folder may let nobody in. */
+async function warnOfOpen(path: string, log: Log): Promise<void> {
+  const found = await stat(path).catch(() => undefined); // somebody removed it: nobody comes by it
+  if (found === undefined || (found.mode & writableByAll) === 0) return;
+  log.warn("api.open", {
+    message: `Cannot tell who asks on ${path}: any user of this machine may`,
+    hint: "Whoever may ask is root on every machine: set SocketMode=0660 in the unit of the socket",
   });
 }
 

@@ -1,4 +1,4 @@
-// Puts an HTTP application where it can be reached: on a unix socket that root and a group may use, on a TCP port, or on a
+// Puts an HTTP application where it can be reached: on a unix socket of this user's own, on a TCP port, or on a
 // socket that systemd holds. The one importer of @hono/node-server. A socket left behind by a dead agent is replaced; one
 // that a living agent answers on, or that systemd made, is never touched.
 import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
@@ -41,7 +41,7 @@ export interface SocketOptions extends ServeOptions {
 }
 
 /**
- * Listens on `socket`, mode 0660; makes its folder when there is none. Rejects with Problem "api-socket-taken" (another
+ * Listens on `socket`, mode 0600; makes its folder when there is none. Rejects with Problem "api-socket-taken" (another
  * agent answers there), "api-socket-foreign" (something else lies there), "api-socket-path" (too long) or "api-socket".
  */
 export async function serveApi(handler: ApiHandler, options: SocketOptions): Promise<ApiServer> {
@@ -52,7 +52,7 @@ export async function serveApi(handler: ApiHandler, options: SocketOptions): Pro
     await mkdir(dirname(socket), { recursive: true, mode: 0o755 });
     await clearStale(socket);
     await listen(server, { path: socket });
-    await chmod(socket, 0o660);
+    await chmod(socket, 0o600);
   } catch (error) {
     server.close();
     if (error instanceof Problem) throw error;

@@ -2,7 +2,7 @@
 // certificates of clients, and the unix socket's group.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request as plainRequest } from "node:http";
 import { type RequestOptions, request as tlsRequest } from "node:https";
 import { connect } from "node:net";
@@ -76,7 +76,7 @@ suite("sockets of systemd's", { skip: !hasActivator && "systemd-socket-activate 
     const [port = 0] = await freePorts(1);
     await activated(agent, "-l", `127.0.0.1:${port}`);
     assert.equal((await ask(port)).status, 200);
-    assert.equal(statSync(agent.socket).mode & 0o777, 0o660);
+    assert.equal(statSync(agent.socket).mode & 0o777, 0o600);
     await agent.stop();
     assert.throws(() => statSync(agent.socket), /ENOENT/);
   });
@@ -95,6 +95,20 @@ suite("sockets of systemd's", { skip: !hasActivator && "systemd-socket-activate 
     assert.equal(status, 200);
     await agent.stop();
     assert.ok(statSync(other).isSocket());
+  });
+
+  test("a unix socket that any user may write to is warned of", async (context) => {
+    for (const [mode, isOpen] of [
+      [0o666, true],
+      [0o660, false],
+    ] as const) {
+      const agent = await lone(context, {});
+      await activated(agent, "-l", agent.socket);
+      chmodSync(agent.socket, mode);
+      assert.match(await agent.ask("list-machines"), /MACHINE/);
+      assert.equal(/api\.open.*SocketMode=0660/.test(agent.output), isOpen, agent.output);
+      await agent.stop();
+    }
   });
 
   const refused: readonly { readonly name: string; readonly options: readonly string[]; readonly says: RegExp }[] = [

@@ -78,7 +78,7 @@ test("answers cross the socket; so do problems, with their hints", async (contex
     commit: "4f2a9c16d1b0f6a3c7d5e8f90123456789abcdef",
   });
   await rejectsWith(client.get("/v2/status/helo.service"), "unit-unknown", /Did you mean hello\.service\?/);
-  assert.equal(lstatSync(socket).mode & 0o777, 0o660);
+  assert.equal(lstatSync(socket).mode & 0o777, 0o600);
 });
 
 test("changes cross the socket with who asks; so do all problems of one answer", async (context) => {
