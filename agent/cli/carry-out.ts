@@ -12,7 +12,7 @@ import { isAborted } from "./away.ts";
 import type { Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type LogLines, readLogLines } from "./log-lines.ts";
-import { jsonText, writeFailure } from "./print.ts";
+import { isUnreachable, jsonText, writeFailure } from "./print.ts";
 import { Progress } from "./progress.ts";
 import type { Tools } from "./tools.ts";
 import { sideBySide } from "./unit-arguments.ts";
@@ -85,7 +85,15 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
   };
   const inOrder = (): readonly UnitOutcome[] => tasks.flatMap(({ name }) => outcomes.get(name) ?? []);
 
-  const applied = await sideBySide(tasks, (task) => attempt(task, tools.signal));
+  let lost: Lost | undefined;
+  const applied = await sideBySide(tasks, async (task) => {
+    if (lost !== undefined) return lost;
+    const result = await attempt(task, tools.signal);
+    if (result instanceof Lost) lost ??= result;
+    return result;
+  });
+  // Where nothing was changed there is nothing else to tell
+  if (lost !== undefined && !applied.some((each) => typeof each === "object" && "change" in each)) throw lost.cause;
   const awaited: Awaited[] = [];
   const changes = new Map<UnitName, Change>();
   for (const [index, { name }] of tasks.entries()) {
@@ -93,6 +101,10 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
     if (result === undefined) continue;
     if (result === "interrupted") {
       end({ unit: name, outcome: "interrupted" });
+      continue;
+    }
+    if (result instanceof Lost) {
+      end({ unit: name, outcome: "failed", problems: result.problems.map(toRecord) });
       continue;
     }
     if (result instanceof Array) {
@@ -106,13 +118,18 @@ export async function carryOut(tasks: readonly Task[], how: CarryingOut): Promis
     if (goal === undefined) {
       if (prints !== undefined) await speaker.line(prints);
       end({ unit: name, outcome: "done", change });
-    } else if (waitMs === undefined) {
+    } else if (waitMs === undefined || lost !== undefined) {
       if (change !== "unchanged") await speaker.line(triggeredLine(name, { verb, goal }));
       end({ unit: name, outcome: change === "unchanged" ? "done" : "triggered", change });
     } else {
       awaited.push({ name, goal, changed: change !== "unchanged" });
     }
   }
+  if (lost !== undefined)
+    await speaker.lost(
+      lost,
+      tasks.filter((_, index) => applied[index] instanceof Lost),
+    );
   if (awaited.length === 0 || waitMs === undefined) return inOrder();
 
   let logs = 0;
@@ -148,7 +165,9 @@ export async function conclude(outcomes: readonly UnitOutcome[], how: CarryingOu
     await tools.stderr.write(interruptedText(interrupted));
     return exitCodes.interrupted;
   }
-  return isGood ? exitCodes.ok : exitCodes.failure;
+  if (isGood) return exitCodes.ok;
+  const codes = outcomes.flatMap((each) => each.problems ?? []).map(({ code }) => code);
+  return codes.some(isUnreachable) ? exitCodes.unreachable : exitCodes.failure;
 }
 
 function interruptedText(outcomes: readonly UnitOutcome[]): string {
@@ -167,16 +186,27 @@ function interruptedText(outcomes: readonly UnitOutcome[]): string {
   );
 }
 
-/** What the whole command cannot go on without is thrown; what concerns one unit is that unit's. */
-async function attempt(task: Task, signal: AbortSignal): Promise<Applied | readonly Problem[] | "interrupted"> {
+/** The agent does not answer any more: nobody can say what came of what was asked last, and nothing else is asked. */
+class Lost {
+  readonly problems: readonly Problem[];
+  readonly cause: unknown;
+
+  constructor(problems: readonly Problem[], cause: unknown) {
+    this.problems = problems;
+    this.cause = cause;
+  }
+}
+
+/** What concerns one unit is that unit's. */
+async function attempt(task: Task, signal: AbortSignal): Promise<Applied | readonly Problem[] | Lost | "interrupted"> {
   if (signal.aborted) return "interrupted";
   try {
     return await task.apply(signal);
   } catch (error) {
     if (isAborted(signal)) return "interrupted";
     const problems = problemsOf(error);
-    if (problems === undefined || problems.some(({ code }) => code.startsWith("agent-"))) throw error;
-    return problems;
+    if (problems === undefined) throw error;
+    return problems.some(({ code }) => code.startsWith("agent-")) ? new Lost(problems, error) : problems;
   }
 }
 
@@ -229,6 +259,14 @@ class Speaker {
     if (this.#isJson) return;
     await this.clear();
     await writeFailure(this.#how.tools, new AggregateError(problems));
+  }
+
+  async lost({ problems }: Lost, uncertain: readonly Task[]): Promise<void> {
+    const [first] = uncertain;
+    if (first === undefined) return;
+    await this.problems(problems);
+    const units = uncertain.length === 1 ? first.name : `${uncertain.length} units`;
+    await this.remark(`Lost the agent before it was certain what becomes of ${units}: flotilla status ${first.name}`);
   }
 
   clear(): Promise<void> {

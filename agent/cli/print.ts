@@ -73,12 +73,15 @@ export async function writeFailure(
 
 function exitCodeOf(problems: readonly Problem[], usageExit: number): number {
   if (problems.some(({ code }) => /^(usage|fields?-)/.test(code))) return usageExit;
-  if (problems.some(({ code }) => unreachableCodes.has(code))) return exitCodes.unreachable;
+  if (problems.some(({ code }) => isUnreachable(code))) return exitCodes.unreachable;
   if (problems.some(({ code }) => code.startsWith("ssh-"))) return exitCodes.ssh;
   return exitCodes.failure;
 }
 
-const unreachableCodes: ReadonlySet<string> = new Set(["agent-unreachable", "agent-timeout"]);
+/** Whether a problem of this code says that no agent answers. */
+export function isUnreachable(code: string): boolean {
+  return code === "agent-unreachable" || code === "agent-timeout";
+}
 
 function problemsOf(error: unknown): readonly Problem[] {
   if (error instanceof AggregateError && error.errors.length > 0) return error.errors.flatMap(problemsOf);

@@ -134,7 +134,7 @@ export interface SystemdSettings {
 
 /** Who may reach the API beside root on this machine, and how. */
 export interface ApiSettings {
-  /** Name or number of the group that may use the unix socket; undefined: `flotilla`, where there is one; of a user's own agent nobody. */
+  /** Name or number of the group that may use the unix socket; undefined: `flotilla` where there is one, of a user's agent none. */
   readonly group: string | undefined;
   /** TCP addresses beside the unix socket; each beyond loopback goes with a token or certificates of clients. */
   readonly listen: readonly ListenAddress[];

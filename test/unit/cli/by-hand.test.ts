@@ -7,6 +7,7 @@ import { runCommand } from "../../../agent/cli/args.ts";
 import "../../../agent/cli/agent.ts";
 import "../../../agent/cli/resolve.ts";
 import "../../../agent/cli/local-text.ts";
+import type { UnitOutcome } from "../../../agent/cli/carry-out.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import { unitNameParts, type UnitName } from "../../../agent/domain/names.ts";
 import type { LocalDropIn, LocalUnits } from "../../../agent/ports/local-units.ts";
@@ -570,6 +571,35 @@ describe("what comes of it", () => {
     client.away = undefined;
     assert.equal(await settle(waiting), 0);
     assert.equal(tools.stdout.text, "Unit slow.service launched on aaaaaaaa.../10.0.0.97\n");
+  });
+
+  test("an agent that is lost in the middle: what was changed is told, and what is not certain", async () => {
+    await open();
+    for (const each of ["a", "b", "c"]) files[`${each}.service`] = hello;
+    const put = client.put.bind(client);
+    client.put = (path, ...more) =>
+      path.includes("a.service")
+        ? put(path, ...more)
+        : Promise.reject(new Problem("agent-unreachable", "Cannot reach the agent"));
+    await plays(`
+      $ start a b c
+      Triggered unit a.service start
+      [stderr] flotilla: Cannot reach the agent
+      [stderr] Lost the agent before it was certain what becomes of 2 units: flotilla status b.service
+      [exit 3]
+      $ start b c
+      [stderr] flotilla: Cannot reach the agent
+      [exit 3]
+    `);
+    assert.equal(await settle(begin("start a b --replace --json")), 3);
+    const { units } = JSON.parse(tools.stdout.text) as { readonly units: readonly UnitOutcome[] };
+    assert.deepEqual(
+      units.map(({ unit, outcome, problems }) => [unit, outcome, problems?.[0]?.code]),
+      [
+        ["a.service", "done", undefined],
+        ["b.service", "failed", "agent-unreachable"],
+      ],
+    );
   });
 
   test("who waits is told when somebody else decides otherwise", async () => {
