@@ -27,8 +27,10 @@ import type { Troubles } from "./troubles.ts";
 
 /** After the last question the mirror is kept this long, so that a watching client does not read everything anew. */
 const idleMs = 60_000;
-/** A question waits at most this long for the registry before it is answered from what is known here. */
+/** A question waits at most this long for the registry, or for a fetch, before it is answered from what is known here. */
 const patienceMs = 2_000;
+/** After a fetch that has not brought the adopted commit no other is begun for it until then. */
+const fetchPauseMs = 30_000;
 /** Listeners are told at most this often. */
 const quietMs = 100;
 /** A fetch that the leader was asked for is waited for at most this long. */
@@ -70,6 +72,10 @@ export class View implements ClusterView {
   #last: { readonly of: RegistryPicture; readonly composed: Composed } | undefined;
   /** The composing that began last; none when something has changed since. */
   #reading: object | undefined;
+  /** While a fetch is under way: resolves once that is over, or has taken a moment. */
+  #fetching: Promise<void> | undefined;
+  /** The commit that the last fetch did not bring. */
+  #missed: { readonly commit: CommitId; readonly atMs: number } | undefined;
   #askedMs = 0;
   #telling = false;
 
@@ -174,8 +180,10 @@ export class View implements ClusterView {
     const { commits, git, troubles } = this.#parts;
     if (commits === undefined || git === undefined) return undefined;
     try {
-      if (!(await commits.has(commit))) await git.fetch(this.#signal);
-      if (!(await commits.has(commit))) return undefined;
+      if (!(await commits.has(commit))) {
+        await this.#fetch(commit, git);
+        if (!(await commits.has(commit))) return undefined;
+      }
       const desired = await commits.desired(commit);
       troubles.clear("view");
       return desired.ok ? desired.value : undefined;
@@ -183,6 +191,31 @@ export class View implements ClusterView {
       troubles.set("view", toRecord(asProblem(error, "git-commit", `Cannot read commit ${commit}`)));
       return undefined;
     }
+  }
+
+  /** One fetch for all who ask, which goes on behind them: a host that is silent must not hold their answers up. */
+  #fetch(commit: CommitId, git: Git): Promise<void> {
+    if (this.#fetching !== undefined) return this.#fetching;
+    const { clock, troubles } = this.#parts;
+    const missed = this.#missed;
+    if (missed?.commit === commit && clock.monotonicMs() - missed.atMs < fetchPauseMs) return Promise.resolve();
+    const whole = git
+      .fetch(this.#signal)
+      .then(
+        () => this.#tell(),
+        (error: unknown) => {
+          if (this.#signal.aborted) return;
+          troubles.set("view", toRecord(asProblem(error, "git-commit", `Cannot read commit ${commit}`)));
+        },
+      )
+      .finally(() => {
+        this.#fetching = undefined;
+        // Of no matter if it was brought
+        this.#missed = { commit, atMs: clock.monotonicMs() };
+      });
+    const patience = { clock, ms: patienceMs, signal: this.#signal };
+    this.#fetching = patiently(patience, (each) => Promise.race([whole, aborted(each)]));
+    return this.#fetching;
   }
 
   /** What this machine knows without the registry: itself, its share, and how that is. */
@@ -329,6 +362,13 @@ export class View implements ClusterView {
     dispose();
     return found;
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }
 
 /** As if all could leave at once that is to: why a unit cannot is shown also once its drain has been stopped for that. */

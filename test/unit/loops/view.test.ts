@@ -4,7 +4,7 @@ import { afterEach, describe, test } from "node:test";
 import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { keys } from "../../../agent/text/values.ts";
-import { type Box, House, idOf, name, service } from "./house.ts";
+import { type Box, House, gate, idOf, name, service } from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -21,6 +21,15 @@ async function running(): Promise<void> {
   });
   await house.until(() => house.isUp({ "log.service": "abc", "web.service": "a" }), 5_000);
   await house.until(async () => (await house.held()).statuses.size === 3, 5_000);
+}
+
+/** A machine that has no share in the adopted commit, and has not fetched it. */
+async function withoutCommit(): Promise<Box> {
+  house = await House.open({ leaders: "b", pollMs: 3_600_000 });
+  await house.ready();
+  await house.deploy({ "web.service": service(`MachineID=${idOf("b")}`) });
+  await house.until(() => house.isUp({ "web.service": "b" }), 5_000);
+  return house.box("c");
 }
 
 describe("view", () => {
@@ -95,6 +104,43 @@ describe("view", () => {
     const fromMs = house.clock.monotonicMs();
     await pictureOf(box);
     assert.ok(house.clock.monotonicMs() - fromMs <= 2_500);
+  });
+
+  test("a repository that is silent holds no answer up, is asked once for all questions, and what it brings is shown", async () => {
+    const box = await withoutCommit();
+    const { opened, open } = gate();
+    house.repository.fault = { kind: "slow", until: opened };
+    const before = house.repository.fetches;
+    const fromMs = house.clock.monotonicMs();
+    for (let asked = 0; asked < 10; asked++) assert.equal((await pictureOf(box)).desired, undefined);
+    assert.ok(house.clock.monotonicMs() - fromMs <= 2_500, "all of them together wait a moment");
+    let heard = 0;
+    const stop = box.agent.view.onChange(() => heard++);
+    await house.clock.advance(60_000);
+    assert.equal((await pictureOf(box)).desired, undefined);
+    assert.equal(house.repository.fetches - before, 1);
+    heard = 0;
+    house.repository.fault = undefined;
+    open();
+    await house.clock.advance(1_000);
+    assert.ok(heard > 0, "who listens is told");
+    assert.equal((await pictureOf(box)).desired?.units.size, 1);
+    assert.equal(house.repository.fetches - before, 1);
+    stop();
+  });
+
+  test("a repository that is away is not asked at every question, and it is said", async () => {
+    const box = await withoutCommit();
+    house.repository.fault = { kind: "unreachable" };
+    const before = house.repository.fetches;
+    for (let asked = 0; asked < 10; asked++) assert.equal((await pictureOf(box)).desired, undefined);
+    assert.equal(house.repository.fetches - before, 1);
+    assert.notEqual(await box.problem("git-unreachable"), undefined);
+    house.repository.fault = undefined;
+    await house.clock.advance(31_000);
+    assert.equal((await pictureOf(box)).desired?.units.size, 1);
+    assert.equal(await box.problem("git-unreachable"), undefined);
+    assert.equal(house.repository.fetches - before, 2);
   });
 
   test("a value that nobody can read is named on every machine", async () => {
