@@ -3,7 +3,7 @@
 import { type UnitName, isTemplate } from "../domain/names.ts";
 import { type Place, Problem } from "../domain/problem.ts";
 import { suggest } from "../text/suggest.ts";
-import { type Read, expandAmount, expandSpecifiers, hasSpecifiers, readItems } from "./option-values.ts";
+import { type Read, expandAmount, expandPattern, expandSpecifiers, hasSpecifiers, readItems } from "./option-values.ts";
 
 export type Option =
   | "MachineID"
@@ -144,15 +144,18 @@ function readSetting(setting: Setting, { reading, items }: { reading: Reading; i
     refuse(setting, { reading, fix: read.fix });
     return;
   }
+  const expand = expanderOf(setting);
   for (const item of read.value) {
-    const expanded = (isAmount(setting) ? expandAmount : expandSpecifiers)(item, reading.name);
+    const expanded = expand(item, reading.name);
     if ("value" in expanded) items.push({ text: expanded.value, setting });
     else refuse(setting, { reading, item, fix: expanded.fix });
   }
 }
 
-function isAmount({ key }: Setting): boolean {
-  return key === "MemoryReserve" || key === "CPUReserve";
+function expanderOf({ key }: Setting): (text: string, name: UnitName) => Read<string> {
+  const option = optionByName.get(key);
+  if (option === "MemoryReserve" || option === "CPUReserve") return expandAmount;
+  return option === "Conflicts" || option === "Replaces" ? expandPattern : expandSpecifiers;
 }
 
 /** The last item of an option that has one value. Every item is read, so that none that is wrong goes unseen. */

@@ -39,21 +39,25 @@ export function readItems(value: string): Read<readonly string[]> {
 
 const nothingNamed = "Name at least one item, or remove the line";
 
-/** `%n` whole name, `%N` name without type, `%p` prefix, `%i` instance (empty where there is none), `%%` a percent sign. */
-export function expandSpecifiers(text: string, name: UnitName): Read<string> {
+/** `write`: how a part of the name is put in. `%n` whole name, `%N` name without type, `%p` prefix, `%i` instance (empty where there is none), `%%` a percent sign. */
+export function expandSpecifiers(
+  text: string,
+  name: UnitName,
+  { write = (part) => part }: { readonly write?: (part: string) => string } = {},
+): Read<string> {
   if (!text.includes("%")) return { value: text };
   const { stem, prefix, instance = "" } = unitNameParts(name);
   let unknown: string | undefined;
   const value = text.replace(/%(.?)/gsu, (whole, letter: string) => {
     switch (letter) {
       case "n":
-        return name;
+        return write(name);
       case "N":
-        return stem;
+        return write(stem);
       case "p":
-        return prefix;
+        return write(prefix);
       case "i":
-        return instance;
+        return write(instance);
       case "%":
         return "%";
       default:
@@ -63,6 +67,12 @@ export function expandSpecifiers(text: string, name: UnitName): Read<string> {
   });
   if (unknown === undefined) return { value };
   return { fix: `"${unknown}" is none of %n %N %p %i; write %% for a percent sign` };
+}
+
+/** The same for a glob pattern over names, where a backslash that a name brings in stands for itself. */
+export function expandPattern(text: string, name: UnitName): Read<string> {
+  // Of what a pattern may mean otherwise no name holds anything else
+  return expandSpecifiers(text, name, { write: (part) => part.replaceAll("\\", "\\\\") });
 }
 
 /** The same for an amount, where a last `%` that stands alone is its unit of measure, as in `25%` and `%i%`. */

@@ -15,8 +15,9 @@ type Step =
 
 /**
  * The test for a whole name: `*` any run without "/", `?` one character but "/", `[abc]`, `[a-z]`, `[^a]` classes, `\`
- * takes the next character as it is. Problem "glob-malformed": an open or empty class, a range the wrong way round, a
- * lone `\` at the end, or a pattern above `maxGlobLength`.
+ * takes the next character as it is. A pattern is also the name that it spells, for `mnt-my\x2ddata.mount` is a name as
+ * systemd-escape(1) writes it. Problem "glob-malformed": an open or empty class, a range the wrong way round, a lone `\` at
+ * the end, or a pattern above `maxGlobLength`.
  */
 export function compileGlob(pattern: string): Checked<(name: string) => boolean> {
   if (pattern.length > maxGlobLength) {
@@ -31,7 +32,7 @@ export function compileGlob(pattern: string): Checked<(name: string) => boolean>
   if (typeof steps === "string") {
     return invalid(new Problem("glob-malformed", `Cannot read the pattern "${pattern}"`, { hint: steps }));
   }
-  return valid((name) => matches(steps, name));
+  return valid((name) => name === pattern || matches(steps, name));
 }
 
 /** The steps, or in words what is wrong. */

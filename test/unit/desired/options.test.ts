@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { isKnownOption } from "../../../agent/desired/option-reading.ts";
 import { expandSpecifiers, readBoolean, readItems, splitItems } from "../../../agent/desired/option-values.ts";
 import { type OptionsReading, readOptions } from "../../../agent/desired/options.ts";
+import { patternTest } from "../../../agent/text/conflict.ts";
 import { parseUnitFile } from "../../../agent/text/unit-file.ts";
 import { nameOf } from "./build.ts";
 
@@ -284,6 +285,25 @@ for (const [lines, codes] of remarks) {
       codes,
     ));
 }
+
+test("a backslash that a name brings into a pattern stands for itself, beside those of the pattern", () => {
+  const name = "my\\x2dapp@srv\\x2ddata.service";
+  for (const [line, others, not] of [
+    ["Conflicts=restore@%i.service", ["restore@srv\\x2ddata.service"], "restore@srvx2ddata.service"],
+    ["Conflicts=%p@*.service", ["my\\x2dapp@1.service"], "myx2dapp@1.service"],
+    ["Replaces=old-%N.service", ["old-my\\x2dapp@srv\\x2ddata.service"], "old-myx2dappxsrvx2ddata.service"],
+    ["Conflicts=a\\*-%i.service", ["a*-srv\\x2ddata.service"], "ab-srv\\x2ddata.service"],
+    ["Conflicts=mnt-my\\x2ddata.mount", ["mnt-my\\x2ddata.mount"], "mnt-mydata.mount"],
+  ] as const) {
+    const { options, problems, warnings } = read([line], { name });
+    assert.deepEqual([...problems, ...warnings], []);
+    const test = patternTest([...options.placement.conflicts, ...options.placement.replaces][0] ?? "");
+    for (const other of others) assert.ok(test(other), `${line} is to match ${other}`);
+    assert.ok(!test(not), `${line} is not to match ${not}`);
+  }
+  assert.deepEqual(asked(["MachineMetadata=disk=%i"], { name }), { metadata: ["disk=srv\\x2ddata"] });
+  assert.deepEqual(asked(["MachineOf=restore@%i.service"], { name }), { machineOf: ["restore@srv\\x2ddata.service"] });
+});
 
 test("specifiers are expanded before a value is checked", () => {
   assert.deepEqual(asked(["MachineMetadata=hostname=%i", "Conflicts=%p@*.service"], { name: "web@7.service" }), {

@@ -442,6 +442,13 @@ const clusterRows: readonly Row[] = [
     expect: ["keep ping.0 on a", "place ping.1 on c from b", "keep pong.0 on a", "place pong.1 on c from b"],
   },
   {
+    name: "of two that conflict by a name with a backslash the later moves",
+    units: { "mnt-my\\x2ddata.mount": plain, "w.service": { conflicts: ["mnt-my\\x2ddata.mount"] } },
+    machines: ["a", "b"],
+    at: { "mnt-my\\x2ddata.mount": "a", "w.service": "a" },
+    expect: ["keep mnt-my\\x2ddata.mount on a", "place w.service on b from a"],
+  },
+  {
     name: "F-502: five that conflict on three machines",
     units: many(["conflict.0", "conflict.1", "conflict.2", "conflict.3", "conflict.4"], { conflicts: ["conflict.*"] }),
     machines: ["a", "b", "c"],

@@ -42,6 +42,9 @@ const cases: readonly (readonly [pattern: string, name: string, expected: boolea
   ["?", "/", false],
   ["[^a]", "/", false],
   ["a.c", "abc", false],
+  ["mnt-my\\x2ddata.mount", "mnt-my\\x2ddata.mount", true], // an escaped name, as systemd writes it, is its own pattern
+  ["mnt-my\\x2ddata.mount", "mnt-myx2ddata.mount", true],
+  ["mnt-my\\x2ddata.*", "mnt-my\\x2ddata.mount", false],
   ["?", "🐟", true],
   ["[🐟-🐡]", "🐠", true],
 ];
