@@ -53,7 +53,10 @@ const rules: Readonly<Record<string, StopRules>> = {
 /** They run nothing: systemd lets go of them at once. */
 const instant: readonly string[] = ["timer", "path", "target"];
 
-/** What would leave processes behind, or give them more time, after the last timeout. */
+/**
+ * What would leave processes behind, or give them more time, after the last timeout. An empty KillMode= takes back what
+ * stands before it; an empty value of the others, as one of a timeout, is passed over (load-fragment.c of systemd).
+ */
 const unbounded: readonly {
   readonly key: string;
   readonly isFine: (value: string) => boolean;
@@ -61,7 +64,7 @@ const unbounded: readonly {
 }[] = [
   {
     key: "KillMode",
-    isFine: (value) => value === "control-group" || value === "mixed",
+    isFine: (value) => ["", "control-group", "mixed"].includes(value),
     fix: "It leaves processes behind: write KillMode=mixed, or remove the line",
   },
   {
@@ -94,8 +97,8 @@ export function readFence(reading: Reading, sources: readonly Source[]): Fence |
   }
   const before = reading.problems.length;
   for (const { key, isFine, fix } of unbounded) {
-    const last = all(sources, rule.section, [key]).at(-1);
-    if (last !== undefined && last.value !== "" && !isFine(last.value)) refuse(reading, last, fix);
+    const last = all(sources, rule.section, [key]).findLast(({ value }) => value !== "" || key === "KillMode");
+    if (last !== undefined && !isFine(last.value)) refuse(reading, last, fix);
   }
   const timeout = all(sources, rule.section, rule.timeouts).findLast(({ value }) => value !== "");
   const stepMs = timeout === undefined ? defaultStopMs : readTimeout(reading, timeout);

@@ -37,6 +37,13 @@ const bounds: readonly (readonly [
     5_000,
     1,
   ],
+  [
+    "an empty KillMode=, with which systemd takes back what stands before it",
+    "a.service",
+    ["[Service]\nTimeoutStopSec=5\nKillMode=process\n", "[Service]\nKillMode=\n"],
+    5_000,
+    1,
+  ],
   ["commands", "a.service", ["[Service]\nTimeoutStopSec=2\nExecStop=/bin/a ; /bin/b\nExecStop=/bin/c\n"], 2_000, 4],
   [
     "commands taken back",
@@ -97,6 +104,16 @@ describe("OnPartition=stop", () => {
     ["a.swap", "[Swap]\nWhat=/dev/a\n", "x.d/1.conf:2", /in use/],
     ["a.automount", "[Automount]\nWhere=/a\n", "x.d/1.conf:2", /in use/],
   ];
+  for (const line of ["SendSIGKILL=no", "FinalKillSignal=SIGQUIT", "TimeoutStopFailureMode=abort"]) {
+    test(`${line} stands, whatever empty value follows: systemd passes over that one`, () => {
+      const empty = `[Service]\n${line.replace(/=.*/, "=")}\n`;
+      assert.deepEqual(
+        read("a.service", `[Service]\n${line}\n`, empty, stop).problems.map(({ message, at }) => [message, at?.file]),
+        [[`Cannot take ${line} with OnPartition=stop in unit "a.service"`, "x"]],
+      );
+      assert.deepEqual(read("a.service", empty, stop).problems, []);
+    });
+  }
   for (const [name, lines, place, hint] of refusals) {
     test(`${name} with ${lines.split("\n")[1] || lines.split("\n")[0]} is refused, at ${place}`, () => {
       const { options, problems } = read(name, lines, stop);
