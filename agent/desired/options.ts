@@ -12,6 +12,7 @@ import {
   type Reading,
   type Setting,
   collect,
+  isFilledIn,
   itemsOf,
   quoteWords,
   readLast,
@@ -144,8 +145,9 @@ function readMachineOf(reading: Reading): readonly { readonly unit: UnitName; re
   const found = new Map<UnitName, Place>();
   for (const { text, setting } of itemsOf("MachineOf", reading)) {
     const parsed = parseUnitName(text);
-    if (!parsed.ok) refuse(setting, { reading, item: text, fix: peerFix(setting.key, text) });
-    else if (isTemplate(parsed.value)) {
+    if (!parsed.ok) {
+      if (!isFilledIn(setting, reading)) refuse(setting, { reading, item: text, fix: peerFix(setting.key, text) });
+    } else if (isTemplate(parsed.value)) {
       refuse(setting, { reading, item: text, fix: "A template is never run; name one of its instances" });
     } else if (parsed.value === reading.name) {
       refuse(setting, { reading, item: text, fix: "A unit cannot follow itself" });
@@ -175,7 +177,7 @@ function readPatterns(option: "Conflicts" | "Replaces", reading: Reading): reado
         continue;
       }
       patterns.add(pattern);
-      if (/[*?[\\]/.test(pattern) || parseUnitName(pattern).ok) continue;
+      if (/[*?[\\]/.test(pattern) || parseUnitName(pattern).ok || isFilledIn(setting, reading)) continue;
       const message = `${setting.key}=${pattern} of unit "${reading.shown}" matches no unit`;
       const hint = "Patterns are compared with whole names, type and all";
       reading.warnings.push(new Problem("unit-option-unmatched", message, { hint, at: setting.at }));

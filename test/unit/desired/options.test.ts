@@ -305,6 +305,21 @@ test("a backslash that a name brings into a pattern stands for itself, beside th
   assert.deepEqual(asked(["MachineOf=restore@%i.service"], { name }), { machineOf: ["restore@srv\\x2ddata.service"] });
 });
 
+test("a template whose instances name other units is not held to the name of its sample instance", () => {
+  for (const lines of [["MachineOf=%i"], ["Conflicts=%i"], ["Replaces=%i"], ["MachineOf=%i.mount", "Conflicts=%i"]]) {
+    const { problems, warnings } = read(lines, { name: "follow@.service" });
+    assert.deepEqual([problems, warnings], [[], []], lines.join());
+  }
+  assert.deepEqual(asked(["MachineOf=%i"], { name: "follow@web.service.service" }), { machineOf: ["web.service"] });
+  for (const [line, name] of [
+    ["MachineOf=%i", "follow@web.service"],
+    ["MachineOf=web", "follow@.service"],
+  ] as const) {
+    assert.match(read([line], { name }).problems[0]?.hint ?? "", /as in web\.service/);
+  }
+  assert.equal(read(["Conflicts=%i"], { name: "a@web.service" }).warnings[0]?.code, "unit-option-unmatched");
+});
+
 test("specifiers are expanded before a value is checked", () => {
   assert.deepEqual(asked(["MachineMetadata=hostname=%i", "Conflicts=%p@*.service"], { name: "web@7.service" }), {
     metadata: ["hostname=7"],
