@@ -86,3 +86,12 @@ export class Commits {
     }
   }
 }
+
+/** Why this machine has no use of a commit that another one has adopted: it reads it otherwise. */
+export function refusedHere(commit: CommitId, [first]: readonly Problem[]): Problem {
+  return new Problem("commit-refused-here", `Cannot use commit ${commit} on this machine`, {
+    hint: "The leader took it: compare Path= in [Git] and the version of flotilla with the leader's",
+    at: first?.at,
+    cause: first,
+  });
+}

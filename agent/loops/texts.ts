@@ -5,7 +5,7 @@ import type { ManifestEntry } from "../domain/placement.ts";
 import { Problem, asProblem } from "../domain/problem.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Git } from "../ports/git.ts";
-import type { Commits } from "./commits.ts";
+import { type Commits, refusedHere } from "./commits.ts";
 import type { KeptTexts } from "./kept-texts.ts";
 import type { SubmittedTexts } from "./submitted-texts.ts";
 
@@ -98,7 +98,8 @@ async function findInGit(
         fetched = true;
         await sources.port.fetch(signal);
       }
-      await take(commit, { group, units, sources });
+      const refusal = await take(commit, { group, units, sources });
+      missing ??= refusal;
     } catch (error) {
       if (signal.aborted) throw error;
       missing ??= asProblem(error, "git-commit", `Cannot read commit ${commit}`);
@@ -116,13 +117,15 @@ interface Taking {
   readonly sources: GitSource;
 }
 
-async function take(commit: CommitId, { group, units, sources }: Taking): Promise<void> {
+/** Why this machine cannot use the commit at all, if so. */
+async function take(commit: CommitId, { group, units, sources }: Taking): Promise<Problem | undefined> {
   const desired = await sources.commits.desired(commit);
-  if (!desired.ok) return;
+  if (!desired.ok) return refusedHere(commit, desired.problems);
   for (const entry of group) {
     const unit = desired.value.units.get(entry.name);
     if (unit?.hash === entry.hash) units.set(entry.name, unit);
   }
+  return undefined;
 }
 
 /** A commit that was rewritten away may be gone everywhere; the same text under the branch's head serves as well. */

@@ -15,7 +15,7 @@ import type { Log } from "../ports/log.ts";
 import type { Registry } from "../ports/registry.ts";
 import { schedule } from "../schedule/schedule.ts";
 import { encodeSyncRequest, keys, parseSyncResult } from "../text/values.ts";
-import type { Commits } from "./commits.ts";
+import { type Commits, refusedHere } from "./commits.ts";
 import { clusterState, standings, wantedSources } from "./cluster-state.ts";
 import type { Local } from "./local.ts";
 import type { Mirror } from "./mirror.ts";
@@ -185,8 +185,9 @@ export class View implements ClusterView {
         if (!(await commits.has(commit))) return undefined;
       }
       const desired = await commits.desired(commit);
+      if (!desired.ok) throw refusedHere(commit, desired.problems);
       troubles.clear("view");
-      return desired.ok ? desired.value : undefined;
+      return desired.value;
     } catch (error) {
       troubles.set("view", toRecord(asProblem(error, "git-commit", `Cannot read commit ${commit}`)));
       return undefined;

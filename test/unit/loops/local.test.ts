@@ -173,6 +173,18 @@ describe("a text", () => {
     assert.deepEqual([box.up(), box.asked()], [["db.service", "web.service"], []]);
   });
 
+  test("of a commit that this machine refuses leaves its unit alone, and it is said what refuses it", async () => {
+    await running({ "web.service": service() });
+    const next = house.commit({ "web.service": changed(), "new.service": service("FromTomorrow=yes") });
+    await box.tell([1, 2], [told("web.service", { commit: next, text: changed() })]);
+    await house.clock.advance(10_000);
+    const problem = await box.problem("commit-refused-here");
+    assert.match(problem?.message ?? "", new RegExp(`${next}.*FromTomorrow.*new\\.service`));
+    assert.match(problem?.hint ?? "", /Path=.*version/);
+    assert.equal(await box.problem("unit-hash"), undefined);
+    assert.deepEqual([box.up(), box.asked()], [["web.service"], []]);
+  });
+
   test("whose commit was rewritten away serves from the branch's head when it is the same", async () => {
     await open({ "web.service": service() });
     box.start();

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { ClusterPicture } from "../../../agent/domain/cluster.ts";
+import { Problem } from "../../../agent/domain/problem.ts";
+import type { Git } from "../../../agent/ports/git.ts";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { keys } from "../../../agent/text/values.ts";
 import { type Box, House, gate, idOf, name, service } from "./house.ts";
@@ -30,6 +32,19 @@ async function withoutCommit(): Promise<Box> {
   await house.deploy({ "web.service": service(`MachineID=${idOf("b")}`) });
   await house.until(() => house.isUp({ "web.service": "b" }), 5_000);
   return house.box("c");
+}
+
+/** As with a Path= that the repository does not have. */
+function withoutFolder(git: Git): Git {
+  return {
+    fetch: (signal) => git.fetch(signal),
+    head: () => git.head(),
+    has: (commit) => git.has(commit),
+    info: (commit) => git.info(commit),
+    tree: () => Promise.reject(new Problem("git-path", 'Cannot find the folder "units"')),
+    blob: (oid) => git.blob(oid),
+    close: () => git.close(),
+  };
 }
 
 describe("view", () => {
@@ -141,6 +156,19 @@ describe("view", () => {
     assert.equal((await pictureOf(box)).desired?.units.size, 1);
     assert.equal(await box.problem("git-unreachable"), undefined);
     assert.equal(house.repository.fetches - before, 2);
+  });
+
+  test("a commit that this machine alone refuses is not shown as one to come: it is said why", async () => {
+    house = await House.open({ leaders: "b" });
+    house.box("c").through = { git: (git) => withoutFolder(git) };
+    await house.ready();
+    await house.deploy({ "web.service": service(`MachineID=${idOf("b")}`) });
+    const box = house.box("c");
+    assert.equal((await pictureOf(box)).desired, undefined);
+    const problem = await box.problem("commit-refused-here");
+    assert.match(problem?.message ?? "", /on this machine: Cannot find the folder/);
+    assert.match(problem?.hint ?? "", /Path=.*version/);
+    assert.equal(await house.box("a").problem("commit-refused-here"), undefined);
   });
 
   test("a value that nobody can read is named on every machine", async () => {
