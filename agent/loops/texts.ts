@@ -105,7 +105,14 @@ async function findInGit(
       missing ??= asProblem(error, "git-commit", `Cannot read commit ${commit}`);
     }
   }
-  if (units.size < entries.length) await takeFromHead(entries, { units, sources });
+  if (units.size < entries.length) {
+    try {
+      await takeFromHead(entries, { units, sources });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      missing ??= asProblem(error, "git-commit", "Cannot read the branch's head");
+    }
+  }
   const absent = entries.find((entry) => !units.has(entry.name));
   if (absent === undefined) return { units, missing: undefined };
   return { units, missing: missing ?? unknownText(absent) };

@@ -173,6 +173,37 @@ describe("a text", () => {
     assert.deepEqual([box.up(), box.asked()], [["db.service", "web.service"], []]);
   });
 
+  test("that a damaged store does not give holds up no other unit", async () => {
+    await open({ "web.service": service(), "db.service": service() });
+    const damaged = new Problem("git-damaged", "Cannot read the git store");
+    let isDamaged = false;
+    const sound = <T>(read: () => Promise<T>): Promise<T> => (isDamaged ? Promise.reject(damaged) : read());
+    box.through = {
+      git: (git) => ({
+        fetch: (signal) => sound(() => git.fetch(signal)),
+        head: () => git.head(),
+        has: (id) => sound(() => git.has(id)),
+        info: (id) => sound(() => git.info(id)),
+        tree: (id) => sound(() => git.tree(id)),
+        blob: (oid) => sound(() => git.blob(oid)),
+        close: () => git.close(),
+      }),
+    };
+    box.start();
+    await box.tell([1, 1], [told("web.service"), told("db.service")]);
+    await house.until(() => box.up().length === 2, 2_000);
+    box.asked();
+    await box.stop();
+    box.start();
+    await house.clock.advance(1_000);
+    isDamaged = true;
+    const next = house.commit({ "web.service": service(), "new.service": service() });
+    await box.tell([1, 2], [told("web.service", { commit: next }), told("new.service", { commit: next })]);
+    await house.clock.advance(5_000);
+    assert.deepEqual([box.up(), box.asked()], [["web.service"], ["stop db.service", "remove db.service"]]);
+    assert.notEqual(await box.problem("git-damaged"), undefined);
+  });
+
   test("of a commit that this machine refuses leaves its unit alone, and it is said what refuses it", async () => {
     await running({ "web.service": service() });
     const next = house.commit({ "web.service": changed(), "new.service": service("FromTomorrow=yes") });
