@@ -23,9 +23,9 @@ export interface CommitInfo {
  * Rejections are Problems: "git-unreachable" (network, time-out, missing program), "git-refused" (credentials, host key,
  * certificate), "git-branch" (no such branch, or an empty repository), "git-repository" (no repository there),
  * "git-commit" (a commit that is not to be had), "git-path" (a commit without the configured folder: to be refused, it is no
- * order to stop everything), "git-tree-size", "git-blob-size", "git-damaged" (the store was damaged and could not be made
- * anew), "git-worker" (its thread died; the next call starts another), "disk-write", "aborted". No message holds a password
- * or token.
+ * order to stop everything), "git-tree-size" (far too much in it; both are told by `tree` alone), "git-blob-size",
+ * "git-damaged" (the store was damaged and could not be made anew), "git-worker" (its thread died; the next call starts
+ * another), "disk-write", "aborted". No message holds a password or token.
  */
 export interface Git {
   /**

@@ -12,7 +12,7 @@ import type { Git } from "../../agent/ports/git.ts";
 import { rejects } from "../contract/git.ts";
 import { MemoryLog } from "../fakes/memory-log.ts";
 import { type GitServer, startGitServer } from "./git-server.ts";
-import { TestRepository, discard, openGit, scratch } from "./git-world.ts";
+import { TestRepository, asCommit, discard, openGit, scratch } from "./git-world.ts";
 
 let folder: string;
 let server: GitServer;
@@ -291,10 +291,24 @@ suite("git store: limits", { timeout: 300_000 }, () => {
       kind = "040000 tree";
     }
     const root = await git(`040000 tree ${oid}\tunits\n`, "mktree");
-    const commit = await git("bomb", "-c", "user.name=T", "-c", "user.email=t@localhost", "commit-tree", root);
+    const commit = asCommit(
+      await git("bomb", "-c", "user.name=T", "-c", "user.email=t@localhost", "commit-tree", root),
+    );
     await repository.git("update-ref", "refs/heads/main", commit);
-    const problem = await rejects(open().fetch(), ["git-tree-size"]);
+    const store = open();
+    assert.equal(await store.fetch(), commit, "it is the commit's fault, not the fetch's");
+    const problem = await rejects(store.tree(commit), ["git-tree-size"]);
     assert.match(problem.hint ?? "", /more than 200000/);
+    const startedMs = performance.now();
+    for (let asked = 0; asked < 20; asked++) {
+      assert.equal(await store.fetch(), commit);
+      assert.equal(await store.has(commit), true);
+      await rejects(store.tree(commit), ["git-tree-size"]);
+    }
+    assert.ok(performance.now() - startedMs < 5_000, "it is listed once");
+    const next = await repository.commit({ "units/a.service": "x" });
+    assert.equal(await store.fetch(), next);
+    assert.deepEqual([...(await readAll(store, next)).keys()], ["units/a.service"]);
   });
 
   test("names that would lead out of a folder", async () => {

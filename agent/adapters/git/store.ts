@@ -76,8 +76,8 @@ export class Store {
   #place: Place;
   #reads = 0;
   #readBytes = 0;
-  /** Commits found whole, with their listing below the folder (undefined when the folder is not in the commit). */
-  readonly #whole = new Map<CommitId, readonly TreeEntry[] | undefined>();
+  /** Commits found whole, with their listing below the folder, or why the commit has none that can be taken. */
+  readonly #whole = new Map<CommitId, readonly TreeEntry[] | Problem>();
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -141,18 +141,15 @@ export class Store {
     });
   }
 
-  /** In path order. Rejects with "git-path" when the commit has no such folder: that is no reason to stop everything. */
+  /**
+   * In path order. Rejects with "git-path" when the commit has no such folder: that is no reason to stop everything; with
+   * "git-tree-size" when too much is in it.
+   */
   async tree(commit: CommitId): Promise<readonly TreeEntry[]> {
     return await this.#gate.enter(async () => {
       const entries = this.#whole.get(commit) ?? (await this.#check(this.#place, commit));
-      if (entries !== undefined) return entries;
-      throw new Problem(
-        "git-path",
-        `Cannot find the folder "${this.#options.folder}" in commit ${commit.slice(0, 12)}`,
-        {
-          hint: "Set the path to the folder that holds the units; to run none, leave any file in it",
-        },
-      );
+      if (entries instanceof Problem) throw entries;
+      return entries;
     });
   }
 
@@ -284,14 +281,15 @@ export class Store {
   }
 
   /** Reads the commit and every tree below the folder, and sees that each blob is in a pack whose checksum holds. */
-  async #check(place: Place, commit: CommitId): Promise<readonly TreeEntry[] | undefined> {
+  async #check(place: Place, commit: CommitId): Promise<readonly TreeEntry[] | Problem> {
     const { commit: read } = await this.#readCommit(place, commit);
     try {
       const root = await this.#findFolder(place, read.tree);
-      const entries = root === undefined ? undefined : await this.#list(place, { root, commit });
+      const entries =
+        root === undefined ? noFolder(this.#options.folder, commit) : await this.#list(place, { root, commit });
       const indexes = await readIndexes(place.gitdir);
       const samples = new Map<string, string>();
-      for (const { oid, kind } of entries ?? []) {
+      for (const { oid, kind } of entries instanceof Problem ? [] : entries) {
         if (kind === "submodule") continue;
         const pack = indexes.find(oid);
         if (pack === undefined) throw new Error(`Object ${oid} of commit ${commit} is missing`);
@@ -317,7 +315,11 @@ export class Store {
     return oid;
   }
 
-  async #list(place: Place, { root, commit }: { root: string; commit: CommitId }): Promise<readonly TreeEntry[]> {
+  /** What is too much is the commit's own fault: the fetch that brought it went well. */
+  async #list(
+    place: Place,
+    { root, commit }: { root: string; commit: CommitId },
+  ): Promise<readonly TreeEntry[] | Problem> {
     const entries: TreeEntry[] = [];
     const folder = this.#options.folder;
     const waiting = [{ oid: root, prefix: folder === "" ? "" : `${folder}/` }];
@@ -326,7 +328,7 @@ export class Store {
       for (const { name, kind, oid } of parseTree(await this.#readObject(place, { oid: next.oid, type: "tree" }))) {
         const path = next.prefix + name;
         if (++seen > maxTreeEntries || path.length > maxPathLength)
-          throw new Problem("git-tree-size", `Cannot list commit ${commit.slice(0, 12)}`, {
+          return new Problem("git-tree-size", `Cannot list commit ${commit.slice(0, 12)}`, {
             hint:
               seen > maxTreeEntries
                 ? `It has more than ${maxTreeEntries} files and folders below "${folder}"; keep units in a folder of their own`
@@ -395,6 +397,12 @@ const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
 function openPlace(gitdir: string, calls: FileCalls): Place {
   return { gitdir, fs: confinedFiles(gitdir, calls), cache: {} };
+}
+
+function noFolder(folder: string, commit: CommitId): Problem {
+  return new Problem("git-path", `Cannot find the folder "${folder}" in commit ${commit.slice(0, 12)}`, {
+    hint: "Set the path to the folder that holds the units; to run none, leave any file in it",
+  });
 }
 
 function damaged(place: Place, error: unknown): Problem {
