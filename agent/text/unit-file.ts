@@ -34,8 +34,9 @@ interface LogicalLine {
 /**
  * Reads one unit file or drop-in. `file` is named in the problems, and all of them are reported, in line order:
  * "unit-encoding" (not UTF-8, or a NUL), "unit-line-length", "unit-section" (a header that cannot be read), "unit-line"
- * (no "=", no name before it), "unit-outside" (an assignment before the first header, which fleet dropped and systemd
- * ignores: what its author asked for would silently not happen).
+ * (no "=", no name before it; in a section of another program that is passed over, as by systemd), "unit-outside" (an
+ * assignment before the first header, which fleet dropped and systemd ignores: what its author asked for would silently not
+ * happen).
  */
 export function parseUnitFile(input: Uint8Array | string, file: string): Checked<UnitFile> {
   const decoded = decodeText(input, file);
@@ -71,6 +72,7 @@ export function parseUnitFile(input: Uint8Array | string, file: string): Checked
     }
     const equals = text.indexOf("=");
     if (equals <= 0) {
+      if (isForeign(section)) continue;
       const hint = text.startsWith(".include")
         ? "systemd has no .include any more; use a drop-in, NAME.d/*.conf"
         : equals === 0
@@ -156,6 +158,11 @@ export function listValue(file: UnitFile, option: { section: string; key: string
 /** The value of an option that is set once: the last one; undefined when there is none or the last is empty. */
 export function lastValue(file: UnitFile, option: { section: string; key: string }): string | undefined {
   return listValue(file, option).at(-1);
+}
+
+/** A section for programs other than systemd and flotilla: see systemd.unit(5). */
+function isForeign(section: string | undefined): boolean {
+  return section?.startsWith("X-") === true && section !== "X-Fleet";
 }
 
 const outsideHint = "Put a [Section] line before it";

@@ -73,6 +73,11 @@ const readings: readonly { readonly name: string; readonly text: string; readonl
   { name: "the first equals sign counts", text: "[A]\nB=c=d==", expect: ["A/B=c=d==@2"] },
   { name: "names of the prototype", text: "[__proto__]\nconstructor=1", expect: ["__proto__/constructor=1@2"] },
   { name: "indented header and key", text: "  [A]  \n\tB = c", expect: ["A/B=c@2"] },
+  {
+    name: "free text in a section for other programs, which systemd passes over whole",
+    text: "[X-Other]\nsome words\n= more \\\n[A]\nB=c\n[A]\nB=d\n[X-]\nwords",
+    expect: ["X-Other/B=c@5", "A/B=d@7"],
+  },
 ];
 for (const { name, text, expect } of readings) test(name, () => assert.deepEqual(brief(text), expect));
 
@@ -89,6 +94,8 @@ const faults: readonly { readonly name: string; readonly text: string; readonly 
   { name: "F-036 an assignment before any header", text: "A=b\n[A]\nB=c", expect: ["unit-outside@1"] },
   { name: "F-037 a ruler before any header", text: ">>>>\n[A]", expect: ["unit-line@1"] },
   { name: "no name", text: "[A]\n = b", expect: ["unit-line@2"] },
+  { name: "words in flotilla's own section", text: "[X-Other]\nword\n[X-Fleet]\nword\n", expect: ["unit-line@4"] },
+  { name: "words in a section that is none of systemd's", text: "[x-other]\nword\n", expect: ["unit-line@2"] },
   { name: "no section name", text: "[]\nA=b", expect: ["unit-section@1"] },
   { name: "brackets in a section name", text: "[A][B]\n", expect: ["unit-section@1"] },
   { name: "a comment after a header", text: "[A] # [x]\n", expect: ["unit-section@1"] },
