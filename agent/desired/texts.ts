@@ -9,17 +9,39 @@ import { type UnitFile, decodeText, parseUnitFile } from "../text/unit-file.ts";
 /** Bytes of one unit file or drop-in. Real ones have a few thousand; what is larger belongs in a file of its own. */
 export const maxUnitBytes = 64 * 1024;
 
-/** Readings of options that one text remembers; above it, it forgets them all. */
-const maxRememberedOptions = 200_000;
-
 /** A text, what it says, and what follows from it alone. */
 export interface Text {
   readonly text: string;
   readonly parsed: UnitFile;
   /** The hash of a unit that has this text and no drop-ins. */
   readonly hash: UnitHash;
-  /** Options read from this text alone, without a remark, by path and unit. */
-  readonly options: Map<string, UnitOptions>;
+  readonly options: KnownOptions;
+}
+
+/** Options read from one text alone, without a remark, by path and unit: of the last commit with it, and of the one being read. */
+export class KnownOptions {
+  #reading = new Map<string, UnitOptions>();
+  #last = new Map<string, UnitOptions>();
+
+  get size(): number {
+    return new Set([...this.#reading.keys(), ...this.#last.keys()]).size;
+  }
+
+  get(key: string): UnitOptions | undefined {
+    const known = this.#reading.get(key) ?? this.#last.get(key);
+    if (known !== undefined) this.#reading.set(key, known);
+    return known;
+  }
+
+  set(key: string, options: UnitOptions): void {
+    this.#reading.set(key, options);
+  }
+
+  /** Instances come and go, each with a name of its own, while their template stays: those that have gone are let go. */
+  endCommit(): void {
+    [this.#last, this.#reading] = [this.#reading, this.#last];
+    this.#reading.clear();
+  }
 }
 
 /** Keeps what `read` makes of a text for one unit, if it is free of remarks and so the same whenever it is read. */
@@ -32,7 +54,6 @@ export function rememberOptions(
   if (known !== undefined) return { options: known, problems: [], warnings: [] };
   const reading = read();
   if (reading.problems.length > 0 || reading.warnings.length > 0) return reading;
-  if (text.options.size >= maxRememberedOptions) text.options.clear();
   text.options.set(key, reading.options);
   return reading;
 }
@@ -64,6 +85,7 @@ export function createParseCache(): ParseCache {
       reading.set(oid, text);
     },
     endCommit() {
+      for (const text of reading.values()) text.options.endCommit();
       [before, last, reading] = [last, reading, new Map<string, Text>()];
     },
   };
@@ -102,7 +124,7 @@ export function createTextReader(blobs: Blobs, cache: ParseCache): TextReader {
         text: decoded.value,
         parsed: parsed.value,
         hash: parsedUnitHash(parsed.value, []),
-        options: new Map(),
+        options: new KnownOptions(),
       };
       cache.set(oid, text);
       return valid(text);

@@ -423,6 +423,25 @@ test("what two commits share is parsed once, and what no commit has is let go", 
   assert.equal(cache.size, 3);
 });
 
+test("of instances that come and go under one template only those of the last commit are remembered", () => {
+  const cache = createParseCache();
+  const template = withFleet("MachineMetadata=build=%i");
+  const build = (first: number): Record<string, Content> => ({
+    "w@.service": template,
+    ...Object.fromEntries(
+      Array.from({ length: 10 }, (_, n) => [`w@${first + n}.service`, { link: "w@.service" }] as const),
+    ),
+  });
+  const [entry] = treeOf({ "w@.service": template }).entries;
+  for (let round = 0; round < 5; round++) {
+    const state = good(build(round * 10), cache);
+    assert.deepEqual(unitOf(state, `w@${round * 10}.service`).options.metadata[0]?.values, [String(round * 10)]);
+  }
+  assert.equal(cache.get(entry?.oid ?? "")?.options.size, 11, "ten instances and the template");
+  const known = unitOf(good(build(40), cache), "w@40.service").options;
+  assert.equal(unitOf(good(build(40), cache), "w@40.service").options, known, "what stays is not read again");
+});
+
 test("a cache answers for a text that has moved with its new place", () => {
   const cache = createParseCache();
   const text = withFleet("MachineOf=gone.service");
