@@ -117,8 +117,10 @@ export class View implements ClusterView {
     if (last !== undefined) return { ...last.composed, problems };
     const version = {};
     this.#reading = version;
-    const composed = await this.#compose(away === undefined ? picture : this.#alone(picture));
-    const isWhole = mirror.connected && composed.desired !== undefined;
+    // Also where the registry has come back this very moment, what is given is what was known without it
+    const isStale = away !== undefined || !mirror.connected;
+    const composed = await this.#compose(away === undefined ? picture : this.#alone(picture), isStale);
+    const isWhole = !isStale && mirror.connected && composed.desired !== undefined;
     if (isWhole && this.#reading === version) this.#last = { of: picture, composed };
     return { ...composed, problems };
   }
@@ -144,14 +146,14 @@ export class View implements ClusterView {
     await patiently(patience, (each) => mirror.reached(revision, each)).catch(() => undefined);
   }
 
-  async #compose(picture: RegistryPicture): Promise<Composed> {
+  async #compose(picture: RegistryPicture, isStale: boolean): Promise<Composed> {
     const desired = await this.#wantedFrom(picture);
     const standing = standings(picture, { settling: true, witnessed: new Set() });
     const placing = desired === undefined ? undefined : clusterState(picture, { desired, standing });
     const { mirror } = this.#parts;
     return {
       registryRevision: mirror.revision,
-      ...(mirror.connected ? {} : { stale: true as const }),
+      ...(isStale || !mirror.connected ? { stale: true as const } : {}),
       machines: picture.machines,
       settings: picture.settings,
       leader: picture.leader,
