@@ -149,6 +149,39 @@ suite("git store: only what is new", { timeout: 120_000 }, () => {
     assert.equal(await second.has(main), true, "the store is the same cache");
   });
 
+  for (const [before, after] of [
+    ["release", "release/2"],
+    ["release/2", "release"],
+  ] as const)
+    test(`branch ${after} in place of ${before}: git's own files could not hold both`, async () => {
+      await repository.commit(unit("1"), { branch: before });
+      const first = open({ branch: before });
+      await first.fetch();
+      await first.close();
+      await repository.git("update-ref", "-d", `refs/heads/${before}`);
+      const commit = await repository.commit(unit("2"), { branch: after });
+      const second = open({ branch: after });
+      assert.equal(await second.fetch(), commit);
+      assert.equal((await readAll(second, commit)).get("units/a.service"), "2");
+      assert.deepEqual(log.events("warn"), []);
+    });
+
+  test("a store that was made with the branch's own name, units/prod", async () => {
+    await repository.commit(unit("1"));
+    const first = open();
+    await first.fetch();
+    await first.close();
+    const old = join(state, "store.git/refs/remotes/origin");
+    await rm(old, { recursive: true });
+    await mkdir(join(old, "units"), { recursive: true });
+    await writeFile(join(old, "units/prod"), `${"1".repeat(40)}\n`);
+    const commit = await repository.commit(unit("2"));
+    const second = open();
+    assert.equal(await second.fetch(), commit);
+    assert.deepEqual((await readdir(old)).sort(), ["units"], "nothing is left of other branches");
+    assert.deepEqual(log.events("warn"), []);
+  });
+
   test("history that was rewritten from nothing is followed", async () => {
     await repository.commit(unit("old"));
     const git = open();
@@ -184,7 +217,7 @@ suite("git store: damage", { timeout: 300_000 }, () => {
     "no packs at all": async () => await rm(join(state, "store.git/objects"), { recursive: true }),
     "no store at all": async () => await rm(join(state, "store.git"), { recursive: true }),
     "an empty configuration": async () => await writeFile(join(state, "store.git/config"), ""),
-    "an empty ref": async () => await writeFile(join(state, "store.git/refs/remotes/origin/main"), ""),
+    "an empty ref": async () => await writeFile(join(state, "store.git/refs/remotes/origin/units"), ""),
     "an empty HEAD": async () => await writeFile(join(state, "store.git/HEAD"), ""),
     "the leftovers of a crash": async () => {
       await mkdir(join(state, "store.git.new/objects"), { recursive: true });

@@ -6,6 +6,11 @@ import { complaint } from "./failures.ts";
 import type { Transport } from "./transport.ts";
 
 const heads = "refs/heads/";
+/**
+ * What the git library takes every branch for. It keeps the name as a path: "release" and "release/2" could not follow one
+ * another in one store.
+ */
+export const offeredBranch = "units";
 /** How many branches a message names. */
 const maxNamed = 5;
 
@@ -29,18 +34,18 @@ export async function askForBranch(transport: Transport, question: Question): Pr
 }
 
 /**
- * The same answer for the git library: what the server offers, cut down to this one branch. The library never sees a name
- * that the server chose, nor stumbles over a HEAD that points to a branch which is not there.
+ * The same answer for the git library: what the server offers, cut down to this one branch under one name. The library never
+ * sees a name that the server or the settings chose, nor stumbles over a HEAD that points to a branch which is not there.
  */
 export async function advertiseBranch(transport: Transport, question: Question): Promise<Uint8Array> {
-  const { branch, shown, signal } = question;
+  const { shown, signal } = question;
   const { branches, capabilities } = readAdvertisement(await transport.advertise(signal), shown);
   const id = choose(branches, question);
   const offered = capabilities.filter((each) => !each.startsWith("symref=")).join(" ");
-  const symref = `symref=HEAD:${heads}${branch}`;
+  const name = heads + offeredBranch;
   return Buffer.from(
-    `${packet("# service=git-upload-pack\n")}0000${packet(`${id} HEAD\0${offered} ${symref}\n`)}` +
-      `${packet(`${id} ${heads}${branch}\n`)}0000`,
+    `${packet("# service=git-upload-pack\n")}0000${packet(`${id} HEAD\0${offered} symref=HEAD:${name}\n`)}` +
+      `${packet(`${id} ${name}\n`)}0000`,
   );
 }
 
@@ -129,7 +134,7 @@ function choose(branches: ReadonlyMap<string, string>, { branch, shown }: Questi
   });
 }
 
-/** git-check-ref-format(1), for one branch. A branch's name becomes a path in the store. */
+/** git-check-ref-format(1), for one branch. */
 export function checkBranchName(branch: string): Problem | undefined {
   const bad =
     branch === "" ||

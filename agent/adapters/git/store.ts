@@ -11,7 +11,7 @@ import { type FileCalls, fileCalls, makeFolder, syncFolder } from "../durable-fi
 import { errorCode, writeProblem } from "./failures.ts";
 import { type Files, confinedFiles } from "./files.ts";
 import { readIndexes } from "./indexes.ts";
-import { advertiseBranch, checkAnswer } from "./refs.ts";
+import { advertiseBranch, checkAnswer, offeredBranch } from "./refs.ts";
 import { type Access, openTransport } from "./transport.ts";
 import { parseTree } from "./tree.ts";
 
@@ -231,11 +231,13 @@ export class Store {
     const { access, branch, known, signal } = errand;
     const { shown } = access.location;
     const { gitdir, fs, cache } = place;
-    const ref = `refs/remotes/origin/${branch}`;
+    const ref = `refs/remotes/origin/${offeredBranch}`;
     try {
       await makeFolder(join(gitdir, "objects/pack"), this.#calls);
       await git.init({ fs, gitdir, bare: true });
       await git.addRemote({ fs, gitdir, remote: "origin", url: placeholder, force: true });
+      // Whatever the last fetch left: a store may be from a time when branches had their own names here.
+      await this.#calls.rm(join(gitdir, "refs/remotes"), { recursive: true, force: true });
       // Only a commit that was found whole is offered as present: the library moves refs before the objects arrive.
       if (known === undefined) await git.deleteRef({ fs, gitdir, ref });
       else await git.writeRef({ fs, gitdir, ref, value: known, force: true });
@@ -250,7 +252,7 @@ export class Store {
         cache,
         remote: "origin",
         ref,
-        remoteRef: `refs/heads/${branch}`,
+        remoteRef: `refs/heads/${offeredBranch}`,
         singleBranch: true,
         tags: false,
         http: {

@@ -167,7 +167,7 @@ suite("git refs", () => {
       },
     );
   });
-  test("what the library is told: one branch and its HEAD, no name that the server chose", async () => {
+  test("what the library is told: one branch and its HEAD, no name that anybody chose", async () => {
     const answer = refs(
       `${id("a")} refs/heads/../../x\0multi_ack side-band-64k symref=HEAD:refs/heads/../../../etc`,
       `${id("b")} refs/heads/main`,
@@ -176,7 +176,7 @@ suite("git refs", () => {
     assert.ok(!told.includes(".."));
     assert.match(
       told,
-      /^001e# service=git-upload-pack\n0000[0-9a-f]{4}b{40} HEAD\0multi_ack side-band-64k symref=HEAD:refs\/heads\/main\n[0-9a-f]{4}b{40} refs\/heads\/main\n0000$/,
+      /^001e# service=git-upload-pack\n0000[0-9a-f]{4}b{40} HEAD\0multi_ack side-band-64k symref=HEAD:refs\/heads\/units\n[0-9a-f]{4}b{40} refs\/heads\/units\n0000$/,
     );
   });
   test("a whole pack answer is told from a cut one and from a refusal", () => {
