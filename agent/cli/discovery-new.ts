@@ -1,4 +1,5 @@
 // flotilla discovery new: a token for one new cluster, as the URL that goes into user-data.
+import { withoutLogin } from "../domain/shown-url.ts";
 import { usageProblem } from "./checked.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -50,5 +51,8 @@ function serviceOf(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url !== undefined && /^https?:$/.test(url.protocol) && url.pathname === "/" && url.search === "")
     return url.origin;
-  throw usageProblem(`Cannot ask ${text} for a token`, "It is the URL of a discovery service: http://10.0.0.2:8087");
+  throw usageProblem(
+    `Cannot ask ${withoutLogin(text)} for a token`,
+    "It is the URL of a discovery service: http://10.0.0.2:8087",
+  );
 }

@@ -1,5 +1,6 @@
 // flotilla discovery serve: a service where the machines of a new etcd find one another. One is enough for many clusters,
 // and it is not needed once they have formed.
+import { withoutLogin } from "../domain/shown-url.ts";
 import { usageProblem } from "./checked.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -83,6 +84,6 @@ function publicUrlOf(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== "/" || url.search !== "")
-    throw usageProblem(`Cannot use --url ${text}`, "It is a URL without a path: http://10.0.0.2:8087");
+    throw usageProblem(`Cannot use --url ${withoutLogin(text)}`, "It is a URL without a path: http://10.0.0.2:8087");
   return url.origin;
 }

@@ -1,6 +1,7 @@
 // The options that every command has: where the agent's API is, what opens it, how ssh goes. Flags win over FLOTILLA_*, and
 // these over fleet's own FLEETCTL_*; an empty variable is none.
 import { tokenVariable } from "../domain/client-variables.ts";
+import { withoutLogin } from "../domain/shown-url.ts";
 import { isSshUser, parseSshAddress } from "../domain/ssh-address.ts";
 import { type Endpoint, type Reach, type TokenSource, usualSshTimeoutMs } from "../ports/reach.ts";
 import { orThrow, usageProblem } from "./checked.ts";
@@ -104,7 +105,7 @@ function readEndpoint({ flags, env }: ReachWords): Endpoint {
  */
 export function parseEndpoint(list: string): Endpoint {
   const text = (list.split(",")[0] ?? "").trim();
-  const shown = text.replace(/\/\/[^/@]*@/, "//...@").slice(0, 128);
+  const shown = withoutLogin(text).slice(0, 128);
   if (text.startsWith("/")) return { kind: "unix", path: text };
   const [, scheme, host = "", path = ""] = /^([a-z][a-z0-9+.-]*):\/\/([^/]*)(.*)$/i.exec(text) ?? [];
   if (scheme === undefined) {
@@ -118,8 +119,8 @@ export function parseEndpoint(list: string): Endpoint {
     case "file":
       if (host === "" && path !== "") return { kind: "unix", path };
       throw usageProblem(
-        `Cannot use endpoint "${shown}": unable to connect to host "${host.slice(0, 64)}" with scheme "${scheme}"`,
-        `Write three slashes: unix:///${host}${path}`,
+        `Cannot use endpoint "${shown}": unable to connect to host "${withoutLogin(host).slice(0, 64)}" with scheme "${scheme}"`,
+        `Write three slashes: unix:///${withoutLogin(`${host}${path}`)}`,
       );
     case "http":
     case "https":

@@ -1,6 +1,7 @@
 // Values that name a place on the network or in a repository, checked beyond their shape. A URL never carries a secret
 // here: whoever writes one into it is told where it belongs, and is not quoted.
 import { parseListenAddress, showAddress } from "../domain/listen.ts";
+import { withoutLogin } from "../domain/shown-url.ts";
 import { splitList, type Read } from "./values.ts";
 
 /** How a repository is reached, by its URL. */
@@ -8,7 +9,7 @@ export type Transport = "https" | "http" | "ssh" | "local";
 
 /** `text` with everything that may be a credential in a URL replaced. For messages. */
 export function redact(text: string): string {
-  return text.replace(/\/\/\S*@/g, "//(secret)@").replace(/(:\/\/[^?]*)\?.*$/, "$1?(secret)");
+  return withoutLogin(text).replace(/(:\/\/[^?]*)\?.*$/, "$1?(secret)");
 }
 
 const noSecret =

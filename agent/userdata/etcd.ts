@@ -1,4 +1,5 @@
 // coreos.etcd and coreos.etcd2 as one list of etcd2's names, and whether a cluster can form with them.
+import { withoutLogin } from "../domain/shown-url.ts";
 import type { Entry } from "../domain/user-data.ts";
 import { plainEntries } from "./entries.ts";
 import { shown } from "./notes.ts";
@@ -119,7 +120,7 @@ function checkPair(
 function checkDiscovery({ notes }: Reader, { value, at }: Entry): void {
   const text = withSamples(value);
   if (!URL.canParse(text)) {
-    notes.error("discovery", `Cannot read "${shown(value)}" as the URL of a discovery token`, {
+    notes.error("discovery", `Cannot read "${shown(withoutLogin(value))}" as the URL of a discovery token`, {
       hint: "It is what flotilla discovery new prints",
       at,
     });
@@ -132,12 +133,16 @@ function checkDiscovery({ notes }: Reader, { value, at }: Entry): void {
       at,
     });
   else if (["loopback", "unspecified"].includes(reachOf(url.hostname)))
-    notes.warning("discovery-loopback", `Cannot find other machines by "${shown(value)}": it is this machine itself`, {
-      hint: "Give the service an address that all machines reach",
-      at,
-    });
+    notes.warning(
+      "discovery-loopback",
+      `Cannot find other machines by "${shown(withoutLogin(value))}": it is this machine itself`,
+      {
+        hint: "Give the service an address that all machines reach",
+        at,
+      },
+    );
   if (!/^\/.*[^/]/.test(url.pathname))
-    notes.error("discovery", `Cannot find a token in "${shown(value)}"`, {
+    notes.error("discovery", `Cannot find a token in "${shown(withoutLogin(value))}"`, {
       hint: "The path of the URL is the token: what flotilla discovery new prints",
       at,
     });
@@ -156,7 +161,10 @@ function checkInitialCluster({ notes }: Reader, entries: ReadonlyMap<string, Ent
     const url = item.slice(equals + 1);
     const parsed = parseEtcdUrl(url);
     if ("must" in parsed)
-      fault(`Cannot take "${shown(url)}" as the URL of member "${shown(name)}"`, `It must be ${parsed.must}`);
+      fault(
+        `Cannot take "${shown(withoutLogin(url))}" as the URL of member "${shown(name)}"`,
+        `It must be ${parsed.must}`,
+      );
     const other = urls.get(url);
     if (other !== undefined && other !== name)
       fault(`Cannot give members "${shown(other)}" and "${shown(name)}" the same URL`, "Each has one of its own");
@@ -182,21 +190,32 @@ function checkUrls(
   for (const url of splitCommas(entry.value)) {
     const parsed = parseEtcdUrl(url);
     if ("must" in parsed)
-      notes.error("etcd-url", `Cannot take "${shown(url)}" for "${key}"`, { hint: `It must be ${parsed.must}`, at });
+      notes.error("etcd-url", `Cannot take "${shown(withoutLogin(url))}" for "${key}"`, {
+        hint: `It must be ${parsed.must}`,
+        at,
+      });
     else if (advertised && parsed.reach === "unspecified")
-      notes[between ? "error" : "warning"]("etcd-url", `Cannot reach this machine at "${shown(url)}"`, {
+      notes[between ? "error" : "warning"]("etcd-url", `Cannot reach this machine at "${shown(withoutLogin(url))}"`, {
         hint: "0.0.0.0 is good for listening only; write $private_ipv4",
         at,
       });
     else if (advertised && parsed.reach === "loopback" && between)
-      notes.error("etcd-url", `Cannot advertise "${shown(url)}" to other machines: it is each machine itself`, {
-        hint: "Write $private_ipv4",
-        at,
-      });
+      notes.error(
+        "etcd-url",
+        `Cannot advertise "${shown(withoutLogin(url))}" to other machines: it is each machine itself`,
+        {
+          hint: "Write $private_ipv4",
+          at,
+        },
+      );
     else if (!advertised && parsed.reach === "name")
-      notes.warning("etcd-url", `Cannot listen at "${shown(url)}": etcd listens at addresses, not at names`, {
-        hint: "Write 0.0.0.0, or $private_ipv4",
-        at,
-      });
+      notes.warning(
+        "etcd-url",
+        `Cannot listen at "${shown(withoutLogin(url))}": etcd listens at addresses, not at names`,
+        {
+          hint: "Write 0.0.0.0, or $private_ipv4",
+          at,
+        },
+      );
   }
 }

@@ -1,6 +1,7 @@
 // Where a repository is: the operator's url, parsed once. Given to the transports, in both threads.
 // Refuses what could carry a secret into a log, or an option into another program.
 import { type Checked, Problem, invalid, valid } from "../../domain/problem.ts";
+import { withoutLogin } from "../../domain/shown-url.ts";
 
 /** `shown` is the address for people, never with user, password or query. */
 export type Location =
@@ -23,6 +24,7 @@ export function parseLocation(url: string): Checked<Location> {
   if (url === "" || url.length > maxUrlLength || hasControls(url)) return refuse(url, forms);
   if (url.startsWith("/")) return local(url, url);
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return parseFullUrl(url);
+  if (/^[^/@:]+:[^/@]*@/.test(url)) return refuse(url, "It holds a password; ssh takes a key");
   const scp = /^(?:([^@/:]+)@)?(\[[0-9a-fA-F:.]+\]|[^@/:[\]]+):(?!\/\/)(.+)$/.exec(url);
   if (scp?.[2] === undefined || scp[3] === undefined) return refuse(url, forms);
   return ssh({ url, user: scp[1], host: scp[2], port: undefined, path: scp[3] });
@@ -95,7 +97,9 @@ function local(url: string, path: string): Checked<Location> {
 }
 
 function refuse(url: string, hint: string): Checked<Location> {
-  return invalid(new Problem("git-repository", `Cannot use the repository address "${withoutSecrets(url)}"`, { hint }));
+  return invalid(
+    new Problem("git-repository", `Cannot use the repository address "${withoutSecrets(withoutLogin(url))}"`, { hint }),
+  );
 }
 
 /** An address as it may be shown: without user information, query and fragment. */

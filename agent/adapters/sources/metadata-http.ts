@@ -4,6 +4,7 @@ import { request as requestPlain, type IncomingHttpHeaders, type IncomingMessage
 import { request as requestSecure } from "node:https";
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { explainError, Problem } from "../../domain/problem.ts";
+import { withoutLogin } from "../../domain/shown-url.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { systemRoots } from "../system-roots.ts";
 import { maxMetadataBytes, unfit } from "./source.ts";
@@ -130,7 +131,7 @@ function parseUrl(text: string): URL {
     return new URL(text);
   } catch {
     // the parser repeats the text, which may hold a password
-    throw unfit(`Cannot read the address ${withoutSecrets(text)}`, "It must be like http://HOST/PATH");
+    throw unfit(`Cannot read the address ${withoutSecrets(withoutLogin(text))}`, "It must be like http://HOST/PATH");
   }
 }
 

@@ -25,7 +25,8 @@ const badEndpoints: readonly (readonly [text: string, says: RegExp])[] = [
   ["localhost:8080", /URL scheme undefined/],
   ["unix://run/x.sock", /unable to connect to host "run" with scheme "unix"/],
   ["ftp://x", /unknown scheme/],
-  ["http://user:secret@x:80", /^Cannot use endpoint "http:\/\/\.\.\.@x:80"$/],
+  ["http://user:secret@x:80", /^Cannot use endpoint "http:\/\/\(secret\)@x:80"$/],
+  ["https://user:se@cret@x:80", /^Cannot use endpoint "https:\/\/\(secret\)@x:80"$/],
   ["http://x/path", /Cannot use endpoint/],
   ["http://x y", /Cannot use endpoint/],
 ];

@@ -242,6 +242,20 @@ suite("settings", () => {
       ],
     },
     {
+      name: "password in a URL as scp has them",
+      conf: "[Git]\nURL=deploy:hunter2@git.example:u.git\n",
+      says: [
+        "flotilla.conf:2: Cannot accept [Git] URL=(secret)@git.example:u.git (It must be a URL without user, password or token in it: those belong into Username=, Password= or Token= beside it)",
+      ],
+    },
+    {
+      name: "a blank in the password of a URL",
+      conf: "[Git]\nURL=https://me:hunter 2@git.example/u.git\n",
+      says: [
+        "flotilla.conf:2: Cannot accept [Git] URL=https://(secret)@git.example/u.git (It must be a URL without user, password or token in it: those belong into Username=, Password= or Token= beside it)",
+      ],
+    },
+    {
       name: "what moves a cursor is not printed",
       conf: "[Git]\nURL=\u001b[2Jx\n[X\u202ey]\na=b\n",
       says: [
