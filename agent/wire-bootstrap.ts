@@ -1,4 +1,5 @@
 // Puts together this machine's first boot for the commands; loaded for nobody else.
+import { checkSchedule } from "./adapters/cron.ts";
 import { createDisk } from "./adapters/disk.ts";
 import { findAddresses } from "./adapters/host-addresses.ts";
 import { createLog, createStderrLog } from "./adapters/log.ts";
@@ -43,6 +44,7 @@ export function createFirstBoot({ clock, env, version, flotilla }: Parts): First
     findAddresses: ({ metadata, source }) => findAddresses({ metadata, source, environment: env }),
     openSetup: (instanceId) => createHostSetup({ clock, log: own, instanceId, flotilla }),
     settingsFiles: createSettingsFiles(),
+    checkSchedule,
     hasCloudInit: () => hasCloudInit(),
     clock,
     log: own,

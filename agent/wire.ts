@@ -21,11 +21,9 @@ export async function readSettings(
   const files = createSettingsFiles();
   const { conf, fleetConf } = orThrow(await files.find(request.config));
   const draft = draftSettings({ conf, fleetConf, environment, flags: request.flags });
-  const { settings, warnings } = completeSettings(draft, await files.secrets(draft.secretFiles));
   const { checkSchedule } = await import("./adapters/cron.ts");
-  const value = orThrow(settings);
-  if (value.git !== undefined) orThrow(checkSchedule(value.git.schedule));
-  return { settings: value, warnings };
+  const { settings, warnings } = completeSettings(draft, await files.secrets(draft.secretFiles), { checkSchedule });
+  return { settings: orThrow(settings), warnings };
 }
 
 export interface AgentOptions {

@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
+import { checkSchedule } from "../agent/adapters/cron.ts";
 import { describeProgram } from "../agent/cli/args.ts";
 import { exitCodes } from "../agent/cli/exit-codes.ts";
 import { describeProblem, toRecord, valid } from "../agent/domain/problem.ts";
@@ -24,7 +25,7 @@ function complaints(text: string): readonly string[] {
     flags: {},
   });
   const secrets = draft.secretFiles.map((file) => [file, valid({ file, text: "secret\n", mode: 0o600 })] as const);
-  const { settings, warnings } = completeSettings(draft, new Map(secrets));
+  const { settings, warnings } = completeSettings(draft, new Map(secrets), { checkSchedule });
   return [...(settings.ok ? [] : settings.problems), ...warnings].map((each) => describeProblem(toRecord(each)));
 }
 

@@ -1,5 +1,6 @@
 // What a first boot is given to work with, and asked for. Put together by wire; for the files of this room and their tests.
 import type { FoundUserData, UserDataSources } from "../ports/user-data-sources.ts";
+import type { Checked } from "../domain/problem.ts";
 import type { Addresses } from "../domain/user-data.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Disk } from "../ports/disk.ts";
@@ -20,6 +21,8 @@ export interface BootWorld {
   /** The machine, told what its provider calls it. Closed by the run. */
   readonly openSetup: (instanceId: string | undefined) => HostSetup;
   readonly settingsFiles: SettingsFiles;
+  /** Whether a schedule is ever due. */
+  readonly checkSchedule: (schedule: string) => Checked<string>;
   /** Whether cloud-init got user-data at this boot. */
   readonly hasCloudInit: () => Promise<boolean>;
   readonly clock: Clock;

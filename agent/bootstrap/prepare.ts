@@ -206,7 +206,10 @@ function withoutOnce(plan: Plan): Plan {
 }
 
 /** What the agent would say of the settings file that the plan writes, at the place in the document. */
-async function checkSettings({ settingsFiles }: BootWorld, { settings, steps }: Plan): Promise<readonly Problem[]> {
+async function checkSettings(
+  { settingsFiles, checkSchedule }: BootWorld,
+  { settings, steps }: Plan,
+): Promise<readonly Problem[]> {
   if (settings === undefined) return [];
   const { file, text, places, secrets } = settings;
   const draft = draftSettings({ conf: { file, text, mode: 0o644 }, fleetConf: undefined, environment: {}, flags: {} });
@@ -216,7 +219,7 @@ async function checkSettings({ settingsFiles }: BootWorld, { settings, steps }: 
       written.set(step.file.path, new TextDecoder().decode(step.file.content));
   const read = new Map(await settingsFiles.secrets(draft.secretFiles.filter((path) => !written.has(path))));
   for (const [path, secret] of written) read.set(path, valid({ file: path, text: secret, mode: 0o600 }));
-  const complete = completeSettings(draft, read);
+  const complete = completeSettings(draft, read, { checkSchedule });
   if (complete.settings.ok) return [];
   return complete.settings.problems.map((problem) => {
     const at = problem.at?.line === undefined ? undefined : places.get(problem.at.line);

@@ -8,10 +8,10 @@ import { buildSettings, defaultDirectories } from "./build.ts";
 import { Choice } from "./chosen.ts";
 import { confLayer } from "./conf.ts";
 import { fleetConfLayer } from "./fleet-conf.ts";
-import { stack, type Choices, type Layer, type Origin } from "./layers.ts";
+import { stack, type Choices, type Chosen, type Layer, type Origin } from "./layers.ts";
 import { findOption, options, type Kind } from "./options.ts";
 import { acrossOptions, withoutEffect } from "./rules.ts";
-import { maxSecretBytes, type Value } from "./values.ts";
+import { maxSecretBytes, shorten, type Value } from "./values.ts";
 import { environmentLayer, flagLayer } from "./words.ts";
 
 export interface SettingsSources {
@@ -33,6 +33,12 @@ export interface SettingsDraft {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Absolute paths of the files to read, each once. */
   readonly secretFiles: readonly string[];
+}
+
+/** What others know better than this room. */
+export interface SettingsChecks {
+  /** Whether a schedule of the right shape is ever due. */
+  readonly checkSchedule: (schedule: string) => Checked<string>;
 }
 
 /** Warnings are for the log; they stand also beside problems. */
@@ -122,6 +128,7 @@ function tooOpen(file: string, mode: number): readonly Problem[] {
 export function completeSettings(
   draft: SettingsDraft,
   secrets: ReadonlyMap<string, Checked<SettingsText>>,
+  { checkSchedule }: SettingsChecks,
 ): SettingsResult {
   const warnings = [...draft.warnings];
   const problems = [...draft.problems];
@@ -139,6 +146,7 @@ export function completeSettings(
   }
   const chosen = new Choice(choices);
   const directories = defaultDirectories(chosen, draft.environment);
+  problems.push(...neverDue(chosen.chosen("Git.Schedule"), checkSchedule));
   problems.push(...acrossOptions(chosen), ...directories.problems);
   warnings.push(...withoutEffect(chosen));
   if (problems.length === 0) problems.push(...againstSchema(choices));
@@ -155,6 +163,15 @@ export function completeSettings(
       warnings,
     };
   return { settings: valid(settings), warnings };
+}
+
+function neverDue(chosen: Chosen | undefined, checkSchedule: SettingsChecks["checkSchedule"]): readonly Problem[] {
+  if (typeof chosen?.value !== "string") return [];
+  const { label, at } = chosen.origin;
+  const checked = checkSchedule(chosen.value);
+  if (checked.ok) return [];
+  const message = `Cannot accept ${label}=${shorten(chosen.value)}`;
+  return checked.problems.map(({ hint, cause }) => new Problem("setting-value", message, { hint, cause, at }));
 }
 
 /** A unix socket's path has room for 108 bytes with its end (unix(7)). */

@@ -1,5 +1,6 @@
 // A whole first boot in memory, for tests: a machine, a disk, a source that has a document, and what is said on the way.
 import { sourceNames } from "../../agent/ports/user-data-sources.ts";
+import { checkSchedule } from "../../agent/adapters/cron.ts";
 import type { BootWorld } from "../../agent/bootstrap/boot-world.ts";
 import { bootstrapOnce } from "../../agent/bootstrap/bootstrap.ts";
 import { dryRun } from "../../agent/bootstrap/dry-run.ts";
@@ -84,6 +85,7 @@ export class FakeBoot {
         secrets: async (paths) =>
           new Map(paths.map((path) => [path, valid({ file: path, text: "secret", mode: 0o600 })])),
       },
+      checkSchedule,
       hasCloudInit: async () => this.cloudInit,
       clock: this.clock,
       log: this.log,

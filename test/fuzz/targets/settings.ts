@@ -1,4 +1,5 @@
 // Settings: flotilla.conf, fleet.conf, the environment, flags, and secret files. No secret of them may stand in a problem.
+import { checkSchedule } from "../../../agent/adapters/cron.ts";
 import { Problem, explainError, invalid, valid } from "../../../agent/domain/problem.ts";
 import { completeSettings, draftSettings } from "../../../agent/settings/settings.ts";
 import { type Said, type Target, mustHold, textOf } from "../target.ts";
@@ -115,7 +116,7 @@ function settle(
     const missing = invalid(new Problem("settings-file", `Cannot read ${path}`));
     return [path, secretText === undefined ? missing : valid({ file: path, text: secretText, mode: 0o600 })] as const;
   });
-  const { settings, warnings } = completeSettings(draft, new Map(read));
+  const { settings, warnings } = completeSettings(draft, new Map(read), { checkSchedule });
   const problems = [...(settings.ok ? [] : settings.problems), ...warnings];
   return { outcome: settings.ok ? "taken" : "refused", problems };
 }

@@ -418,4 +418,17 @@ describe("a dry run", () => {
       ["setup-write"],
     );
   });
+
+  test("tells of a schedule that the agent would not start with", async () => {
+    const boot = new FakeBoot(`#cloud-config
+flotilla:
+  git: {url: /srv/units, schedule: "99 * * * *"}
+`);
+    const found = await boot.dryRun();
+    assert.equal(found.isRefused, true);
+    assert.deepEqual(
+      found.problems.map(({ message, line }) => [message, line]),
+      [["Cannot accept [Git] Schedule=99 * * * *: Field value (99) is out of range", 3]],
+    );
+  });
 });

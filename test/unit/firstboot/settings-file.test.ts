@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { checkSchedule } from "../../../agent/adapters/cron.ts";
 import { valid } from "../../../agent/domain/problem.ts";
 import type { Settings } from "../../../agent/domain/settings.ts";
 import type { PlannedSettings } from "../../../agent/firstboot/settings-file.ts";
@@ -18,7 +19,7 @@ function readBack(planned: PlannedSettings | undefined): Settings {
   const secrets = new Map(
     draft.secretFiles.map((file) => [file, valid({ file, text: `${planned.secrets.get(file) ?? ""}\n`, mode: 0o600 })]),
   );
-  const { settings } = completeSettings(draft, secrets);
+  const { settings } = completeSettings(draft, secrets, { checkSchedule });
   assert.ok(settings.ok, settings.ok ? "" : settings.problems.map(({ message }) => message).join("\n"));
   return settings.value;
 }

@@ -1,5 +1,6 @@
 // Small builders for the tests of settings: what was written, and the settings or problems that come of it.
 import assert from "node:assert/strict";
+import { checkSchedule } from "../../../agent/adapters/cron.ts";
 import { describeProblem, toRecord, type Checked } from "../../../agent/domain/problem.ts";
 import type { Settings, SettingsText } from "../../../agent/domain/settings.ts";
 import { completeSettings, draftSettings, type SettingsResult } from "../../../agent/settings/settings.ts";
@@ -29,7 +30,7 @@ export function settle({
     environment,
     flags,
   });
-  return completeSettings(draft, new Map(Object.entries(secrets)));
+  return completeSettings(draft, new Map(Object.entries(secrets)), { checkSchedule });
 }
 
 export function settings(given: Given): Settings {

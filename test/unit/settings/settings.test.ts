@@ -235,6 +235,14 @@ suite("settings", () => {
       ],
     },
     {
+      name: "a schedule of the right shape that is never due",
+      conf: "[Git]\nSchedule=99 * * * *\nURL=/srv/units.git\nJitter=-\n",
+      says: [
+        "flotilla.conf:4: Cannot accept [Git] Jitter=- (It must be a time span such as 30s or 2min from 0s to 1h)",
+        "flotilla.conf:2: Cannot accept [Git] Schedule=99 * * * *: Field value (99) is out of range (Write it as in crontab(5), for example */30 * * * * * for every 30 seconds)",
+      ],
+    },
+    {
       name: "password in the repository's URL",
       conf: "[Git]\nURL=https://me:hunter2@git.example/u.git\n",
       says: [
