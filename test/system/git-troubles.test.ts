@@ -326,6 +326,23 @@ suite("git over http: troubles", { timeout: 300_000 }, () => {
       const environment = through({ all_proxy: `http://127.0.0.1:${await freePort()}` });
       await refused({ url: server.url, token }, { code: "git-unreachable", says: /ECONNREFUSED/, environment });
     });
+    test("a proxy without a scheme is http, as curl and git read it", async () => {
+      proxy.seen.length = 0;
+      const environment = through({ http_proxy: proxy.url.replace("http://", "") });
+      assert.equal(await fetched({ url: server.url, token }, environment), head);
+      assert.ok(proxy.seen.length >= 4, proxy.seen.join("\n"));
+    });
+    test("a proxy that is none: its variable is named", async () => {
+      for (const value of [`ftp://me:${secret}@127.0.0.1:1`, `http://me:${secret}@:1:2`, `me:${secret}@:x`])
+        await refused(
+          { url: server.url, token },
+          {
+            code: "git-refused",
+            says: /^Cannot use the proxy that HTTP_PROXY names \(Write it as http:/,
+            environment: through({ HTTP_PROXY: value }),
+          },
+        );
+    });
     test("https goes through https_proxy by CONNECT, and not through http_proxy", async () => {
       const tls = await makeCertificates(join(folder, "tls-proxy"));
       const secure = await startGitServer({ directory: join(folder, "https-proxy"), tls });
@@ -374,6 +391,53 @@ suite("git over http: troubles", { timeout: 300_000 }, () => {
       await secure.close();
     }
   });
+});
+
+suite("git by an ssh that leaves something behind", { timeout: 60_000 }, () => {
+  const notes: string[] = [];
+  after(async () => {
+    for (const note of notes)
+      for (const pid of (await readFile(note, "utf8")).split("\n").filter((line) => line !== ""))
+        process.kill(Number(pid));
+  });
+
+  /** Where this `ssh` is found first; it keeps no host apart, and writes down what it leaves behind. */
+  async function withSsh(script: string): Promise<Record<string, string>> {
+    const bin = join(folder, `bin-${++stores}`);
+    const pids = join(bin, "pids");
+    await mkdir(bin);
+    await writeFile(pids, "");
+    notes.push(pids);
+    const lines = ["#!/bin/sh", 'for word in "$@"; do command=$word; done', script.replaceAll("PIDS", pids)];
+    await writeFile(join(bin, "ssh"), `${lines.join("\n")}\n`, { mode: 0o755 });
+    return { PATH: `${bin}:${process.env["PATH"] ?? ""}`, HOME: folder };
+  }
+
+  test("a master connection that keeps its stderr: what was fetched is there all the same", async () => {
+    const repository = await TestRepository.make(join(folder, "master.git"));
+    const commit = await repository.commit({ "units/a.service": "" });
+    const environment = await withSsh('sleep 1000 </dev/null >/dev/null &\necho $! >>PIDS\nexec sh -c "$command"');
+    const startedMs = performance.now();
+    assert.equal(await fetched({ url: `host:${repository.path}`, timeoutMs: 20_000 }, environment), commit);
+    assert.ok(performance.now() - startedMs < 15_000);
+  });
+
+  const stubborn: Readonly<Record<string, string>> = {
+    "all its output is kept open": 'sleep 1000 </dev/null &\necho $! >>PIDS\nexec sh -c "$command"',
+    "it says nothing and takes no SIGTERM": "trap '' TERM\nwhile :; do sleep 1; done",
+  };
+  for (const [name, script] of Object.entries(stubborn))
+    test(`${name}: the bound on one fetch holds`, async () => {
+      const repository = await TestRepository.make(join(folder, "stubborn.git"));
+      await repository.commit({ "units/a.service": "" });
+      const environment = await withSsh(script);
+      const startedMs = performance.now();
+      await refused(
+        { url: `host:${repository.path}`, timeoutMs: 3_000 },
+        { code: "git-unreachable", says: /within 3 s/, environment },
+      );
+      assert.ok(performance.now() - startedMs < 15_000);
+    });
 });
 
 suite("git by a path: troubles", { timeout: 120_000 }, () => {

@@ -210,13 +210,12 @@ class HttpTransport implements Transport {
     const known = this.#agents.get(protocol);
     if (known !== undefined) return known;
     const { environment } = this.#access;
-    const variable = (name: string) => environment[name] ?? environment[name.toUpperCase()] ?? "";
-    const proxy = variable(protocol === "https:" ? "https_proxy" : "http_proxy") || variable("all_proxy");
+    const proxy = proxyFor(protocol, environment);
     const tls = { timeout: connectMs, ...(this.#context === undefined ? {} : { secureContext: this.#context }) };
     const agent = new EnvHttpProxyAgent({
       httpProxy: protocol === "http:" ? proxy : "",
       httpsProxy: protocol === "https:" ? proxy : "",
-      noProxy: variable("no_proxy"),
+      noProxy: variable("no_proxy", environment).value,
       proxyTunnel: protocol === "https:", // many proxies allow CONNECT to port 443 only
       connect: tls,
       requestTls: tls,
@@ -228,6 +227,25 @@ class HttpTransport implements Transport {
     this.#agents.set(protocol, agent);
     return agent;
   }
+}
+
+type Environment = Access["environment"];
+
+function variable(lower: string, environment: Environment): { readonly name: string; readonly value: string } {
+  const name = environment[lower] === undefined ? lower.toUpperCase() : lower;
+  return { name, value: environment[name] ?? "" };
+}
+
+/** "" is none. Without a scheme it is http, as curl and git read it. Its value may hold a password and is not shown. */
+function proxyFor(protocol: string, environment: Environment): string {
+  const own = variable(protocol === "https:" ? "https_proxy" : "http_proxy", environment);
+  const { name, value } = own.value === "" ? variable("all_proxy", environment) : own;
+  if (value === "") return "";
+  const url = value.includes("://") ? value : `http://${value}`;
+  if (URL.canParse(url) && /^(https?|socks5?):$/.test(new URL(url).protocol)) return url;
+  throw new Problem("git-refused", `Cannot use the proxy that ${name} names`, {
+    hint: "Write it as http://HOST:PORT, in the environment of the agent",
+  });
 }
 
 function isRedirect(answer: Dispatcher.ResponseData): boolean {

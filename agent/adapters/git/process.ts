@@ -1,5 +1,6 @@
 // ssh and local paths: git-upload-pack in a child process, by the system's ssh or git. Two transports of transport.ts.
-// No shell here; the one on the far side of ssh gets a quoted path. Children never outlive `close`.
+// No shell here; the one on the far side of ssh gets a quoted path. Children do not outlive `close`, nor does what
+// they leave behind hold it up.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access as accessFile, realpath } from "node:fs/promises";
@@ -21,6 +22,10 @@ type LocalAccess = Access & { readonly location: Location & { readonly kind: "lo
 
 /** How long a child that was told to end may take before it is killed. */
 const endMs = 2_000;
+/** A killed child is gone by now, or hangs in a file system that does not answer: nobody waits for it any more. */
+const goneMs = 2_500;
+/** How long what a child has left behind may keep its stderr open. */
+const leftBehindMs = 1_000;
 
 /** What smart HTTP puts before an advertisement; the readers of all transports expect it. */
 const preface = Buffer.from("001e# service=git-upload-pack\n0000");
@@ -40,6 +45,9 @@ export async function openSsh(access: SshAccess): Promise<Transport> {
     "ForwardAgent=no",
     "ClearAllForwardings=yes",
     "PermitLocalCommand=no",
+    // A master that stays in the background keeps what was open, and is nobody's child
+    "ControlMaster=no",
+    "ControlPath=none",
     ...(sshKeyFile === undefined ? [] : ["IdentitiesOnly=yes", `IdentityFile=${quoteForSsh(sshKeyFile)}`]),
     ...(knownHostsFile === undefined ? [] : [`UserKnownHostsFile=${quoteForSsh(knownHostsFile)}`]),
   ];
@@ -94,17 +102,28 @@ class SshTransport implements Transport {
   }
 }
 
-export async function openLocal({ location, environment }: LocalAccess): Promise<Transport> {
-  const { path, shown } = location;
-  let real: string;
+export function openLocal({ location, environment }: LocalAccess): Transport {
+  return new LocalTransport(location, environment);
+}
+
+const beingResolved = new Map<string, Promise<string>>();
+
+/** Asked once at a time: where a file system does not answer, each question holds one of Node's few threads. */
+async function resolved(path: string): Promise<string> {
+  const asked = beingResolved.get(path) ?? realpath(path).finally(() => beingResolved.delete(path));
+  beingResolved.set(path, asked);
+  return await asked;
+}
+
+async function findFolder({ path, shown }: LocalAccess["location"], signal: AbortSignal): Promise<string> {
   try {
-    real = await realpath(path);
+    return await unlessAborted(resolved(path), signal);
   } catch (error) {
+    if (signal.aborted) throw whyAborted(signal, shown);
     throw errorCode(error) === "ENOENT"
       ? new Problem("git-repository", `Cannot find a repository at "${shown}"`, { hint: "There is no such folder" })
       : new Problem("git-repository", `Cannot read "${shown}"`, { hint: "Check who may read it", cause: error });
   }
-  return new LocalTransport({ path: real, shown, environment: { ...environment, ...trusting(path, real) } });
 }
 
 /** git refuses repositories of other users unless told that these very folders are meant (safe.directory). */
@@ -122,15 +141,13 @@ function trusting(...paths: readonly string[]): Record<string, string> {
 }
 
 class LocalTransport implements Transport {
-  readonly #path: string;
-  readonly #shown: string;
+  readonly #location: LocalAccess["location"];
   readonly #environment: Readonly<Record<string, string>>;
   readonly #programs = new Set<Program>();
 
-  constructor(parts: { path: string; shown: string; environment: Readonly<Record<string, string>> }) {
-    this.#path = parts.path;
-    this.#shown = parts.shown;
-    this.#environment = parts.environment;
+  constructor(location: LocalAccess["location"], environment: Readonly<Record<string, string>>) {
+    this.#location = location;
+    this.#environment = environment;
   }
 
   async advertise(signal: AbortSignal): Promise<readonly Uint8Array[]> {
@@ -147,11 +164,13 @@ class LocalTransport implements Transport {
   }
 
   async #run(task: { flags: readonly string[]; body?: Uint8Array; signal: AbortSignal; maxBytes: number }) {
+    const { path, shown } = this.#location;
+    const real = await findFolder(this.#location, task.signal);
     const program = new Program("git", {
-      args: ["upload-pack", "--stateless-rpc", ...task.flags, this.#path],
-      environment: this.#environment,
+      args: ["upload-pack", "--stateless-rpc", ...task.flags, real],
+      environment: { ...this.#environment, ...trusting(path, real) },
       describe: describeLocal,
-      shown: this.#shown,
+      shown,
     });
     this.#programs.add(program);
     try {
@@ -198,6 +217,10 @@ class Program {
       this.#child.once("error", (error) => resolve({ code: null, error }));
       this.#child.once("close", (code) => resolve({ code, error: undefined }));
     });
+    this.#child.once("exit", () => {
+      const late = setTimeout(() => this.#child.stderr.destroy(), leftBehindMs);
+      this.#child.once("close", () => clearTimeout(late));
+    });
     this.#child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-maxComplaintBytes);
     });
@@ -217,10 +240,15 @@ class Program {
     const { signal, maxBytes } = task;
     const { shown } = this.#options;
     const state = { silent: false };
-    const onAbort = () => this.#kill("SIGTERM");
+    // What the child has left behind may keep its output open, and the child itself may hang: the end is not waited for
+    const over = new AbortController();
+    const onAbort = () => {
+      this.#kill("SIGTERM");
+      over.abort();
+    };
     const idle = setTimeout(() => {
       state.silent = true;
-      this.#kill("SIGTERM");
+      onAbort();
     }, idleMs);
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
@@ -229,7 +257,7 @@ class Program {
       const flush = new FlushFinder();
       let bytes = 0;
       for (;;) {
-        const next = await this.#output.next();
+        const next = await unlessAborted(this.#output.next(), over.signal);
         if (next.done === true) break;
         idle.refresh();
         bytes += next.value.length;
@@ -237,11 +265,11 @@ class Program {
         chunks.push(next.value);
         if (task.untilFlush === true && flush.found(next.value)) return chunks;
       }
-      const exit = await this.#exited;
+      const exit = await unlessAborted(this.#exited, over.signal);
       if (exit.code === 0 && task.untilFlush !== true) return chunks;
       throw this.#failure(exit);
     } catch (error) {
-      if (signal.aborted) throw signal.reason instanceof Problem ? signal.reason : abortedProblem(shown);
+      if (signal.aborted) throw whyAborted(signal, shown);
       if (state.silent)
         throw new Problem("git-unreachable", `Cannot get an answer in time from "${shown}"`, {
           hint: "The other side went silent; it is tried again later",
@@ -254,13 +282,22 @@ class Program {
     }
   }
 
-  /** Resolves when the child is gone; it is killed when it takes too long. */
+  /** Resolves when the child is gone; it is killed when it takes too long, and left when that does not end it. */
   async stop(): Promise<void> {
     this.end();
     this.#child.stdout.destroy(); // unread output would keep it from closing
     const timers = [setTimeout(() => this.#kill("SIGTERM"), endMs / 4), setTimeout(() => this.#kill("SIGKILL"), endMs)];
-    await this.#exited;
+    const over = new AbortController();
+    timers.push(setTimeout(() => over.abort(), goneMs));
+    await unlessAborted(this.#exited, over.signal).catch(() => this.#leave());
     for (const timer of timers) clearTimeout(timer);
+  }
+
+  /** It holds nothing open in this process, nor this process. */
+  #leave(): void {
+    this.#child.stdin.destroy();
+    this.#child.stderr.destroy();
+    this.#child.unref();
   }
 
   #kill(signal: NodeJS.Signals): void {
@@ -277,6 +314,24 @@ class Program {
       return new Problem("git-unreachable", `Cannot run ${this.#command} to fetch from "${shown}"`, { cause: error });
     return describe({ shown, code, stderr: this.#stderr });
   }
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let leave = (): void => undefined;
+  const left = new Promise<never>((_resolve, reject) => {
+    leave = () => reject(new Error("It was called off"));
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
+  });
+  try {
+    return await Promise.race([work, left]);
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
+}
+
+function whyAborted(signal: AbortSignal, shown: string): Problem {
+  return signal.reason instanceof Problem ? signal.reason : abortedProblem(shown);
 }
 
 /** Finds the flush packet (0000) that ends an advertisement, over chunks of any size. */

@@ -48,7 +48,7 @@ export async function openTransport(access: Access, protocol: 0 | 2): Promise<Tr
     }
     case "local": {
       const { openLocal } = await import("./process.ts");
-      return await openLocal({ ...access, location });
+      return openLocal({ ...access, location });
     }
   }
 }
