@@ -1,19 +1,18 @@
 // The text of flotilla.conf as a layer: sections and keys as in systemd's own files, each with its line.
 import { Problem } from "../domain/problem.ts";
 import { suggest } from "../text/suggest.ts";
-import { parseUnitFile } from "../text/unit-file.ts";
+import { readUnitFile } from "../text/unit-file.ts";
 import type { Assignment, Layer } from "./layers.ts";
 import { options, sectionNames } from "./options.ts";
 import { shorten } from "./values.ts";
 
 /** Reads the text of a flotilla.conf. Unknown sections and keys are problems: a misspelled setting is a missing one. */
 export function confLayer({ file, text }: { readonly file: string; readonly text: string }): Layer {
-  const parsed = parseUnitFile(text, file);
-  if (!parsed.ok) return { assignments: [], problems: parsed.problems.map(unquoted), warnings: [] };
+  const { read, problems: unread } = readUnitFile(text, file);
   const assignments: Assignment[] = [];
-  const problems: Problem[] = [];
+  const problems = unread.map(unquoted);
   const strange = new Set<string>();
-  for (const { section, key, value, line } of parsed.value.assignments) {
+  for (const { section, key, value, line } of read.assignments) {
     const at = { file, line };
     const option = options.find((each) => each.section === section && each.key === key);
     if (option !== undefined)
@@ -24,7 +23,7 @@ export function confLayer({ file, text }: { readonly file: string; readonly text
       problems.push(unknownSection(section, at));
     }
   }
-  return { assignments, problems, warnings: [] };
+  return { assignments, problems, warnings: [], isPartial: unread.length > 0 };
 }
 
 /** A line that cannot be read may hold a secret: it is named by its number and not shown. */

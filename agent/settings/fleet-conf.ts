@@ -45,20 +45,13 @@ export function fleetConfLayer({ file, text }: { readonly file: string; readonly
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   const names = [...Object.keys(fleetOptions), ...Object.keys(meaninglessFleetOptions)];
-  for (const [name, found] of Object.entries(parse(text))) {
-    const line = lineOf(text, name);
+  const { lines, sections } = split(text);
+  for (const [name, found] of Object.entries(parse(lines.join("\n")))) {
+    const line = lineOf(lines, name);
     const at = { file, line };
-    if (typeof found === "object" && found !== null) {
-      warnings.push(
-        new Problem("fleet-conf-section", `Cannot use section [${shorten(name)}] of fleet's settings`, {
-          hint: "fleet read options before the first section only",
-          at,
-        }),
-      );
-      continue;
-    }
     const value = String(found).trim();
-    const translation = Object.hasOwn(fleetOptions, name) ? fleetOptions[name] : undefined;
+    const isOne = typeof found !== "object" || found === null;
+    const translation = isOne && Object.hasOwn(fleetOptions, name) ? fleetOptions[name] : undefined;
     if (translation === undefined) {
       warnings.push(ignored(name, { at, names }));
       continue;
@@ -66,8 +59,7 @@ export function fleetConfLayer({ file, text }: { readonly file: string; readonly
     const option = findOption(`${translation.section}.${translation.key}`);
     if (option === undefined) throw new Error(`fleet's ${name} leads to no option`);
     const reading = readings[translation.form];
-    const whole = text.split("\n")[line - 1] ?? "";
-    if (isCut(whole)) {
+    if (isCut(lines[line - 1] ?? "")) {
       problems.push(
         new Problem("fleet-conf-comment", `Cannot tell where the value of ${name} ends`, {
           hint: 'It holds "#" or ";"; put the value into double quotes',
@@ -90,6 +82,13 @@ export function fleetConfLayer({ file, text }: { readonly file: string; readonly
       );
     else assignments.push({ option, text: words, origin: { label: name, at } });
   }
+  for (const [name, line] of sections)
+    warnings.push(
+      new Problem("fleet-conf-section", `Cannot use section [${shorten(name)}] of fleet's settings`, {
+        hint: "fleet read options before the first section only",
+        at: { file, line },
+      }),
+    );
   if (!assignments.some(({ option }) => option.name === "Registry.Endpoints")) {
     const option = findOption("Registry.Endpoints");
     if (option !== undefined)
@@ -116,14 +115,25 @@ function ignored(
   });
 }
 
+/** The lines before the first section, and the sections by name with the lines where they begin. */
+function split(text: string): { readonly lines: readonly string[]; readonly sections: ReadonlyMap<string, number> } {
+  const lines = text.split(/\r\n?|\n/);
+  const names = lines.map((line) => /^\[([^\]]*)\]\s*$/.exec(line)?.[1]);
+  const first = names.findIndex((name) => name !== undefined);
+  const sections = new Map<string, number>();
+  for (const [index, name] of names.entries())
+    if (name !== undefined && !sections.has(name)) sections.set(name, index + 1);
+  return { lines: (first < 0 ? lines : lines.slice(0, first)).map(withoutComment), sections };
+}
+
+/** ini takes the quotes from a value only when nothing stands behind them. */
+function withoutComment(line: string): string {
+  return line.replace(/^([^=]*=\s*(?:"(?:[^"\\]|\\.)*"|'[^']*'))\s+[#;].*$/, "$1");
+}
+
 /** ini keeps no lines: the last line that sets this name is the one that counts. */
-function lineOf(text: string, name: string): number {
-  const lines = text.split("\n");
-  const index = lines.findLastIndex((line) => {
-    const trimmed = line.trim();
-    return trimmed === `[${name}]` || trimmed === name || trimmed.split("=")[0]?.trim() === name;
-  });
-  return index + 1;
+function lineOf(lines: readonly string[], name: string): number {
+  return lines.findLastIndex((line) => line.split("=")[0]?.trim().replace(/\[\]$/, "") === name) + 1;
 }
 
 /** ini ends a value at any "#" or ";" outside quotes; only one that follows a blank is surely a comment. */

@@ -37,6 +37,8 @@ export interface Layer {
   readonly assignments: readonly Assignment[];
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
+  /** Some of it could not be read: what is not in it may have been set all the same. */
+  readonly isPartial?: boolean;
 }
 
 export interface Chosen {

@@ -31,6 +31,8 @@ export interface SettingsDraft {
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Lines could not be read: nobody knows what is missing. */
+  readonly isPartial: boolean;
   /** Absolute paths of the files to read, each once. */
   readonly secretFiles: readonly string[];
 }
@@ -94,6 +96,7 @@ export function draftSettings({ conf, fleetConf, environment, flags }: SettingsS
     problems: isCommanding ? [...problems, ...open] : problems,
     warnings: [...layers.flatMap((layer) => layer.warnings), ...(isCommanding ? [] : open)],
     environment,
+    isPartial: layers.some(({ isPartial }) => isPartial === true),
     secretFiles: [...new Set(secretFiles)],
   };
 }
@@ -147,8 +150,12 @@ export function completeSettings(
   const chosen = new Choice(choices);
   const directories = defaultDirectories(chosen, draft.environment);
   problems.push(...neverDue(chosen.chosen("Git.Schedule"), checkSchedule));
-  problems.push(...acrossOptions(chosen), ...directories.problems);
-  warnings.push(...withoutEffect(chosen));
+  problems.push(...directories.problems);
+  // Of what one option asks of another nothing is known: the other may stand in a line that could not be read
+  if (!draft.isPartial) {
+    problems.push(...acrossOptions(chosen));
+    warnings.push(...withoutEffect(chosen));
+  }
   if (problems.length === 0) problems.push(...againstSchema(choices));
   if (problems.length > 0) return { settings: invalid(...problems), warnings };
   const settings = buildSettings(chosen, directories);

@@ -39,8 +39,17 @@ interface LogicalLine {
  * happen).
  */
 export function parseUnitFile(input: Uint8Array | string, file: string): Checked<UnitFile> {
+  const { read, problems } = readUnitFile(input, file);
+  return problems.length > 0 ? { ok: false, problems } : valid(read);
+}
+
+/** The same, with what could be read beside the problems: for whoever tells of every fault in it, and runs nothing of it. */
+export function readUnitFile(
+  input: Uint8Array | string,
+  file: string,
+): { readonly read: UnitFile; readonly problems: readonly Problem[] } {
   const decoded = decodeText(input, file);
-  if (!decoded.ok) return decoded;
+  if (!decoded.ok) return { read: { assignments: [], sections: [] }, problems: decoded.problems };
   const problems: Problem[] = [];
   const assignments: Assignment[] = [];
   const sections = new Set<string>();
@@ -90,8 +99,7 @@ export function parseUnitFile(input: Uint8Array | string, file: string): Checked
     const value = trim(text.slice(equals + 1));
     assignments.push({ section, key, value, written: writtenValue(written, value), line });
   }
-  if (problems.length > 0) return { ok: false, problems };
-  return valid({ assignments, sections: [...sections] });
+  return { read: { assignments, sections: [...sections] }, problems };
 }
 
 /** Without a state between texts; keeps a byte order mark. */

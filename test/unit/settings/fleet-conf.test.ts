@@ -119,6 +119,28 @@ metadata=x=y
     assert.equal(settings({ fleetConf: `${servers}public_ip=1.2.3.4 # ours; really\n` }).machine.publicIp, "1.2.3.4");
   });
 
+  test("a comment after a quoted value is a comment", () => {
+    for (const value of ['"a;b#c"', "'a;b#c'"]) {
+      const fleetConf = `${servers}etcd_username='root'\t; who\netcd_password=${value} # "note"\n`;
+      const { username, password } = settings({ fleetConf }).registry;
+      assert.deepEqual([username, password?.reveal()], ["root", "a;b#c"]);
+    }
+    const joined = `${servers}etcd_username=root\netcd_password="a"#b\n`;
+    assert.match(problems({ fleetConf: joined })[0] ?? "", /^fleet\.conf:3: Cannot tell where the value/);
+  });
+
+  test("a key of a later section is another one", () => {
+    const fleetConf = `${servers}etcd_username=root\netcd_password=right\n[etcd_username]\netcd_password=a#b\n`;
+    assert.equal(settings({ fleetConf }).registry.password?.reveal(), "right");
+    assert.equal(
+      problems({ fleetConf: `disable_engine=maybe\n[x]\ndisable_engine=no\n[a.b]\n` })[0],
+      "fleet.conf:1: Cannot accept disable_engine=maybe (It must be true or false)",
+    );
+    assert.deepEqual(warnings({ fleetConf: `${servers}[a.b]\nx=1\n` }), [
+      "fleet.conf:2: Cannot use section [a.b] of fleet's settings (fleet read options before the first section only)",
+    ]);
+  });
+
   test("names that JavaScript knows are only unknown names", () => {
     const fleetConf = `${servers}constructor=1\n__proto__=2\ntoString=3\n[__proto__]\na=b\n`;
     assert.equal(settings({ fleetConf }).machine.publicIp, "");

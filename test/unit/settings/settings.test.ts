@@ -235,6 +235,16 @@ suite("settings", () => {
       ],
     },
     {
+      name: "a line that cannot be read hides nothing, and nothing is said of what may stand in it",
+      conf: "[Registry]\nUsername root\nPassword=x\nEndpoints=ftp://a\n[Gti\nURL=a\n[Machine]\nMayLead=perhaps\n",
+      says: [
+        "flotilla.conf:2: Cannot read this line of the settings (A line is a comment (# or ;), a [Section] or Name=Value)",
+        "flotilla.conf:4: Cannot accept [Registry] Endpoints=ftp://a (It must be URLs such as https://10.0.0.1:2379, all https or all http)",
+        'flotilla.conf:5: Cannot read the section header "[Gti" (The header has no end "]")',
+        "flotilla.conf:8: Cannot accept [Machine] MayLead=perhaps (It must be yes or no)",
+      ],
+    },
+    {
       name: "a schedule of the right shape that is never due",
       conf: "[Git]\nSchedule=99 * * * *\nURL=/srv/units.git\nJitter=-\n",
       says: [
