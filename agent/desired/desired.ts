@@ -9,7 +9,7 @@ import { type Reports, expand } from "./expand.ts";
 import { type KeptUnits, readKept } from "./kept.ts";
 import { indexPaths } from "./links.ts";
 import { type Blobs, type ParseCache, createParseCache, createTextReader } from "./texts.ts";
-import { type TreeEntryLike, sortTree } from "./tree.ts";
+import { type TreeEntryLike, maxDropIns, sortTree } from "./tree.ts";
 import { WantedReader, type WantedSources } from "./wanted.ts";
 
 export type { Blobs, KeptUnits, ParseCache, TreeEntryLike, WantedReader, WantedSources };
@@ -27,7 +27,8 @@ export function encodeKeptUnits(units: Iterable<Unit>): string {
 
 /** Units of a machine's own copy. Their file is unknown, and their target is whatever the manifest says. */
 export function readKeptUnits(text: string): KeptUnits {
-  return readKept(text, createWantedReader());
+  // Kept as one list: the template's, then the instance's own
+  return readKept(text, new WantedReader((tree) => examineTree({ ...tree, mostDropIns: 2 * maxDropIns })));
 }
 
 export interface CommitTree {
@@ -37,6 +38,8 @@ export interface CommitTree {
   readonly blobs: Blobs;
   /** Spares what the last commits had as well. */
   readonly cache?: ParseCache;
+  /** Of one folder; as many as a commit may have unless set. */
+  readonly mostDropIns?: number;
 }
 
 /** What a tree holds, good and bad. */
@@ -75,8 +78,8 @@ export function readCommit({ commit, ...tree }: CommitTree & { readonly commit: 
 }
 
 /** The same, with the good units beside the problems. */
-export function examineTree({ entries, blobs, cache = createParseCache() }: CommitTree): Examination {
-  const tree = sortTree(entries);
+export function examineTree({ entries, blobs, cache = createParseCache(), mostDropIns }: CommitTree): Examination {
+  const tree = sortTree(entries, { mostDropIns });
   const problems = new Gathered(tree.problems);
   const warnings = new Gathered(tree.warnings);
   const reports: Reports = {

@@ -24,8 +24,8 @@ export function readKept(text: string, reader: WantedReader): KeptUnits {
 }
 
 function unitOf({ name, text, dropIns }: KeptText, reader: WantedReader): ReturnType<WantedReader["unit"]> {
-  // The reader applies drop-ins by name
-  const inOrder = dropIns.map((each, at) => ({ ...each, name: `${String(at).padStart(4, "0")}-${each.name}` }));
+  // The reader applies drop-ins by name, and an author's may already be as long as a name can be
+  const inOrder = dropIns.map((each, at) => ({ ...each, name: `${String(at).padStart(4, "0")}.conf` }));
   return reader.unit({ name, text, dropIns: inOrder, target: "launched", by: "", atMs: 0 });
 }
 

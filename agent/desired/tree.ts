@@ -50,7 +50,7 @@ export const maxDropInNameBytes = 200;
 const otherEndings: ReadonlySet<string> = new Set(["patch", "swp", "time"]);
 
 /** Sorts the entries; problems and warnings are in path order. Problems: "unit-name", "unit-twice", "drop-in", "tree-path", "tree-size". */
-export function sortTree(entries: readonly TreeEntryLike[]): Tree {
+export function sortTree(entries: readonly TreeEntryLike[], { mostDropIns = maxDropIns } = {}): Tree {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   const files: NamedEntry[] = [];
@@ -108,8 +108,8 @@ export function sortTree(entries: readonly TreeEntryLike[]): Tree {
       } else if (other !== undefined) {
         const message = `Cannot take drop-in "${base}" of unit "${unit}" twice: "${other.path}" and "${path}"`;
         problems.push(new Problem("drop-in", message, { hint: "Remove or rename one of the two", at }));
-      } else if (own.size >= maxDropIns) {
-        const hint = `At most ${maxDropIns} are allowed; put several settings into one`;
+      } else if (own.size >= mostDropIns) {
+        const hint = `At most ${mostDropIns} are allowed; put several settings into one`;
         problems.push(new Problem("drop-in", `Cannot take so many drop-ins of unit "${unit}"`, { hint, at }));
       } else {
         dropIns.set(unit, own.set(base, { unit, name: base, path, oid }));

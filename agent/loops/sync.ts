@@ -15,8 +15,8 @@ import {
   encodeEvent,
   encodeRevision,
   encodeSyncResult,
+  keptProblems,
   keys,
-  maxKeptProblems,
   parseRevision,
   parseSyncRequest,
 } from "../text/values.ts";
@@ -234,7 +234,7 @@ export class Sync {
     const atMs = clock.wallMs();
     if (!desired.ok) {
       const problems = desired.problems.map(toRecord);
-      const kept = problems.slice(0, maxKeptProblems);
+      const kept = keptProblems(problems);
       this.#refused = head;
       const isTold =
         before.refused?.commit === head &&
@@ -331,7 +331,7 @@ export class Sync {
           {
             kind: "put",
             key: keys.syncResult,
-            value: encodeSyncResult({ id, ...result, problems: result.problems.slice(0, maxKeptProblems) }),
+            value: encodeSyncResult({ id, ...result, problems: keptProblems(result.problems) }),
             ...(entry.lease === undefined ? {} : { lease: entry.lease }),
           },
         ],

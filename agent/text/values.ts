@@ -15,7 +15,7 @@ import statusSchema from "../../schemas/status.json" with { type: "json" };
 import type { Leader, Machine, MachineSettings } from "../domain/machine.ts";
 import { type MachineId, type UnitName, byName, parseMachineId, parseUnitName } from "../domain/names.ts";
 import type { Manifest, Revision } from "../domain/placement.ts";
-import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
+import { type Checked, Problem, type ProblemRecord, invalid, valid } from "../domain/problem.ts";
 import type { MachineStatus } from "../domain/status.ts";
 import type { ClusterEvent, Hold, RestartRequest, SubmittedUnit } from "../domain/submitted.ts";
 import type { SyncRequest, SyncResult } from "../domain/sync.ts";
@@ -102,8 +102,20 @@ function cutOff(text: string): string {
   return text.slice(0, maxMessageChars).replace(/[\ud800-\udbff]$/, "");
 }
 
-/** Problems of one commit that are kept in the registry; the first ones, the rest are counted in the log. */
-export const maxKeptProblems = 200;
+const maxKeptProblems = 200;
+/** In JSON, as UTF-8: with what is written beside them well below the 1.5 MiB that etcd takes in a request. */
+const maxKeptProblemBytes = 768 * 1024;
+
+/** Problems of one commit that are kept in the registry: the first ones, the rest are counted in the log. */
+export function keptProblems(problems: readonly ProblemRecord[]): readonly ProblemRecord[] {
+  const utf8 = new TextEncoder();
+  let bytes = 0;
+  const end = problems.findIndex((problem, index) => {
+    bytes += utf8.encode(canonicalJson(problem)).length + 1;
+    return index >= maxKeptProblems || bytes > maxKeptProblemBytes;
+  });
+  return end < 0 ? problems : problems.slice(0, end);
+}
 
 const leaderShape = compileSchema<Leader>(leaderSchema);
 const machineShape = compileSchema<Machine>(machineSchema);

@@ -30,6 +30,28 @@ test("units are read back as they were made", () => {
   assert.deepEqual(told, made);
 });
 
+test("as many drop-ins as there may be, with the longest names", () => {
+  const files = ["web@.service", "web@1.service"].flatMap((unit, at) =>
+    Array.from({ length: 500 }, (_, index) => [
+      `${unit}.d/${`${at}-${index}`.padStart(195, "x")}.conf`,
+      "[Service]\nUser=one\n",
+    ]),
+  );
+  const { units } = good({
+    "web@.service": service,
+    "web@1.service": { link: "web@.service" },
+    ...(Object.fromEntries(files) as Record<string, string>),
+  });
+  const read = readKeptUnits(encodeKeptUnits(units.values()));
+  assert.deepEqual(read.problems, []);
+  const [unit] = read.units;
+  assert.equal(unit?.dropIns.length, 1_000);
+  assert.deepEqual(
+    read.units.map(({ hash }) => hash),
+    [...units.values()].map(({ hash }) => hash),
+  );
+});
+
 test("a text of which no unit can be made is a problem, and the others are read", () => {
   const [hello, ...others] = state.units.values();
   assert.ok(hello !== undefined);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { readFileSync } from "node:fs";
 import { manifestTargets } from "../../../agent/domain/placement.ts";
 import { parseCommitId, parseMachineId, parseUnitHash, parseUnitName, unitTypes } from "../../../agent/domain/names.ts";
-import { type Checked, describeProblem, toRecord } from "../../../agent/domain/problem.ts";
+import { type Checked, Problem, describeProblem, toRecord } from "../../../agent/domain/problem.ts";
 import {
   encodeEvent,
   encodeHold,
@@ -16,6 +16,7 @@ import {
   encodeRevision,
   encodeStatus,
   encodeSubmittedUnit,
+  keptProblems,
   keys,
   machineOfKey,
   machineOfSettings,
@@ -305,4 +306,15 @@ test("keys of units lead back to them", () => {
   for (const key of ["units/../x", "units/", "units/x", "leader", keys.event(1, "a"), keys.machine(id)])
     assert.equal(unitOfKey(key), undefined);
   assert.ok(keys.event(9, "x") < keys.event(10, "a"), "events are in order of time");
+});
+
+test("of a refused commit as many problems are kept as etcd takes in a request", () => {
+  const problem = toRecord(new Problem("unit-line", "x", { at: { file: "web.service" } }));
+  assert.equal(keptProblems(Array.from({ length: 500 }, () => problem)).length, 200);
+  const long = { ...problem, message: "ü".repeat(4_000), hint: "ü".repeat(1_000), file: "ü".repeat(4_096) };
+  const kept = keptProblems(Array.from({ length: 200 }, () => long));
+  assert.ok(kept.length > 30 && kept.length < 200, `${kept.length}`);
+  assert.ok(
+    Buffer.byteLength(encodeRevision({ refused: { commit, ref: "main", atMs: 1, problems: kept } })) < 1_000_000,
+  );
 });
