@@ -16,6 +16,7 @@ systemdContract("fake", async () => {
     open: () => machine.open(),
     behave: (name, behaviour) => machine.onStart(name, starts[behaviour]),
     addHostUnit: async (name, where) => machine.addHostUnit(name, `/${where}/${name}`),
+    addHostAlias: async (alias, of) => machine.addHostAlias(alias, of),
     edit: async (name, text) => machine.edit(name, text),
     hostUnitIntact: async (name) => machine.hostUnit(name) !== undefined,
     close: async () => machine.reboot(),

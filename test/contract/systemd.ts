@@ -19,6 +19,8 @@ export interface SystemdHarness {
   behave(name: UnitName, behaviour: Behaviour): void;
   /** A unit that the host has of its own, as a file in the runtime folder or elsewhere in systemd's search path. */
   addHostUnit(name: UnitName, where: "runtime" | "elsewhere"): Promise<void>;
+  /** Another name of such a unit of the host's. */
+  addHostAlias(alias: UnitName, of: UnitName): Promise<void>;
   /** Somebody writes another text over the one that lies there. */
   edit(name: UnitName, text: string): Promise<void>;
   /** Whether the host's unit is still as it was. */
@@ -261,6 +263,39 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
         assert.ok(!(await placedNames()).includes(made.name));
         assert.ok(await harness.hostUnitIntact(made.name));
       }
+    });
+
+    describe("a name that is an alias of a unit of the host's", () => {
+      const [host, alias] = [unitName("contract-host-server.service"), unitName("contract-host-short.service")];
+      before(async () => {
+        await harness.addHostUnit(host, "elsewhere");
+        await harness.addHostAlias(alias, host);
+        harness.behave(host, "stays");
+      });
+
+      test("is foreign, whether that unit runs or not, and [Install] may not name it", async () => {
+        const where = new Map([[alias, `a name of ${host}`]]);
+        assert.deepEqual(await systemd.foreign([alias]), where);
+        assert.deepEqual(await run("start", host), { result: "done" });
+        assert.deepEqual(await systemd.foreign([alias]), where);
+        const made = unit(fresh("stays").name, `${texts.stays}[Install]\nAlias=${alias}\n`);
+        await systemd.write([made]);
+        const problems = await systemd.enable([made.name]);
+        assert.match(problems.get(made.name)?.hint ?? "", /contract-host-short\.service/);
+        await systemd.remove(made.name);
+      });
+
+      test("has no job done, and no state of ours", async () => {
+        await run("start", host);
+        for (const job of ["stop", "restart", "start", "reload"] as const) {
+          const { result, problem } = await run(job, alias);
+          assert.equal(result, "refused", job);
+          assert.match(problem?.hint ?? "", /contract-host-server\.service/);
+        }
+        assert.equal((await stateOf(host)).active, "active");
+        assert.equal((await stateOf(alias)).load, "not-found");
+        await run("stop", host);
+      });
     });
 
     test("units of ours are not foreign", async () => {

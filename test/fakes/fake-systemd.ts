@@ -62,6 +62,7 @@ export class FakeSystemd {
   readonly #lying = new Map<UnitName, Lying>();
   readonly #states = new Map<UnitName, SystemdState>();
   readonly #host = new Map<UnitName, string>();
+  readonly #aliases = new Map<UnitName, UnitName>();
   readonly #starts = new Map<UnitName, FakeStart>();
   readonly #hanging = new Map<UnitName, Set<Hanging>>();
   /** Units of which a stop does not end until `finish`, or until another job takes its place. */
@@ -118,6 +119,12 @@ export class FakeSystemd {
     this.#host.set(name, where);
   }
 
+  /** The host has a unit of its own by this name as well. */
+  addHostAlias(alias: UnitName, of: UnitName): void {
+    this.#host.set(alias, `a name of ${of}`);
+    this.#aliases.set(alias, of);
+  }
+
   hostUnit(name: UnitName): string | undefined {
     return this.#host.get(name);
   }
@@ -139,7 +146,7 @@ export class FakeSystemd {
   state(name: UnitName): SystemdState {
     const known = this.#states.get(name);
     if (known !== undefined) return known;
-    if (!this.#lying.has(name) && !this.#host.has(name)) return notFound;
+    if (this.#aliases.has(name) || (!this.#lying.has(name) && !this.#host.has(name))) return notFound;
     const result = /\.(target|slice)$/.test(name) ? "" : "success";
     return { ...notFound, load: "loaded", result };
   }
@@ -348,6 +355,8 @@ export class FakeSystemd {
   async #run(job: FakeJob, name: UnitName, signal: AbortSignal): Promise<JobResult> {
     this.asked.push(`${job} ${name}`);
     const state = this.state(name);
+    const alias = this.#aliases.get(name);
+    if (alias !== undefined) return refused(job, name, `It is a name of ${alias} on this machine`);
     if (state.load === "not-found" && job !== "stop") return refused(job, name, "systemd has no such unit");
     switch (job) {
       case "stop":

@@ -45,6 +45,7 @@ else {
         places.set(name, file(name, where));
         await writeFile(file(name, where), hostText);
       },
+      addHostAlias: (alias, of) => symlink(of, file(alias, "elsewhere")),
       edit: (name, text) => writeFile(join(machine.unitDirectory, name), text),
       hostUnitIntact: async (name) => (await readFile(places.get(name) ?? "", "utf8")) === hostText,
       close: () => machine.dispose(),

@@ -5,7 +5,7 @@ import { Problem } from "../../domain/problem.ts";
 import type { JobResult } from "../../ports/systemd.ts";
 import { managerInterface, managerPath } from "./connection.ts";
 import { PeerError, type Signal } from "./peer.ts";
-import { type Caller, type Listed, list, property, text, typeInterface, whole } from "./units.ts";
+import { type Caller, type Listed, aliasOf, list, property, text, typeInterface, whole } from "./units.ts";
 
 /** systemd tells the end of a job that is over at once before it answers the request: ends of unknown jobs kept. */
 const keptEnds = 1_024;
@@ -111,6 +111,8 @@ export class Jobs {
   /** The job's object path, or why systemd would not take it. */
   async #ask(kind: JobKind, unit: UnitName): Promise<string | JobResult> {
     try {
+      const alias = aliasOf(unit, (await list([unit], this.#call)).get(unit));
+      if (alias !== undefined) return { result: "refused", problem: failure(kind, unit, aliasHint(alias)) };
       const body = [unit, "replace"];
       const [path] = await this.#call({
         path: managerPath,
@@ -263,6 +265,10 @@ async function endFromState(kind: JobKind, row: Listed | undefined, call: Caller
 
 function failure(kind: JobKind, unit: UnitName, hint: string | undefined, cause?: unknown): Problem {
   return new Problem("systemd-job", `Cannot ${kind} unit "${unit}"`, { hint, cause });
+}
+
+function aliasHint(alias: string): string {
+  return `It is a name of ${alias} on this machine, which is not flotilla's; give the unit another name`;
 }
 
 function refusalHint(error: PeerError, unit: UnitName): string | undefined {

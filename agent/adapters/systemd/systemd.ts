@@ -12,7 +12,7 @@ import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
 import { Permit } from "./permit.ts";
 import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
-import { type Listed, Units, inFlight, list, property, text, unitPath, whole } from "./units.ts";
+import { type Listed, Units, aliasOf, inFlight, list, property, text, unitPath, whole } from "./units.ts";
 
 /** A file's time is that of the kernel's last tick, up to so much before the write; systemd's times are exact. */
 const tickUs = 10_000;
@@ -98,9 +98,11 @@ export function createSystemd(options: SystemdOptions): Systemd {
     await inFlight(asked, async (name) => {
       const row = rows.get(name);
       const where = row === undefined ? undefined : await reach(`unit "${name}"`, () => whereFrom(row));
-      if (where === undefined) return;
+      if (row === undefined || where === undefined) return;
       // Systemd may remember a link of ours that is gone by now.
-      if (where !== files.placeOf(name).path) found.set(name, where);
+      const place = files.placeOf(row.name as UnitName);
+      if (place.kind !== "host" && place.path === where) return;
+      found.set(name, aliasOf(name, row) === undefined ? where : `a name of ${row.name}`);
     });
     return new Map(names.flatMap((name) => (found.has(name) ? [[name, found.get(name) ?? ""]] : [])));
   };
@@ -275,8 +277,12 @@ export function createSystemd(options: SystemdOptions): Systemd {
     async remove(name) {
       const place = files.placeOf(name);
       if (place.kind === "host") throw foreignProblem(name, place.path);
-      if (files.wasEnabled(name)) await disable(name);
-      await resetFailed(name, call);
+      const rows = await reach(`unit "${name}"`, () => list([name], call));
+      // An alias that the host has come to since is the host's: only what we wrote is ours to take away
+      if (aliasOf(name, rows.get(name)) === undefined) {
+        if (files.wasEnabled(name)) await disable(name);
+        await resetFailed(name, call);
+      }
       files.remove(name);
       units.unfollow(name);
     },

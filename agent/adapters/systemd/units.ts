@@ -3,10 +3,11 @@
 import type { UnitName } from "../../domain/names.ts";
 import type { SystemdState } from "../../domain/status.ts";
 import { managerInterface, managerPath, propertiesInterface } from "./connection.ts";
-import { type Call, type Signal, plain } from "./peer.ts";
+import { type Call, PeerError, type Signal, plain } from "./peer.ts";
 
 const unitInterface = "org.freedesktop.systemd1.Unit";
 const unitPathPrefix = "/org/freedesktop/systemd1/unit/";
+const inconsistent = "org.freedesktop.DBus.Error.InconsistentMessage";
 /** Property reads on their way at a time: more gains nothing (the manager answers one after another). */
 const readsInFlight = 50;
 
@@ -14,6 +15,7 @@ export type Caller = (call: Call) => Promise<readonly unknown[]>;
 
 /** One row of ListUnits*. */
 export interface Listed {
+  /** systemd's own for the unit: another one than was asked for where that is an alias. */
   readonly name: string;
   readonly load: string;
   readonly active: string;
@@ -132,7 +134,7 @@ export class Units {
     const states = new Map<UnitName, SystemdState>();
     const unread: { name: UnitName; row: Listed }[] = [];
     for (const name of names) {
-      const row = listed.get(name);
+      const row = aliasOf(name, listed.get(name)) === undefined ? listed.get(name) : undefined;
       if (row === undefined || row.load === "not-found") {
         // A unit whose file is gone may still run.
         if (row === undefined || row.active === "inactive") states.set(name, notFound);
@@ -185,7 +187,10 @@ export class Units {
   }
 }
 
-/** Loads what is not loaded, as systemd does for every unit that is named. Rows by name. */
+/**
+ * Loads what is not loaded, as systemd does for every unit that is named. Rows by the name asked for, which the row of an
+ * alias does not say. Rejects with PeerError when there is not one row for each name.
+ */
 export async function list(names: readonly string[], call: Caller): Promise<ReadonlyMap<string, Listed>> {
   if (names.length === 0) return new Map();
   const [rows] = await call({
@@ -195,13 +200,14 @@ export async function list(names: readonly string[], call: Caller): Promise<Read
     signature: "as",
     body: [names],
   });
+  const told = Array.isArray(rows) ? (rows as unknown[]) : [];
+  if (told.length !== names.length || !told.every(Array.isArray))
+    throw new PeerError(inconsistent, `${names.length} units were asked for, and ${told.length} answered`);
   const listed = new Map<string, Listed>();
-  for (const row of Array.isArray(rows) ? (rows as unknown[]) : []) {
-    if (!Array.isArray(row)) continue;
-    const [name, , load, active, sub, , path, , , job] = (row as unknown[]).map(text);
-    if (name === undefined) continue;
-    listed.set(name, {
-      name,
+  for (const [at, asked] of names.entries()) {
+    const [name, , load, active, sub, , path, , , job] = ((told[at] ?? []) as unknown[]).map(text);
+    listed.set(asked, {
+      name: name ?? "",
       load: load ?? "",
       active: active ?? "",
       sub: sub ?? "",
@@ -210,6 +216,11 @@ export async function list(names: readonly string[], call: Caller): Promise<Read
     });
   }
   return listed;
+}
+
+/** The unit whose alias this name is; undefined where it is a unit of its own, or none. */
+export function aliasOf(name: string, row: Listed | undefined): string | undefined {
+  return row === undefined || row.name === name ? undefined : row.name;
 }
 
 /** One property of a unit; undefined where systemd has none of that name. */
