@@ -17,6 +17,7 @@ systemdContract("fake", async () => {
     behave: (name, behaviour) => machine.onStart(name, starts[behaviour]),
     addHostUnit: async (name, where) => machine.addHostUnit(name, `/${where}/${name}`),
     addHostAlias: async (alias, of) => machine.addHostAlias(alias, of),
+    isWanted: async (name) => machine.isEnabled(name),
     edit: async (name, text) => machine.edit(name, text),
     hostUnitIntact: async (name) => machine.hostUnit(name) !== undefined,
     close: async () => machine.reboot(),

@@ -23,6 +23,8 @@ export interface SystemdHarness {
   addHostAlias(alias: UnitName, of: UnitName): Promise<void>;
   /** Somebody writes another text over the one that lies there. */
   edit(name: UnitName, text: string): Promise<void>;
+  /** Whether [Install] of this unit is in force: a target wants it. */
+  isWanted(name: UnitName): Promise<boolean>;
   /** Whether the host's unit is still as it was. */
   hostUnitIntact(name: UnitName): Promise<boolean>;
   close(): Promise<void>;
@@ -332,10 +334,11 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       await harness.addHostUnit(host, "elsewhere");
       const good = unit(fresh("stays").name, `${texts.stays}[Install]\nWantedBy=default.target\n`);
       const bad = unit(fresh("stays").name, `${texts.stays}[Install]\nAlias=${host}\n`);
-      assert.deepEqual(await systemd.write([good, bad]), new Map());
-      const problems = await systemd.enable([good.name, bad.name]);
-      assert.deepEqual([...problems.keys()], [bad.name]);
-      assert.match(problems.get(bad.name)?.hint ?? "", /contract-host-alias\.service/);
+      const beside = unit(fresh("stays").name, `${texts.stays}[Install]\nAlso=${bad.name}\n`);
+      assert.deepEqual(await systemd.write([good, bad, beside]), new Map());
+      const problems = await systemd.enable([good.name, bad.name, beside.name]);
+      assert.deepEqual([...problems.keys()], [bad.name, beside.name]);
+      for (const problem of problems.values()) assert.match(problem.hint ?? "", /contract-host-alias\.service/);
       assert.ok(await harness.hostUnitIntact(host));
       await systemd.reload();
       // A second text that asks for less, then the removal: each leaves the unit's own files whole or gone.
@@ -343,8 +346,43 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.deepEqual(await run("start", good.name), { result: "done" });
       await run("stop", good.name);
       await systemd.remove(good.name);
-      await systemd.remove(bad.name);
+      for (const each of [bad, beside]) await systemd.remove(each.name);
       assert.ok(!(await placedNames()).includes(good.name));
+    });
+
+    test("what enabling one unit and the other with it (Also=) has done is undone for each by itself", async () => {
+      const service = unitName("contract-also.service");
+      const socket = unitName("contract-also.socket");
+      const text = `${texts.stays}[Install]\nWantedBy=default.target\nAlso=${socket}\n`;
+      const listens =
+        "[Socket]\nListenStream=%t/contract-also\n[Install]\nWantedBy=sockets.target\nAlso=contract-also.service\n";
+      await place(unit(service, text), unit(socket, listens));
+      assert.deepEqual(await run("start", socket), { result: "done" });
+      const standing = async () => [
+        (await stateOf(socket)).load,
+        (await stateOf(socket)).active,
+        await harness.isWanted(socket),
+      ];
+      await place(unit(service, `${text}# changed\n`));
+      assert.deepEqual(await standing(), ["loaded", "active", true]);
+      assert.ok(await harness.isWanted(service));
+      await systemd.remove(service);
+      await systemd.reload();
+      assert.deepEqual(await standing(), ["loaded", "active", true]);
+      assert.ok(!(await harness.isWanted(service)));
+      await run("stop", socket);
+      await systemd.remove(socket);
+      assert.ok(!(await harness.isWanted(socket)));
+    });
+
+    test("a text that has lost its [Install] section is wanted by nobody", async () => {
+      const made = fresh("stays");
+      await place(unit(made.name, `${texts.stays}[Install]\nWantedBy=default.target\n`));
+      assert.ok(await harness.isWanted(made.name));
+      assert.deepEqual(await systemd.write([made]), new Map());
+      assert.ok(!(await harness.isWanted(made.name)));
+      await systemd.reload();
+      await systemd.remove(made.name);
     });
 
     const placedOf = async (which: UnitName) => (await systemd.placed()).find((each) => each.name === which);

@@ -277,6 +277,7 @@ export class FakeSystemd {
     if (problem !== undefined) return [[unit.name, problem]];
     this.asked.push(`write ${unit.name}`);
     const { text, dropIns, hasInstall, fence } = unit;
+    if (!hasInstall) this.#enabled.delete(unit.name);
     this.#lying.set(unit.name, {
       launched: undefined,
       ...this.#lying.get(unit.name),
@@ -342,10 +343,13 @@ export class FakeSystemd {
   }
 
   #enable(name: UnitName): [UnitName, Problem][] {
-    const alias = /^Alias=(.*)$/m.exec(this.#lying.get(name)?.text ?? "")?.[1];
+    const text = this.#lying.get(name)?.text ?? "";
+    const [, key, other] = /^(Alias|Also)=(.*)$/m.exec(text) ?? [];
+    const beside = key === "Also" ? this.#lying.get(other as UnitName)?.text : undefined;
+    const alias = key === "Alias" ? other : /^Alias=(.*)$/m.exec(beside ?? "")?.[1];
     const taken = [...this.#host.keys()].find((host) => host === alias);
     if (taken === undefined) {
-      this.#enabled.add(name);
+      if (text.includes("[Install]")) this.#enabled.add(name);
       return [];
     }
     const hint = `${taken} is the machine's own (${this.#host.get(taken) ?? ""})`;

@@ -1,7 +1,7 @@
 // The real adapter keeps the contract, against a real systemd in a private machine.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createClock } from "../../agent/adapters/clock.ts";
@@ -46,6 +46,10 @@ else {
         await writeFile(file(name, where), hostText);
       },
       addHostAlias: (alias, of) => symlink(of, file(alias, "elsewhere")),
+      isWanted: async (name) => {
+        const entries = await readdir(machine.unitDirectory, { recursive: true });
+        return entries.some((entry) => entry.endsWith(`.wants/${name}`));
+      },
       edit: (name, text) => writeFile(join(machine.unitDirectory, name), text),
       hostUnitIntact: async (name) => (await readFile(places.get(name) ?? "", "utf8")) === hostText,
       close: () => machine.dispose(),

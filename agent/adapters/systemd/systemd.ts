@@ -19,6 +19,8 @@ const tickUs = 10_000;
 /** Other work gets its turn after as many units. */
 const writesAtOnce = 32;
 
+type OwnUnits = ReadonlyMap<string, LyingUnit>;
+
 export interface SystemdOptions {
   readonly scope: "system" | "user";
   /** `unix:path=` address, or the plain path, of systemd's private socket or of a bus; undefined: found by scope. */
@@ -120,8 +122,10 @@ export function createSystemd(options: SystemdOptions): Systemd {
   };
 
   /** Enabling also touches what Alias= and Also= name; none of it may be the host's. */
-  const checkInstall = async (unit: LyingUnit, own: ReadonlySet<string>): Promise<Problem | undefined> => {
-    const others = unit.install.others.map((word) => expand(word, unit.name)).filter((word) => !own.has(word));
+  const checkInstall = async (unit: LyingUnit, own: OwnUnits): Promise<Problem | undefined> => {
+    const others = enabledWith(unit, own)
+      .flatMap(othersOf)
+      .filter((word) => !own.has(word));
     const names: UnitName[] = [];
     for (const word of others) {
       const name = parseUnitName(word);
@@ -135,21 +139,21 @@ export function createSystemd(options: SystemdOptions): Systemd {
   const enable = async (names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, Problem>> => {
     const problems = new Map<UnitName, Problem>();
     const everything = placed();
-    const own = new Set<string>(everything.map((unit) => unit.name));
+    const own: OwnUnits = new Map(everything.map((unit) => [unit.name, unit]));
     const asked = new Set(names);
     const lying = everything.filter((unit) => asked.has(unit.name));
     // What an older text asked for is undone first.
-    for (const { name } of lying.filter((unit) => files.wasEnabled(unit.name))) {
-      await disable(name);
-      files.relink(name);
-    }
+    files.uninstall(names);
     const ready: UnitName[] = [];
     for (const unit of lying.filter(({ install }) => install.present)) {
       const problem = await checkInstall(unit, own);
-      if (problem === undefined) ready.push(unit.name);
-      else problems.set(unit.name, problem);
+      if (problem !== undefined) {
+        problems.set(unit.name, problem);
+        continue;
+      }
+      ready.push(unit.name);
+      for (const { name } of enabledWith(unit, own)) files.noteEnabled(name);
     }
-    for (const name of ready) files.noteEnabled(name, true);
     const together = await enableTogether(ready);
     for (const name of together ? [] : ready) {
       try {
@@ -173,12 +177,6 @@ export function createSystemd(options: SystemdOptions): Systemd {
       if (error instanceof PeerError) return false;
       throw error;
     }
-  };
-
-  /** Also takes away the unit's own link, as systemd does for linked units. */
-  const disable = async (name: UnitName): Promise<void> => {
-    await reach(`unit "${name}"`, () => call(managerCall("DisableUnitFiles", "asb", [[name], true])));
-    files.noteEnabled(name, false);
   };
 
   /** Of the unit as it was started last; "" where systemd knows of none. */
@@ -279,10 +277,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       if (place.kind === "host") throw foreignProblem(name, place.path);
       const rows = await reach(`unit "${name}"`, () => list([name], call));
       // An alias that the host has come to since is the host's: only what we wrote is ours to take away
-      if (aliasOf(name, rows.get(name)) === undefined) {
-        if (files.wasEnabled(name)) await disable(name);
-        await resetFailed(name, call);
-      }
+      if (aliasOf(name, rows.get(name)) === undefined) await resetFailed(name, call);
       files.remove(name);
       units.unfollow(name);
     },
@@ -364,6 +359,21 @@ function refused(what: string, error: unknown): unknown {
 
 function enableProblem(name: UnitName, hint: string | undefined, cause?: unknown): Problem {
   return new Problem("systemd-enable", `Cannot enable unit "${name}"`, { hint, cause });
+}
+
+/** The unit, and those of ours that systemd enables with it: Also= leads from one to the next. */
+function enabledWith(unit: LyingUnit, own: OwnUnits): readonly LyingUnit[] {
+  const reached = new Set([unit]);
+  for (const each of reached)
+    for (const word of othersOf(each)) {
+      const other = own.get(word);
+      if (other !== undefined) reached.add(other);
+    }
+  return [...reached];
+}
+
+function othersOf({ name, install }: LyingUnit): readonly string[] {
+  return install.others.map((word) => expand(word, name));
 }
 
 /** The specifiers that systemd.unit(5) allows in [Install] and that stand for parts of the name. */

@@ -9,10 +9,11 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  rmdirSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { LaunchNote, PlacedUnit } from "../../domain/action.ts";
 import { type UnitHash, type UnitName, byName, parseUnitName } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
@@ -25,6 +26,8 @@ import { fenceDropIn, fenceStepMs, fenceText, permitFiles } from "./permit.ts";
 /** systemd applies drop-ins by file name; three digits before each name keep them in our order. */
 const mostDropIns = 1_000;
 const dropInFolder = ".d";
+/** Folders beside a unit whose links make up for lines of [Install] in other units. */
+const dependencyFolder = /\.(wants|requires|upholds)$/;
 /** What is noted of a launch: the hash, and the restart on request if there was one. */
 const launchNote = /^([0-9a-f]{40})(?: ([0-9a-z-]{1,64}))?\n?$/;
 /** Of a launch to come: hash, invocation before it, and restart on request; "-" for what there is none of. */
@@ -131,6 +134,7 @@ export class UnitFiles {
       const place = this.placeOf(unit.name);
       if (place.kind === "host") throw foreignProblem(unit.name, place.path);
       this.#remembered.delete(unit.name);
+      if (!unit.hasInstall) this.uninstall([unit.name]);
       // Before the text: whoever finds that finds what is still to be done for it
       if (unit.hasInstall) this.#put(join(this.#installDue, unit.name), "");
       if (unit.fence !== undefined) this.writePermit();
@@ -165,6 +169,7 @@ export class UnitFiles {
   remove(name: UnitName): void {
     writing(`the removal of unit "${name}"`, () => {
       this.#remembered.delete(name);
+      this.uninstall([name]);
       for (const each of [name, `${name}${dropInFolder}`]) {
         if (this.#lookAt(each).kind === "ours") rmSync(join(this.#links, each), { force: true });
       }
@@ -178,12 +183,6 @@ export class UnitFiles {
   /** What systemd's runtime folder has under this name. */
   placeOf(name: UnitName): { readonly kind: "free" | "ours" | "host"; readonly path: string } {
     return reading(`the place of unit "${name}"`, () => this.#lookAt(name));
-  }
-
-  relink(name: UnitName): void {
-    writing(`the link of unit "${name}"`, () => {
-      if (!this.#link(name)) throw foreignProblem(name, join(this.#links, name));
-    });
   }
 
   noteLaunched(name: UnitName, note: LaunchNote | undefined): void {
@@ -211,15 +210,29 @@ export class UnitFiles {
     writing(`the mark of unit "${name}"`, () => rmSync(join(this.#installDue, name), { force: true }));
   }
 
-  /** Whether this unit was enabled since boot, perhaps with another text. */
-  wasEnabled(name: UnitName): boolean {
-    return reading(`the mark of unit "${name}"`, () => statOf(join(this.#enabled, name)) !== undefined);
+  /** Before it is: what this mark stands for is taken away by `uninstall`. */
+  noteEnabled(name: UnitName): void {
+    writing(`the mark of unit "${name}"`, () => this.#put(join(this.#enabled, name), ""));
   }
 
-  noteEnabled(name: UnitName, enabled: boolean): void {
-    writing(`the mark of unit "${name}"`, () => {
-      if (enabled) this.#put(join(this.#enabled, name), "");
-      else rmSync(join(this.#enabled, name), { force: true });
+  /**
+   * Takes away what enabling these units has made since boot, perhaps with other texts, and true when it was anything. Not
+   * left to systemd, whose disabling does the same to every unit of Also=, and to the unit's own link.
+   */
+  uninstall(names: readonly UnitName[]): boolean {
+    return writing("the end of [Install]", () => {
+      const enabled = names.filter((name) => statOf(join(this.#enabled, name)) !== undefined);
+      if (enabled.length === 0) return false;
+      const targets = new Set(enabled.flatMap((name) => [this.#file(name), join(this.#links, name)]));
+      const own = new Set(enabled.map((name) => join(this.#links, name)));
+      for (const folder of [this.#links, ...foldersIn(this.#links, dependencyFolder)]) {
+        const links = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isSymbolicLink());
+        for (const path of links.map((entry) => join(folder, entry.name)))
+          if (!own.has(path) && targets.has(resolve(folder, readlinkSync(path)))) rmSync(path, { force: true });
+        if (folder !== this.#links && readdirSync(folder).length === 0) rmdirSync(folder);
+      }
+      for (const name of enabled) rmSync(join(this.#enabled, name), { force: true });
+      return true;
     });
   }
 
@@ -381,6 +394,11 @@ export function foreignProblem(name: UnitName, where: string): Problem {
   return new Problem("unit-foreign", `Cannot place unit "${name}": this machine has one of its own at ${where}`, {
     hint: "Give the unit another name, or remove the machine's own",
   });
+}
+
+function foldersIn(folder: string, like: RegExp): readonly string[] {
+  const entries = readdirSync(folder, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory() && like.test(entry.name)).map(({ name }) => join(folder, name));
 }
 
 function statOf(path: string) {
