@@ -159,8 +159,10 @@ export class Jobs {
     const isStart = kind === "start" || kind === "restart";
     if (isStart && !this.#ports.mayStart(job.unit)) return { problem: undefined, retry: false };
     // Noted before: an agent that is killed while the job goes on is followed by one that knows of it
-    if (kind === "stop") await systemd.noteAhead(job.unit, "stop");
-    else if (kind !== "reload" && entry !== undefined)
+    if (kind === "stop") {
+      await systemd.noteAhead(job.unit, "stop");
+      if (job.kind === "remove") await systemd.letGo(job.unit);
+    } else if (kind !== "reload" && entry !== undefined)
       await systemd.noteAhead(job.unit, { hash: entry.hash, restart: entry.restart });
     over.signal.throwIfAborted();
     const result = await systemd.run(kind, job.unit, over.signal);

@@ -57,7 +57,15 @@ export interface Systemd {
   grantPermit(untilMs: number): Promise<void>;
   /** The same where a permit still stands; false, and nothing done, where it has ended or there never was one. */
   extendPermit(untilMs: number): Promise<boolean>;
-  /** Takes a stopped unit away: disables, resets its failure, removes links and files. */
+  /**
+   * For a unit on its way out, before its stop: what its [Install] section asked for no longer starts it. Where it is called
+   * back all the same that is `installDue`.
+   */
+  letGo(unit: UnitName): Promise<void>;
+  /**
+   * Takes a stopped unit away: disables, resets its failure, removes links and files. Systemd does not remember it where
+   * another unit names it.
+   */
   remove(unit: UnitName): Promise<void>;
   /**
    * Calls `listener` with the names of ours whose state may have changed (undefined: any may have, read all), including

@@ -385,6 +385,40 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       await systemd.remove(made.name);
     });
 
+    test("what a unit on its way out asked for in [Install] is forgotten before it stops; called back, it is due again", async () => {
+      const wants = fresh("stays");
+      const text = `${texts.stays}[Install]\nWantedBy=${wants.name}\n`;
+      const made = unit(fresh("stays").name, text);
+      await place(wants, made);
+      await run("start", wants.name);
+      await run("start", made.name);
+      await systemd.letGo(made.name);
+      assert.equal((await stateOf(made.name)).active, "active");
+      assert.equal((await placedOf(made.name))?.installDue, true);
+      await run("stop", made.name);
+      await run("restart", wants.name);
+      assert.equal((await stateOf(made.name)).active, "inactive");
+      await systemd.letGo(made.name);
+      await systemd.remove(made.name);
+      await systemd.letGo(wants.name);
+      await run("stop", wants.name);
+      await systemd.remove(wants.name);
+    });
+
+    test("a removed unit is not started again by one that has it as Wants=", async () => {
+      const made = fresh("stays");
+      const wants = unit(fresh("stays").name, `[Unit]\nWants=${made.name}\n${texts.stays}`);
+      await place(made, wants);
+      await run("start", made.name);
+      await run("start", wants.name);
+      await run("stop", made.name);
+      await systemd.remove(made.name);
+      assert.deepEqual(await run("restart", wants.name), { result: "done" });
+      assert.deepEqual([(await stateOf(made.name)).load, (await stateOf(made.name)).active], ["not-found", "inactive"]);
+      await run("stop", wants.name);
+      await systemd.remove(wants.name);
+    });
+
     const placedOf = async (which: UnitName) => (await systemd.placed()).find((each) => each.name === which);
     /** The agent is killed and started again. */
     const again = async (): Promise<void> => {

@@ -250,6 +250,12 @@ export class FakeSystemd {
         this.#arm(untilMs);
         return true;
       },
+      letGo: async (name) => {
+        reach();
+        if (!this.#enabled.delete(name)) return;
+        this.asked.push("reload");
+        this.#note(name, { installDue: true });
+      },
       remove: async (name) => {
         reach();
         const where = this.#host.get(name);

@@ -137,6 +137,7 @@ function systemdOf(seat: Seat, systemd: Systemd): Systemd {
         work: () => systemd.noteLaunched(unit, note),
         failure: () => full(`note of ${unit}`),
       }),
+    letGo: (unit) => call(seat, { what: `systemd.letGo ${unit}`, work: () => systemd.letGo(unit), failure }),
     remove: (unit) => call(seat, { what: `systemd.remove ${unit}`, work: () => systemd.remove(unit), failure }),
     grantPermit: (untilMs) =>
       call(seat, { what: "systemd.grantPermit", work: () => systemd.grantPermit(untilMs), failure }),

@@ -157,6 +157,7 @@ function inTurn(systemd: Systemd, turns: Turns): Systemd {
     noteLaunched: (unit, note) => after(() => systemd.noteLaunched(unit, note)),
     grantPermit: (untilMs) => after(() => systemd.grantPermit(untilMs)),
     extendPermit: (untilMs) => after(() => systemd.extendPermit(untilMs)),
+    letGo: (unit) => after(() => systemd.letGo(unit)),
     remove: (unit) => after(() => systemd.remove(unit)),
     onChange: (listener) => systemd.onChange(listener),
     close: () => systemd.close(),

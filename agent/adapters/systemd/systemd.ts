@@ -12,7 +12,7 @@ import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
 import { Permit } from "./permit.ts";
 import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
-import { type Listed, Units, aliasOf, inFlight, list, property, text, unitPath, whole } from "./units.ts";
+import { type Caller, type Listed, Units, aliasOf, inFlight, list, property, text, unitPath, whole } from "./units.ts";
 
 /** A file's time is that of the kernel's last tick, up to so much before the write; systemd's times are exact. */
 const tickUs = 10_000;
@@ -52,7 +52,6 @@ export function createSystemd(options: SystemdOptions): Systemd {
   const call = (what: Call): Promise<readonly unknown[]> => connection.call(what);
   const jobs = new Jobs({ call, concurrency: options.concurrency });
   const permit = new Permit({ call, run: (job, unit, signal) => jobs.runAtOnce(job, unit, signal), clock });
-  let healed = false;
   const connection: Connection = new Connection({
     sockets: options.address === undefined ? usualSockets(options.scope, needed(runtime)) : [socketOf(options.address)],
     clock,
@@ -66,20 +65,34 @@ export function createSystemd(options: SystemdOptions): Systemd {
       units.forgetAll();
       permit.forget();
       // An agent that died between writing and reloading left systemd with older texts than lie here.
-      if (!healed && files.reloadDue()) {
-        await through(managerCall("Reload"));
-        files.noteReload(false);
-      }
-      healed = true;
+      if (files.reloadDue()) await reloadThrough(through);
       await jobs.resume(through);
       changes.tellAll();
     },
     onLost: () => jobs.disconnected(),
   });
 
-  /** That a reload is due stays noted: it may be due for something else as well. */
+  /** What was written meanwhile is still to be read. */
+  const reloadThrough = async (through: Caller): Promise<void> => {
+    const { reloadsNoted } = files;
+    await through(managerCall("Reload"));
+    if (files.reloadsNoted === reloadsNoted) files.noteReload(false);
+  };
+
+  const reload = (): Promise<void> => reach("a reload", () => reloadThrough(call));
+
+  let coming: Promise<void> | undefined;
+  /** One reload for all who ask for it in the same moment. */
+  const reloadTogether = (): Promise<void> => {
+    coming ??= new Promise(setImmediate).then(() => {
+      coming = undefined;
+      return reload();
+    });
+    return coming;
+  };
+
   const preparePermit = async (): Promise<void> => {
-    if (files.writePermit()) await reach("a reload", () => call(managerCall("Reload")));
+    if (files.writePermit()) await reload();
   };
 
   const placed = (): readonly LyingUnit[] => {
@@ -152,7 +165,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
         continue;
       }
       ready.push(unit.name);
-      for (const { name } of enabledWith(unit, own)) files.noteEnabled(name);
+      for (const { name, install } of enabledWith(unit, own)) if (install.present) files.noteEnabled(name);
     }
     const together = await enableTogether(ready);
     for (const name of together ? [] : ready) {
@@ -241,7 +254,6 @@ export function createSystemd(options: SystemdOptions): Systemd {
     states: (names) => reach("the states of units", () => units.states(names, call)),
     async write(wanted) {
       const problems = new Map<UnitName, Problem>();
-      if (wanted.length > 0) files.noteReload(true);
       for (const [at, unit] of wanted.entries()) {
         if (at > 0 && at % writesAtOnce === 0) await new Promise(setImmediate);
         try {
@@ -255,10 +267,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       return problems;
     },
     enable,
-    async reload() {
-      await reach("a reload", () => call(managerCall("Reload")));
-      files.noteReload(false);
-    },
+    reload,
     run: (job, unit, signal) => jobs.run(job, unit, signal),
     noteLaunched: async (unit, note) => files.noteLaunched(unit, note),
     async noteAhead(unit, next) {
@@ -272,14 +281,21 @@ export function createSystemd(options: SystemdOptions): Systemd {
       await preparePermit();
       return reach("a permit", () => permit.extend(untilMs));
     },
+    async letGo(name) {
+      if (files.letGo(name) || files.reloadDue()) await reloadTogether();
+    },
     async remove(name) {
       const place = files.placeOf(name);
       if (place.kind === "host") throw foreignProblem(name, place.path);
       const rows = await reach(`unit "${name}"`, () => list([name], call));
       // An alias that the host has come to since is the host's: only what we wrote is ours to take away
       if (aliasOf(name, rows.get(name)) === undefined) await resetFailed(name, call);
+      // Where another unit names it, systemd would remember it and start it for that one
+      const isRemembered = await isLoaded(name, call);
+      if (isRemembered) files.noteReload(true);
       files.remove(name);
       units.unfollow(name);
+      if (isRemembered) await reloadTogether();
     },
     onChange: (listener) => changes.listen(listener),
     async close() {
@@ -329,12 +345,20 @@ class Changes {
   }
 }
 
-async function resetFailed(name: UnitName, call: (call: Call) => Promise<readonly unknown[]>): Promise<void> {
+async function resetFailed(name: UnitName, call: Caller): Promise<void> {
+  await ifLoaded(name, () => call(managerCall("ResetFailedUnit", "s", [name])));
+}
+
+async function isLoaded(name: UnitName, call: Caller): Promise<boolean> {
+  return (await ifLoaded(name, () => call(managerCall("GetUnit", "s", [name])))) !== undefined;
+}
+
+/** Undefined where systemd has not loaded the unit. */
+async function ifLoaded<T>(name: UnitName, work: () => Promise<T>): Promise<T | undefined> {
   try {
-    await call(managerCall("ResetFailedUnit", "s", [name]));
+    return await work();
   } catch (error) {
-    // Not loaded, so there is nothing to forget.
-    if (error instanceof PeerError && error.type === "org.freedesktop.systemd1.NoSuchUnit") return;
+    if (error instanceof PeerError && error.type === "org.freedesktop.systemd1.NoSuchUnit") return undefined;
     throw refused(`unit "${name}"`, error);
   }
 }

@@ -85,6 +85,7 @@ export class UnitFiles {
   readonly #log: Log;
   readonly #remembered = new Map<UnitName, Remembered>();
   #cleaned = false;
+  #reloadsNoted = 0;
   #temporaries = 0;
 
   constructor(options: UnitFilesOptions) {
@@ -134,9 +135,11 @@ export class UnitFiles {
       const place = this.placeOf(unit.name);
       if (place.kind === "host") throw foreignProblem(unit.name, place.path);
       this.#remembered.delete(unit.name);
+      this.noteReload(true);
       if (!unit.hasInstall) this.uninstall([unit.name]);
       // Before the text: whoever finds that finds what is still to be done for it
       if (unit.hasInstall) this.#put(join(this.#installDue, unit.name), "");
+      else rmSync(join(this.#installDue, unit.name), { force: true });
       if (unit.fence !== undefined) this.writePermit();
       this.#writeDropIns(unit);
       this.#put(this.#file(unit.name), unit.text);
@@ -210,9 +213,21 @@ export class UnitFiles {
     writing(`the mark of unit "${name}"`, () => rmSync(join(this.#installDue, name), { force: true }));
   }
 
+  /** Before it is removed: nothing starts it any more for its [Install] section. True when that takes a reload. */
+  letGo(name: UnitName): boolean {
+    return writing(`the end of [Install] of unit "${name}"`, () => {
+      if (statOf(join(this.#enabled, name)) === undefined) return false;
+      this.#put(join(this.#installDue, name), "");
+      return this.uninstall([name]);
+    });
+  }
+
   /** Before it is: what this mark stands for is taken away by `uninstall`. */
   noteEnabled(name: UnitName): void {
-    writing(`the mark of unit "${name}"`, () => this.#put(join(this.#enabled, name), ""));
+    writing(`the mark of unit "${name}"`, () => {
+      this.noteReload(true);
+      this.#put(join(this.#enabled, name), "");
+    });
   }
 
   /**
@@ -223,6 +238,7 @@ export class UnitFiles {
     return writing("the end of [Install]", () => {
       const enabled = names.filter((name) => statOf(join(this.#enabled, name)) !== undefined);
       if (enabled.length === 0) return false;
+      this.noteReload(true);
       const targets = new Set(enabled.flatMap((name) => [this.#file(name), join(this.#links, name)]));
       const own = new Set(enabled.map((name) => join(this.#links, name)));
       for (const folder of [this.#links, ...foldersIn(this.#links, dependencyFolder)]) {
@@ -241,9 +257,15 @@ export class UnitFiles {
     return reading("the reload mark", () => statOf(this.#reloadMark) !== undefined);
   }
 
+  /** How often a reload has become due: the one that begins now is none for what comes after. */
+  get reloadsNoted(): number {
+    return this.#reloadsNoted;
+  }
+
   noteReload(due: boolean): void {
     writing("the reload mark", () => {
       this.#folders();
+      if (due) this.#reloadsNoted += 1;
       if (due) writeFileSync(this.#reloadMark, "");
       else rmSync(this.#reloadMark, { force: true });
     });

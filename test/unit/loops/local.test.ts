@@ -381,6 +381,23 @@ describe("a unit's trouble is its own", () => {
     assert.deepEqual(box.asked(), ["start web.service"]);
   });
 
+  test("one that leaves is wanted by nobody before it is stopped; called back meanwhile, it is again", async () => {
+    const text = `${service()}[Install]\nWantedBy=web.service\n`;
+    await running({ "web.service": text });
+    let stopped = (): void => undefined;
+    box.stops.set(name("web.service"), new Promise((resolve) => (stopped = resolve)));
+    await box.tell([1, 2], [told("web.service", { text, target: "released" })]);
+    await house.clock.advance(1_000);
+    assert.deepEqual(box.asked(), ["reload", "hanging-stop web.service"]);
+    assert.ok(!box.systemd.isEnabled(name("web.service")));
+    await box.tell([1, 3], [told("web.service", { text })]);
+    stopped();
+    await house.until(() => box.up().includes("web.service"), 2_000);
+    await house.until(() => box.systemd.isEnabled(name("web.service")), 2_000);
+    await house.clock.advance(1_000);
+    assert.equal((await box.systemd.open().placed())[0]?.installDue, undefined);
+  });
+
   test("one that cannot be written holds nobody; it is tried again", async () => {
     await open({ "big.service": service(), "web.service": service() });
     box.systemd.failWrites(name("big.service"), new Problem("disk-write", "Cannot write: the file system is full"));
