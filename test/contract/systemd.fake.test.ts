@@ -18,6 +18,7 @@ systemdContract("fake", async () => {
     addHostUnit: async (name, where) => machine.addHostUnit(name, `/${where}/${name}`),
     addHostAlias: async (alias, of) => machine.addHostAlias(alias, of),
     isWanted: async (name) => machine.isEnabled(name),
+    addMadeSlice: async (name) => machine.addMadeSlice(name),
     edit: async (name, text) => machine.edit(name, text),
     hostUnitIntact: async (name) => machine.hostUnit(name) !== undefined,
     close: async () => machine.reboot(),

@@ -19,6 +19,8 @@ export interface SystemdHarness {
   behave(name: UnitName, behaviour: Behaviour): void;
   /** A unit that the host has of its own, as a file in the runtime folder or elsewhere in systemd's search path. */
   addHostUnit(name: UnitName, where: "runtime" | "elsewhere"): Promise<void>;
+  /** A slice that systemd makes as soon as a unit names it. */
+  addMadeSlice(name: UnitName): Promise<void>;
   /** Another name of such a unit of the host's. */
   addHostAlias(alias: UnitName, of: UnitName): Promise<void>;
   /** Somebody writes another text over the one that lies there. */
@@ -298,6 +300,25 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
         assert.equal((await stateOf(alias)).load, "not-found");
         await run("stop", host);
       });
+    });
+
+    test("a slice that systemd has made for a unit in it may be given a text; the machine's own may not", async () => {
+      const slice = unit(unitName("contract-made.slice"), "[Slice]\nTasksMax=1234\n");
+      const inside = unit(fresh("stays").name, `${texts.stays}Slice=${slice.name}\n`);
+      await place(inside);
+      await harness.addMadeSlice(slice.name);
+      await run("start", inside.name);
+      assert.equal((await stateOf(slice.name)).active, "active");
+      const root = unitName("-.slice");
+      await harness.addMadeSlice(root);
+      assert.deepEqual([...(await systemd.foreign([slice.name, root])).keys()], [root]);
+      await place(slice);
+      assert.deepEqual(await run("start", slice.name), { result: "done" });
+      assert.ok((await placedNames()).includes(slice.name));
+      for (const each of [inside, slice]) {
+        await run("stop", each.name);
+        await systemd.remove(each.name);
+      }
     });
 
     test("units of ours are not foreign", async () => {

@@ -119,6 +119,12 @@ export class FakeSystemd {
     this.#host.set(name, where);
   }
 
+  /** systemd has a slice without a file: up, and the host's own only at the root. */
+  addMadeSlice(name: UnitName): void {
+    if (name === "-.slice") this.#host.set(name, "a unit without a file");
+    this.#states.set(name, { ...notFound, load: "loaded", active: "active", sub: "active" });
+  }
+
   /** The host has a unit of its own by this name as well. */
   addHostAlias(alias: UnitName, of: UnitName): void {
     this.#host.set(alias, `a name of ${of}`);

@@ -45,6 +45,7 @@ else {
         places.set(name, file(name, where));
         await writeFile(file(name, where), hostText);
       },
+      addMadeSlice: async () => undefined,
       addHostAlias: (alias, of) => symlink(of, file(alias, "elsewhere")),
       isWanted: async (name) => {
         const entries = await readdir(machine.unitDirectory, { recursive: true });

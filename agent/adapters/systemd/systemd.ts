@@ -16,6 +16,8 @@ import { type Caller, type Listed, Units, aliasOf, inFlight, list, property, tex
 
 /** A file's time is that of the kernel's last tick, up to so much before the write; systemd's times are exact. */
 const tickUs = 10_000;
+/** They stand for the whole machine and its parts, with a file or without one. */
+const hostSlices: ReadonlySet<string> = new Set(["-.slice", "system.slice", "user.slice", "machine.slice"]);
 /** Other work gets its turn after as many units. */
 const writesAtOnce = 32;
 
@@ -126,12 +128,14 @@ export function createSystemd(options: SystemdOptions): Systemd {
   const whereFrom = async (row: Listed): Promise<string | undefined> => {
     if (row.load === "not-found") return undefined;
     if (row.load === "masked") return "masked";
-    const path = text(
-      await property(row.path, { interface: "org.freedesktop.systemd1.Unit", name: "FragmentPath" }, call),
-    );
+    const read = (name: string) => property(row.path, { interface: "org.freedesktop.systemd1.Unit", name }, call);
+    const path = text(await read("FragmentPath"));
     if (path !== "") return path;
-    // Slices and the like exist for systemd as soon as somebody names them; they are the host's once they are up.
-    return row.active === "inactive" ? undefined : "a unit without a file";
+    if (row.active === "inactive") return undefined;
+    // A slice that systemd itself has made, for a unit that names it, is as good as none
+    if (row.name.endsWith(".slice") && !hostSlices.has(row.name) && (await read("Transient")) === false)
+      return undefined;
+    return "a unit without a file";
   };
 
   /** Enabling also touches what Alias= and Also= name; none of it may be the host's. */
