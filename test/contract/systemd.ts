@@ -232,6 +232,32 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.equal(placed.find((each) => each.name === made.name)?.hash, changed.hash);
     });
 
+    test("a socket is restarted with its service, which is up again where it was up, also while that is restarted", async () => {
+      const [socket, service] = [unitName("contract-sock.socket"), unitName("contract-sock.service")];
+      const made = unit(service, "[Service]\nExecStart=/bin/sleep 600\n");
+      await place(unit(socket, "[Socket]\nListenStream=%t/contract-sock\n"), made);
+      for (const each of [socket, service]) {
+        assert.deepEqual(await run("start", each), { result: "done" });
+        await systemd.noteLaunched(each, { hash: made.hash });
+      }
+      const lies = (await systemd.placed()).find((each) => each.name === service);
+      const states = async () => [(await stateOf(socket)).active, (await stateOf(service)).active];
+      for (const order of [[socket], [socket, service], [service, socket]]) {
+        const results = await Promise.all(order.map((each) => run("restart", each)));
+        assert.deepEqual(new Set(results.map(({ result }) => result)), new Set(["done"]), order.join());
+        assert.deepEqual(await states(), ["active", "active"]);
+        assert.deepEqual(
+          (await systemd.placed()).find((each) => each.name === service),
+          lies,
+        );
+      }
+      await run("stop", service);
+      assert.deepEqual(await run("restart", socket), { result: "done" });
+      assert.deepEqual(await states(), ["active", "inactive"]);
+      await run("stop", socket);
+      for (const each of [socket, service]) await systemd.remove(each);
+    });
+
     test("drop-ins count, in the order given and not in that of their names", async () => {
       const base = fresh("fails");
       const made = unit(base.name, base.text, [

@@ -317,7 +317,8 @@ function hintOf(result: string, main: { readonly code: number; readonly status: 
   }
 }
 
-function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Rejects with "aborted" as soon as the signal says so; the work goes on. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const leave = (): void => reject(abortedProblem(signal));
     if (signal.aborted) leave();

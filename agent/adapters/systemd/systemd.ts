@@ -1,5 +1,5 @@
 // This machine's systemd behind ports/systemd.ts: unit files and their links, jobs, states and changes.
-// Given to wire.ts and the playground. Puts together connection.ts, unit-files.ts, units.ts and jobs.ts.
+// Given to wire.ts and the playground. Puts together connection.ts, unit-files.ts, units.ts, jobs.ts and sockets.ts.
 import { join } from "node:path";
 import type { PlacedUnit } from "../../domain/action.ts";
 import { type UnitName, parseUnitName, unknownText } from "../../domain/names.ts";
@@ -11,6 +11,7 @@ import { Connection, managerInterface, managerPath } from "./connection.ts";
 import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
 import { Permit } from "./permit.ts";
+import { Sockets } from "./sockets.ts";
 import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
 import { type Caller, type Listed, Units, aliasOf, inFlight, list, property, text, unitPath, whole } from "./units.ts";
 
@@ -53,6 +54,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
   const changes = new Changes();
   const call = (what: Call): Promise<readonly unknown[]> => connection.call(what);
   const jobs = new Jobs({ call, concurrency: options.concurrency });
+  const sockets = new Sockets({ call, jobs, files });
   const permit = new Permit({ call, run: (job, unit, signal) => jobs.runAtOnce(job, unit, signal), clock });
   const connection: Connection = new Connection({
     sockets: options.address === undefined ? usualSockets(options.scope, needed(runtime)) : [socketOf(options.address)],
@@ -272,7 +274,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
     },
     enable,
     reload,
-    run: (job, unit, signal) => jobs.run(job, unit, signal),
+    run: (job, unit, signal) => sockets.run(job, unit, signal),
     noteLaunched: async (unit, note) => files.noteLaunched(unit, note),
     async noteAhead(unit, next) {
       files.noteAhead(unit, next === "stop" ? next : { note: next, invocation: await invocation(unit) });

@@ -208,6 +208,21 @@ export class UnitFiles {
     });
   }
 
+  /** Before a unit is stopped that shall go on: an agent that finds this starts it. False where something is noted already. */
+  noteBreak(name: UnitName): boolean {
+    if (statOf(join(this.#ahead, name)) !== undefined) return false;
+    this.noteAhead(name, "stop");
+    return true;
+  }
+
+  /** It has been started again. */
+  endBreak(name: UnitName): void {
+    writing(`what is next for unit "${name}"`, () => {
+      const path = join(this.#ahead, name);
+      if (aheadOf(readText(path)) === "stop") rmSync(path, { force: true });
+    });
+  }
+
   /** What its [Install] section asks for has been done, or refused. */
   noteInstalled(name: UnitName): void {
     writing(`the mark of unit "${name}"`, () => rmSync(join(this.#installDue, name), { force: true }));

@@ -50,6 +50,19 @@ test("files are for systemd to read, and drop-ins keep their order by number", (
   assert.deepEqual(readdirSync(join(folder, "system")), []);
 });
 
+test("a unit that is down for a moment is known to a next agent, unless more was noted of it", () => {
+  files.write(unit(name, texts.stays));
+  assert.ok(files.noteBreak(name));
+  assert.equal(openFiles().placed()[0]?.ahead, "stop");
+  files.endBreak(name);
+  assert.equal(files.placed()[0]?.ahead, undefined);
+  const ahead = { note: { hash: unit(name, texts.stays).hash, restart: undefined }, invocation: "" };
+  files.noteAhead(name, ahead);
+  assert.ok(!files.noteBreak(name));
+  files.endBreak(name);
+  assert.deepEqual(files.placed()[0]?.ahead, ahead);
+});
+
 test("a text changed on disk, by whomever, has another hash", () => {
   const made = unit(name, texts.stays, [{ name: "a.conf", text: "[Service]\nEnvironment=A=1\n" }]);
   files.write(made);
