@@ -230,7 +230,7 @@ function checkPeers(
 function sampleInstance(template: UnitName): UnitName {
   const dot = template.lastIndexOf(".");
   const sample = parseUnitName(`${template.slice(0, dot)}i${template.slice(dot)}`);
-  return sample.ok ? sample.value : template; // a template of 255 bytes has no room for an instance
+  return sample.ok ? sample.value : template; // a template of 253 bytes has no room for an instance
 }
 
 function oneOf<T extends string>(words: readonly T[], text: string): Read<T> {

@@ -6,7 +6,7 @@ type Brand<Name extends string> = string & { readonly [brand]: Name };
 
 /** 32 lowercase hex digits, as in machine-id(5). */
 export type MachineId = Brand<"MachineId">;
-/** A whole unit name with its type, e.g. `web.service`, `web@.service`, `web@1.service`; at most 255 bytes. */
+/** A whole unit name with its type, e.g. `web.service`, `web@.service`, `web@1.service`; at most 253 bytes. */
 export type UnitName = Brand<"UnitName">;
 /** 40 lowercase hex digits: a git commit. */
 export type CommitId = Brand<"CommitId">;
@@ -39,8 +39,11 @@ const unplaceableTypes: Readonly<Record<string, string>> = {
   busname: "systemd has had no busname units since version 232",
 };
 
-/** systemd's UNIT_NAME_MAX is 256 with the final NUL; fleet's own bound of 256 bytes let through one that systemd refuses. */
-export const maxUnitNameBytes = 255;
+/**
+ * systemd's UNIT_NAME_MAX is 256 with the final NUL (fleet's own bound was 256 bytes), and a file's name has 255 bytes at most:
+ * `NAME.d`, the folder of a unit's drop-ins, has to be one.
+ */
+export const maxUnitNameBytes = 253;
 
 /** The parts of a unit name: `web@1.service` is prefix `web`, instance `1`, template `web@.service`. */
 export interface UnitNameParts {
@@ -108,7 +111,10 @@ function unitNameFault(text: string): NameFault | undefined {
   if (isShort && goodUnitName.test(text) && (!text.includes("@") || templateSuffix.test(text))) return undefined;
   if (text === "") return { what: "it is empty" };
   if (text.length > maxUnitNameBytes || new TextEncoder().encode(text).length > maxUnitNameBytes) {
-    return { what: `it is longer than ${maxUnitNameBytes} bytes`, hint: "This is systemd's own bound" };
+    return {
+      what: `it is longer than ${maxUnitNameBytes} bytes`,
+      hint: "The folder of its drop-ins, NAME.d, could not have a longer name",
+    };
   }
   const dot = text.lastIndexOf(".");
   if (dot < 0) return { what: "it has no type", hint: `End it in one of ${typeList(unitTypes)}` };

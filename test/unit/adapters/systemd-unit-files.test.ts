@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { UnitFiles } from "../../../agent/adapters/systemd/unit-files.ts";
+import { maxUnitNameBytes } from "../../../agent/domain/names.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import { texts, unit, unitName } from "../../contract/systemd.ts";
 import { silentLog } from "../../fakes/silent-log.ts";
@@ -48,6 +49,18 @@ test("files are for systemd to read, and drop-ins keep their order by number", (
   files.remove(name);
   assert.deepEqual(readdirSync(own), []);
   assert.deepEqual(readdirSync(join(folder, "system")), []);
+});
+
+test("the longest name can be placed, with drop-ins", () => {
+  const longest = unitName(`${"n".repeat(maxUnitNameBytes - ".service".length)}.service`);
+  files.write(unit(longest, texts.stays, [{ name: "a.conf", text: "[Service]\n" }]));
+  assert.deepEqual(
+    files.placed().map((each) => each.name),
+    [longest],
+  );
+  files.noteLaunched(longest, undefined);
+  files.remove(longest);
+  assert.deepEqual(files.placed(), []);
 });
 
 test("a unit that is down for a moment is known to a next agent, unless more was noted of it", () => {

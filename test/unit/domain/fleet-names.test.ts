@@ -7,7 +7,7 @@ const cases: readonly (readonly [string, string | undefined])[] = [
   ["hello.service", undefined],
   ["foo\\x2d1@bar:baz_.socket", undefined],
   ["", "unit name cannot be empty"],
-  [`${"a".repeat(256)}.service`, "unit name exceeds maximum length (255)"],
+  [`${"a".repeat(256)}.service`, "unit name exceeds maximum length (253)"],
   ["noext", 'unit name must contain "."'],
   ["x.", 'unit name cannot end in "."'],
   ["x.foo", 'invalid unit type: "foo"'],

@@ -22,9 +22,14 @@ const longName = (bytes: number, type: string): string => `${"a".repeat(bytes - 
 
 const refused: readonly { readonly id: string; readonly names: readonly string[]; readonly says: RegExp }[] = [
   { id: "F-001 empty", names: [""], says: /it is empty/ },
-  { id: "F-002 257 bytes", names: [longName(257, "service")], says: /longer than 255 bytes/ },
-  { id: "F-003 512 bytes", names: [longName(512, "mount")], says: /longer than 255 bytes/ },
-  { id: "F-012 256 bytes, which systemd refuses", names: [longName(256, "service")], says: /longer than 255 bytes/ },
+  { id: "F-002 257 bytes", names: [longName(257, "service")], says: /longer than 253 bytes/ },
+  { id: "F-003 512 bytes", names: [longName(512, "mount")], says: /longer than 253 bytes/ },
+  { id: "F-012 256 bytes, which systemd refuses", names: [longName(256, "service")], says: /longer than 253 bytes/ },
+  {
+    id: "254 bytes, whose drop-ins no folder could hold",
+    names: [longName(254, "service")],
+    says: /longer than 253 bytes/,
+  },
   { id: "F-004 no type", names: ["fooservice", "barmount", "bar@foo"], says: /it has no type/ },
   { id: "F-005 ends in a dot", names: ["foo.", "foo.service.", "foo@foo.service."], says: /ends in "\."/ },
   { id: "F-006 unknown type", names: ["foo.bar", "hello.cerveza", "foo.servICE"], says: /is not a unit type/ },
