@@ -1,6 +1,15 @@
 // flotilla's own unit files: what a name may not do, and what a folder that cannot be written says.
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -61,6 +70,36 @@ test("the longest name can be placed, with drop-ins", () => {
   files.noteLaunched(longest, undefined);
   files.remove(longest);
   assert.deepEqual(files.placed(), []);
+});
+
+test("what enabling has made is taken away, however a systemd writes its links, and nothing beside it", () => {
+  const text = `${texts.stays}[Install]\nWantedBy=a.target\n`;
+  const other = unitName("other.service");
+  files.write(unit(name, text));
+  files.write(unit(other, text));
+  files.noteEnabled(name);
+  const system = join(folder, "system");
+  const link = (at: string, to: string): void => {
+    mkdirSync(join(system, at, ".."), { recursive: true });
+    symlinkSync(to, join(system, at));
+  };
+  link(`a.target.wants/${name}`, join(folder, "flotilla", "units", name));
+  link(`a.target.wants/${other}`, join(folder, "flotilla", "units", other));
+  link(`b.service.requires/${name}`, join(system, name));
+  link(`c.service.upholds/${name}`, `../${name}`);
+  link("web@alias.service", name);
+  link(`d.target.wants/${name}`, `/etc/systemd/system/${name}`);
+  link(`elsewhere.d/${name}`, join(system, name));
+  assert.ok(files.letGo(name));
+  const left = readdirSync(system, { recursive: true, encoding: "utf8" }).sort();
+  assert.deepEqual(
+    left,
+    ["a.target.wants", `a.target.wants/${other}`, "d.target.wants", `d.target.wants/${name}`, "elsewhere.d"]
+      .concat([`elsewhere.d/${name}`, other, name])
+      .sort(),
+  );
+  assert.equal(files.placed().find((each) => each.name === name)?.installDue, true);
+  assert.ok(!files.letGo(name), "once is enough");
 });
 
 test("a unit that is down for a moment is known to a next agent, unless more was noted of it", () => {
