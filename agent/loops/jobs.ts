@@ -52,6 +52,8 @@ export class Jobs {
   readonly #ports: JobPorts;
   readonly #tasks = new Map<UnitName, Task>();
   readonly #rests = new Map<UnitName, Rest>();
+  /** When a pass looked last: a rest that was over by then has been seen. */
+  #lookedMs = 0;
 
   constructor(ports: JobPorts) {
     this.#ports = ports;
@@ -74,18 +76,18 @@ export class Jobs {
     return any;
   }
 
-  /** Units that a pass leaves alone: a job is under way, or they rest. */
+  /** Units that a pass leaves alone: a job is under way, or they rest. To be asked once in a pass. */
   busy(): ReadonlySet<UnitName> {
     const now = this.#ports.clock.monotonicMs();
+    this.#lookedMs = now;
     const resting = [...this.#rests].filter(([, rest]) => rest.untilMs > now).map(([name]) => name);
     return new Set([...this.#tasks.keys(), ...resting]);
   }
 
-  /** Ms until the first rest is over; undefined when nothing rests. */
+  /** Ms until the first rest is over that no pass has seen over, at least 1; undefined when nothing rests. */
   nextRetryMs(): number | undefined {
-    const now = this.#ports.clock.monotonicMs();
-    const due = [...this.#rests.values()].map((rest) => rest.untilMs - now).filter((ms) => ms > 0);
-    return due.length === 0 ? undefined : Math.min(...due);
+    const ends = [...this.#rests.values()].map(({ untilMs }) => untilMs).filter((untilMs) => untilMs > this.#lookedMs);
+    return ends.length === 0 ? undefined : Math.max(1, Math.min(...ends) - this.#ports.clock.monotonicMs());
   }
 
   /** Neither waits any longer for starts of these units nor lets them rest. */

@@ -143,17 +143,18 @@ export class Local {
     // What an earlier process wrote may never have been read by systemd.
     this.#reloadDue ||= this.#first && this.#placed.some((unit) => unread(unit, states.get(unit.name)));
     this.#first = false;
+    const busy = this.#jobs.busy();
     const { plan: todo, problems } = plan({
       entries: [...wanted.values()],
       units,
       placed: this.#placed,
       states,
       foreign,
-      busy: new Set([...this.#jobs.busy(), ...noLongerWanted(staying, own.unkept)]),
+      busy: new Set([...busy, ...noLongerWanted(staying, own.unkept)]),
       barred,
       reloadDue: this.#reloadDue,
     });
-    this.#renewProblems(staying, problems);
+    this.#renewProblems({ staying, busy }, problems);
     this.#reloadDue ||= todo.reload;
     const failed = await this.#write(todo.write.map(({ unit }) => unit));
     if (todo.reload) await systemd.reload();
@@ -207,9 +208,11 @@ export class Local {
   }
 
   /** Problems of the plan replace those of the last one; a job's problem stays until its unit does better or leaves. */
-  #renewProblems(staying: readonly ManifestEntry[], fresh: ReadonlyMap<UnitName, Problem>): void {
+  #renewProblems(
+    { staying, busy }: { readonly staying: readonly ManifestEntry[]; readonly busy: ReadonlySet<UnitName> },
+    fresh: ReadonlyMap<UnitName, Problem>,
+  ): void {
     const wanted = new Set(staying.map((entry) => entry.name));
-    const busy = this.#jobs.busy();
     for (const [name, problem] of this.#problems) {
       const outdated = planned.has(problem.code) && !fresh.has(name);
       if (outdated || (!wanted.has(name) && !busy.has(name))) this.#problems.delete(name);

@@ -293,6 +293,27 @@ describe("a unit's trouble is its own", () => {
     await house.until(async () => (await box.listed()).includes("web.service active"), 100_000, 100);
   });
 
+  test("one whose time to be tried again comes while a pass is under way is tried right after it", async () => {
+    await open({ "web.service": service(), "db.service": service() });
+    box.systemd.onStart(name("web.service"), { kind: "needs", unit: "db.service", how: "missing" });
+    box.through = {
+      systemd: (systemd) => ({
+        ...systemd,
+        reload: async () => {
+          await house.clock.sleep(300);
+          await systemd.reload();
+        },
+      }),
+    };
+    box.start();
+    await box.tell([1, 1], [told("web.service")]);
+    await house.until(() => box.systemd.asked.includes("start web.service"), 2_000);
+    await house.clock.advance(4_900);
+    box.systemd.onStart(name("web.service"), { kind: "up" });
+    await box.tell([1, 2], [told("web.service"), told("db.service")]);
+    await house.until(() => box.up().length === 2, 2_000);
+  });
+
   test("a start that hangs holds neither others, nor its own removal", async () => {
     await open({ "slow.service": service(), "web.service": service(), "db.service": service() });
     box.systemd.onStart(name("slow.service"), { kind: "hangs" });
