@@ -11,6 +11,7 @@ import type { Log } from "../ports/log.ts";
 import type { Systemd } from "../ports/systemd.ts";
 import { plan } from "../reconcile/reconcile.ts";
 import type { Fence } from "./fence.ts";
+import { Fetches } from "./fetches.ts";
 import { type JobEnd, Jobs } from "./jobs.ts";
 import type { OwnManifest } from "./own-manifest.ts";
 import { patiently } from "./pauses.ts";
@@ -47,6 +48,7 @@ export class Local {
   readonly #ports: LocalPorts;
   readonly #waker = new Waker();
   readonly #jobs: Jobs;
+  readonly #fetches = new Fetches(() => this.#waker.wake());
   readonly #problems = new Map<UnitName, ProblemRecord>();
   readonly #listeners = new Set<() => void>();
   #placed: readonly PlacedUnit[] | undefined;
@@ -99,10 +101,11 @@ export class Local {
       await this.#hearRegistry(signal);
       // Rejects only when cut short
       await this.#ports.mayBegin(signal).catch(() => undefined);
-      await tick({ name: "local", waker: this.#waker, clock, log, troubles, pass: (each) => this.#pass(each) }, signal);
+      const pass = (each: AbortSignal): Promise<number | undefined> => this.#pass(each);
+      await tick({ name: "local", waker: this.#waker, clock, log, troubles, heedsWakes: true, pass }, signal);
     } finally {
       for (const stop of stops) stop();
-      await this.#jobs.end();
+      await Promise.all([this.#jobs.end(), this.#fetches.end()]);
     }
   }
 
@@ -117,7 +120,8 @@ export class Local {
   }
 
   async #pass(signal: AbortSignal): Promise<number | undefined> {
-    const { systemd, manifest: own, texts, fence } = this.#ports;
+    const { systemd, manifest: own, fence } = this.#ports;
+    const texts = { ...this.#ports.texts, fetches: this.#fetches };
     const isFresh = fence.isFresh();
     // A disk that takes nothing new is no reason not to do what it has
     const unaccepted = await own.accept().then(

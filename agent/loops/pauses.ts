@@ -27,11 +27,16 @@ export class Pauses {
 
   /** Rejects with the signal's reason when aborted. */
   async wait(signal: AbortSignal): Promise<void> {
+    await this.#clock.sleep(this.next(), signal);
+  }
+
+  /** Ms of the next pause, for who waits by itself. */
+  next(): number {
     const { mostMs } = this.#lengths;
     const longestMs = typeof mostMs === "number" ? mostMs : mostMs();
     const ms = Math.min(this.#nextMs, longestMs) * (0.75 + this.#clock.random() / 2);
     this.#nextMs = Math.min(this.#nextMs * 2, longestMs);
-    await this.#clock.sleep(ms, signal);
+    return ms;
   }
 }
 

@@ -6,6 +6,7 @@ import { Problem, asProblem } from "../domain/problem.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Git } from "../ports/git.ts";
 import { type Commits, refusedHere } from "./commits.ts";
+import type { Fetches } from "./fetches.ts";
 import type { KeptTexts } from "./kept-texts.ts";
 import type { SubmittedTexts } from "./submitted-texts.ts";
 
@@ -34,10 +35,13 @@ export interface GitSource {
 
 type GitEntry = ManifestEntry & { readonly source: "git" };
 
-/** Fetches only when a commit is not in the store. Rejects with the signal only: what cannot be had is left out. */
+/**
+ * What is at hand; has a commit fetched only when it is not in the store. Rejects with the signal only: what cannot be had is
+ * left out.
+ */
 export async function findTexts(
   entries: readonly ManifestEntry[],
-  sources: TextSources,
+  sources: TextSources & { readonly fetches: Fetches },
   signal: AbortSignal,
 ): Promise<Texts> {
   const { kept, submitted } = sources;
@@ -56,7 +60,7 @@ export async function findTexts(
   );
   const inGit = await findInGit(
     wanting.filter((entry): entry is GitEntry => entry.source === "git"),
-    sources.git,
+    sources,
     signal,
   );
   for (const unit of [...byHand.units, ...inGit.units.values()]) units.set(unit.name, unit);
@@ -79,43 +83,44 @@ export async function findTexts(
 
 async function findInGit(
   entries: readonly GitEntry[],
-  sources: GitSource | undefined,
+  { git, fetches }: Pick<TextSources, "git"> & { readonly fetches: Fetches },
   signal: AbortSignal,
 ): Promise<{ readonly units: Map<UnitName, Unit>; readonly missing: Problem | undefined }> {
   const units = new Map<UnitName, Unit>();
-  if (entries.length === 0) return { units, missing: undefined };
-  if (sources === undefined) {
-    return {
-      units,
-      missing: new Problem("git-unset", "Cannot read unit texts: no repository is set", { hint: "Set URL= in [Git]" }),
-    };
-  }
+  if (git === undefined) return { units, missing: entries.length === 0 ? undefined : unsetProblem() };
+  const lacking = new Map<CommitId, readonly GitEntry[]>();
   let missing: Problem | undefined;
-  let fetched = false;
-  for (const [commit, group] of groupByCommit(entries)) {
+  const tryTake = async (commit: CommitId, group: readonly GitEntry[]): Promise<void> => {
     try {
-      if (!(await sources.commits.has(commit)) && !fetched) {
-        fetched = true;
-        await sources.port.fetch(signal);
-      }
-      const refusal = await take(commit, { group, units, sources });
-      missing ??= refusal;
+      if (!lacking.has(commit) && !(await git.commits.has(commit))) lacking.set(commit, group);
+      else missing ??= await take(commit, { group, units, sources: git });
     } catch (error) {
       if (signal.aborted) throw error;
       missing ??= asProblem(error, "git-commit", `Cannot read commit ${commit}`);
     }
-  }
+  };
+  for (const [commit, group] of groupByCommit(entries)) await tryTake(commit, group);
+  const fetched = fetches.look([...lacking.keys()], git.port, signal);
+  missing ??= fetched?.failure;
+  // What came in between is there, and what did not is told
+  if (fetched !== undefined) for (const [commit, group] of lacking) await tryTake(commit, group);
   if (units.size < entries.length) {
     try {
-      await takeFromHead(entries, { units, sources });
+      await takeFromHead(entries, { units, sources: git });
     } catch (error) {
       if (signal.aborted) throw error;
       missing ??= asProblem(error, "git-commit", "Cannot read the branch's head");
     }
   }
-  const absent = entries.find((entry) => !units.has(entry.name));
-  if (absent === undefined) return { units, missing: undefined };
-  return { units, missing: missing ?? unknownText(absent) };
+  const absent = entries.filter((entry) => !units.has(entry.name));
+  // While a commit is being fetched there is nothing to tell of it
+  const [unknown] = absent.filter(({ commit }) => !lacking.has(commit));
+  if (absent.length === 0) return { units, missing: undefined };
+  return { units, missing: missing ?? (unknown && unknownText(unknown)) };
+}
+
+function unsetProblem(): Problem {
+  return new Problem("git-unset", "Cannot read unit texts: no repository is set", { hint: "Set URL= in [Git]" });
 }
 
 interface Taking {

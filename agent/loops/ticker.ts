@@ -46,6 +46,8 @@ export interface Ticker {
   readonly troubles: Troubles;
   /** The longest pause after a failed pass, give or take a quarter; 10 s unless set. */
   readonly longestPauseMs?: PauseLengths["mostMs"];
+  /** A wake also ends the pause after a failed pass: what is new may be done though something else cannot. */
+  readonly heedsWakes?: true;
   /** One pass; resolves to the ms after which it wants to run again unwoken, or undefined for never. */
   readonly pass: (signal: AbortSignal) => Promise<number | undefined>;
 }
@@ -67,9 +69,11 @@ export async function tick(ticker: Ticker, signal: AbortSignal): Promise<void> {
       // One line for one trouble, however often it is retried and however its words vary.
       if (said !== problem.code) log.error("loop.failed", problem, { loop: name });
       said = problem.code;
-      await pauses.wait(signal).catch((reason: unknown) => {
-        if (!stopped(signal)) throw reason;
-      });
+      if (ticker.heedsWakes === true) await waitFor(waker, { clock, ms: pauses.next() }, signal);
+      else
+        await pauses.wait(signal).catch((reason: unknown) => {
+          if (!stopped(signal)) throw reason;
+        });
       continue;
     }
     if (said !== undefined) log.info("loop.recovered", { loop: name });

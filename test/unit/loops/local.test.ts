@@ -5,7 +5,7 @@ import { afterEach, describe, test } from "node:test";
 import { Problem } from "../../../agent/domain/problem.ts";
 import type { CommitId } from "../../../agent/domain/names.ts";
 import { keys } from "../../../agent/text/values.ts";
-import { type Box, House, type Told, changed, name, service } from "./house.ts";
+import { type Box, House, type Told, changed, gate, name, service } from "./house.ts";
 
 let house: House;
 let box: Box;
@@ -162,6 +162,54 @@ describe("a text", () => {
       "restart web.service",
     ]);
     assert.equal(await box.problem("git-unreachable"), undefined);
+  });
+
+  test("that takes its time to be fetched holds up nothing else, also while that fails", async () => {
+    await running({ "web.service": service(), "db.service": service(), "log.service": service() });
+    const next = house.commit({ "web.service": changed() });
+    const { opened, open: come } = gate();
+    house.repository.fault = { kind: "slow", until: opened };
+    const before = house.repository.fetches;
+    const web = told("web.service", { commit: next, text: changed() });
+    const db = told("db.service", { target: "loaded" });
+    await box.tell([1, 2], [web, db, told("log.service")]);
+    await house.until(() => !box.up().includes("db.service"), 2_000);
+    await house.clock.advance(30_000);
+    await box.tell([1, 3], [web, db, told("log.service", { target: "loaded" })]);
+    await house.until(() => !box.up().includes("log.service"), 2_000);
+    await house.clock.advance(30_000);
+    assert.equal(house.repository.fetches, before + 1);
+    assert.deepEqual(box.asked(), ["stop db.service", "stop log.service"]);
+    house.repository.fault = { kind: "unreachable" };
+    come();
+    await house.until(async () => (await box.problem("git-unreachable")) !== undefined, 2_000);
+    await house.clock.advance(60_000);
+    const tries = house.repository.fetches - before;
+    assert.ok(tries >= 5 && tries <= 20, `${tries} fetches`);
+    assert.deepEqual(box.asked(), []);
+    await box.tell([1, 4], [web, db, told("log.service")]);
+    await house.until(() => box.up().includes("log.service"), 2_000);
+    const slow = gate();
+    house.repository.fault = { kind: "slow", until: slow.opened };
+    await house.clock.advance(30_000);
+    assert.notEqual(await box.problem("git-unreachable"), undefined, "the next try is no reason to take it back");
+    slow.open();
+    await house.until(() => box.systemd.textOf(name("web.service")) === changed(), 2_000);
+    assert.equal(await box.problem("git-unreachable"), undefined);
+    assert.deepEqual(box.asked(), ["start log.service", "write web.service", "reload", "restart web.service"]);
+  });
+
+  test("that is being fetched ends no agent's shutdown late", async () => {
+    await running({ "web.service": service() });
+    house.repository.fault = { kind: "slow", until: new Promise(() => undefined) };
+    await box.tell(
+      [1, 2],
+      [told("web.service", { commit: house.commit({ "web.service": changed() }), text: changed() })],
+    );
+    await house.clock.advance(1_000);
+    const fromMs = house.clock.monotonicMs();
+    await box.stop();
+    assert.ok(house.clock.monotonicMs() - fromMs < 1_000);
   });
 
   test("that differs from the hash in the manifest is never used: the unit is left alone, and it is said", async () => {

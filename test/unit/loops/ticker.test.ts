@@ -118,6 +118,23 @@ describe("ticker", () => {
     assert.equal(passes, 3, "the retry, and one for the wake");
   });
 
+  test("where a pass heeds wakes, one ends the pause after a failure; the pauses grow all the same", async () => {
+    const at: number[] = [];
+    const pass = (): Promise<number | undefined> => {
+      at.push(clock.monotonicMs());
+      return Promise.reject(new Problem("disk-write", "Cannot write"));
+    };
+    ended = tick({ name: "loop", waker, clock, log, troubles, heedsWakes: true, pass }, over.signal);
+    await clock.advance(60_000);
+    const passes = at.length;
+    assert.ok(passes <= 14, `${passes} passes`);
+    waker.wake();
+    await settled();
+    assert.equal(at.length, passes + 1);
+    await clock.advance(7_000);
+    assert.equal(at.length, passes + 1);
+  });
+
   test("anything that is thrown is a problem of the loop", async () => {
     run(() => Promise.reject(new TypeError("x is not a function")));
     await settled();
