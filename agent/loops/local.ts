@@ -22,6 +22,9 @@ import type { Troubles } from "./troubles.ts";
 /** At start the registry's manifest is waited for this long before the own copy is acted on. */
 const patienceMs = 5_000;
 
+/** Nobody tells when the host gives up a name: it is looked for this often. */
+const foreignMs = 60_000;
+
 export interface LocalPorts {
   readonly systemd: Systemd;
   readonly manifest: OwnManifest;
@@ -173,7 +176,8 @@ export class Local {
     // Whatever could be done is done; for the rest the pass is repeated.
     if (unaccepted !== undefined) throw unaccepted;
     if (missing !== undefined) throw missing;
-    return this.#jobs.nextRetryMs();
+    const isForeign = [...this.#problems.values()].some(({ code }) => code === "unit-foreign");
+    return isForeign ? Math.min(foreignMs, this.#jobs.nextRetryMs() ?? foreignMs) : this.#jobs.nextRetryMs();
   }
 
   /** Units with OnPartition=stop that may not be started now, and why; none while this machine is sure of them. */

@@ -131,6 +131,10 @@ export class FakeSystemd {
     this.#aliases.set(alias, of);
   }
 
+  removeHostUnit(name: UnitName): void {
+    this.#host.delete(name);
+  }
+
   hostUnit(name: UnitName): string | undefined {
     return this.#host.get(name);
   }

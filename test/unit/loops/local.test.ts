@@ -313,6 +313,19 @@ describe("a unit's trouble is its own", () => {
     assert.deepEqual(box.asked(), []);
   });
 
+  test("a name that the host no longer uses is flotilla's within a minute", async () => {
+    await open({ "sshd.service": service(), "web.service": service() });
+    box.systemd.addHostUnit(name("sshd.service"), "/lib/systemd/system/sshd.service");
+    box.start();
+    await box.tell([1, 1], [told("sshd.service"), told("web.service")]);
+    await house.until(async () => (await box.listed()).includes("sshd.service inactive unit-foreign"), 2_000);
+    await house.clock.advance(600_000);
+    assert.deepEqual(box.asked(), ["write web.service", "reload", "start web.service"]);
+    box.systemd.removeHostUnit(name("sshd.service"));
+    await house.until(async () => (await box.listed()).includes("sshd.service active"), 62_000, 100);
+    assert.deepEqual(box.asked(), ["write sshd.service", "reload", "start sshd.service"]);
+  });
+
   test("one that fails to start holds nobody, is not tried again with this text, and is with the next", async () => {
     await open({ "bad.service": service(), "web.service": service() });
     box.systemd.onStart(name("bad.service"), { kind: "fails", status: 3 });
