@@ -51,7 +51,7 @@ export class Local {
   readonly #ports: LocalPorts;
   readonly #waker = new Waker();
   readonly #jobs: Jobs;
-  readonly #fetches = new Fetches(() => this.#waker.wake());
+  readonly #fetches: Fetches;
   readonly #problems = new Map<UnitName, ProblemRecord>();
   readonly #listeners = new Set<() => void>();
   #placed: readonly PlacedUnit[] | undefined;
@@ -63,6 +63,7 @@ export class Local {
   constructor(ports: LocalPorts) {
     const { systemd, clock, log } = ports;
     this.#ports = ports;
+    this.#fetches = new Fetches({ clock, onEnd: () => this.#waker.wake() });
     this.#jobs = new Jobs({
       systemd,
       clock,
@@ -139,7 +140,7 @@ export class Local {
       return undefined;
     }
     const told = manifest.units.filter((entry) => entry.target !== "released");
-    const { entries: staying, units, missing } = await findTexts(told, texts, signal);
+    const { entries: staying, units, awaited, missing } = await findTexts(told, texts, signal);
     const released = manifest.units.filter((entry) => entry.target === "released");
     const wanted = new Map([...staying, ...released].map((entry) => [entry.name, entry]));
     if (this.#jobs.abandonOutdated(wanted)) this.#placed = await systemd.placed();
@@ -158,7 +159,7 @@ export class Local {
       states,
       foreign,
       busy: new Set([...busy, ...noLongerWanted(staying, own.unkept)]),
-      barred,
+      barred: new Map([...[...awaited.names].map((name) => [name, undefined] as const), ...barred]),
       reloadDue: this.#reloadDue,
     });
     this.#renewProblems({ staying, busy }, problems);
@@ -177,7 +178,8 @@ export class Local {
     if (unaccepted !== undefined) throw unaccepted;
     if (missing !== undefined) throw missing;
     const isForeign = [...this.#problems.values()].some(({ code }) => code === "unit-foreign");
-    return isForeign ? Math.min(foreignMs, this.#jobs.nextRetryMs() ?? foreignMs) : this.#jobs.nextRetryMs();
+    const times = [this.#jobs.nextRetryMs() ?? [], isForeign ? foreignMs : [], awaited.ms > 0 ? awaited.ms : []].flat();
+    return times.length === 0 ? undefined : Math.min(...times);
   }
 
   /** Units with OnPartition=stop that may not be started now, and why; none while this machine is sure of them. */

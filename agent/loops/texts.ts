@@ -17,6 +17,8 @@ export interface Texts {
    */
   readonly entries: readonly ManifestEntry[];
   readonly units: ReadonlyMap<UnitName, Unit>;
+  /** Those with an older text that is to be put to no new use for so many ms: the new one may come meanwhile. */
+  readonly awaited: { readonly names: ReadonlySet<UnitName>; readonly ms: number };
   /** Why some are left out or older (not to be had now, or not with the hash that the manifest names), or not kept. */
   readonly missing: Problem | undefined;
 }
@@ -77,17 +79,24 @@ export async function findTexts(
   return {
     entries: entries.map((entry) => ({ ...entry, hash: standIns.get(entry.name)?.hash ?? entry.hash })),
     units,
+    awaited: { names: new Set(inGit.awaitedMs > 0 ? standIns.keys() : []), ms: inGit.awaitedMs },
     missing: inGit.missing ?? byHand.missing ?? (refused && submitted.refusal(refused)) ?? unkept,
   };
+}
+
+interface FoundInGit {
+  readonly units: ReadonlyMap<UnitName, Unit>;
+  readonly awaitedMs: number;
+  readonly missing: Problem | undefined;
 }
 
 async function findInGit(
   entries: readonly GitEntry[],
   { git, fetches }: Pick<TextSources, "git"> & { readonly fetches: Fetches },
   signal: AbortSignal,
-): Promise<{ readonly units: Map<UnitName, Unit>; readonly missing: Problem | undefined }> {
+): Promise<FoundInGit> {
   const units = new Map<UnitName, Unit>();
-  if (git === undefined) return { units, missing: entries.length === 0 ? undefined : unsetProblem() };
+  if (git === undefined) return { units, awaitedMs: 0, missing: entries.length === 0 ? undefined : unsetProblem() };
   const lacking = new Map<CommitId, readonly GitEntry[]>();
   let missing: Problem | undefined;
   const tryTake = async (commit: CommitId, group: readonly GitEntry[]): Promise<void> => {
@@ -101,9 +110,11 @@ async function findInGit(
   };
   for (const [commit, group] of groupByCommit(entries)) await tryTake(commit, group);
   const fetched = fetches.look([...lacking.keys()], git.port, signal);
-  missing ??= fetched?.failure;
-  // What came in between is there, and what did not is told
-  if (fetched !== undefined) for (const [commit, group] of lacking) await tryTake(commit, group);
+  if (fetched.kind === "over") {
+    missing ??= fetched.failure;
+    // What came in between is there, and what did not is told
+    for (const [commit, group] of lacking) await tryTake(commit, group);
+  }
   if (units.size < entries.length) {
     try {
       await takeFromHead(entries, { units, sources: git });
@@ -113,10 +124,11 @@ async function findInGit(
     }
   }
   const absent = entries.filter((entry) => !units.has(entry.name));
+  if (absent.length === 0) return { units, awaitedMs: 0, missing: undefined };
   // While a commit is being fetched there is nothing to tell of it
-  const [unknown] = absent.filter(({ commit }) => !lacking.has(commit));
-  if (absent.length === 0) return { units, missing: undefined };
-  return { units, missing: missing ?? (unknown && unknownText(unknown)) };
+  const unknown = absent.find(({ commit }) => !lacking.has(commit));
+  const awaitedMs = fetched.kind === "awaited" ? fetched.patienceMs : 0;
+  return { units, awaitedMs, missing: missing ?? (unknown && unknownText(unknown)) };
 }
 
 function unsetProblem(): Problem {

@@ -199,6 +199,34 @@ describe("a text", () => {
     assert.deepEqual(box.asked(), ["start log.service", "write web.service", "reload", "restart web.service"]);
   });
 
+  for (const [what, ms, asked] of [
+    ["is waited for when it comes soon: the older one is not started first", 2_000, [changed()]],
+    ["that is not to be had for long is stood in for by the older one", 20_000, [service(), changed()]],
+  ] as const)
+    test(`after a reboot ${what}`, async () => {
+      await running({ "web.service": service() });
+      await box.crash();
+      const { opened, open: come } = gate();
+      house.repository.fault = { kind: "slow", until: opened };
+      await box.tell(
+        [1, 2],
+        [told("web.service", { commit: house.commit({ "web.service": changed() }), text: changed() })],
+      );
+      box.start();
+      const texts = new Set<string>();
+      const note = (): void => {
+        if (box.up().length > 0) texts.add(box.systemd.textOf(name("web.service")) ?? "");
+      };
+      const fromMs = house.clock.monotonicMs();
+      while (house.clock.monotonicMs() < fromMs + ms) {
+        await house.clock.advance(100);
+        note();
+      }
+      come();
+      await house.until(() => (note(), texts.has(changed())), 2_000);
+      assert.deepEqual([...texts], asked);
+    });
+
   test("that is being fetched ends no agent's shutdown late", async () => {
     await running({ "web.service": service() });
     house.repository.fault = { kind: "slow", until: new Promise(() => undefined) };
