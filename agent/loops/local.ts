@@ -55,6 +55,8 @@ export class Local {
   readonly #problems = new Map<UnitName, ProblemRecord>();
   readonly #listeners = new Set<() => void>();
   #placed: readonly PlacedUnit[] | undefined;
+  /** What jobs have done since the last look began. */
+  #meanwhile = new Map<UnitName, Lies>();
   /** Units with OnPartition=stop that are to run here. */
   #fenced: ReadonlySet<UnitName> = new Set();
   #first = true;
@@ -132,7 +134,7 @@ export class Local {
       () => undefined,
       (error: unknown) => asProblem(error, "disk-write", "Cannot accept a manifest"),
     );
-    this.#placed = await systemd.placed();
+    await this.#look();
     const manifest = own.current;
     if (manifest === undefined) {
       this.#tell();
@@ -143,19 +145,19 @@ export class Local {
     const { entries: staying, units, awaited, missing } = await findTexts(told, texts, signal);
     const released = manifest.units.filter((entry) => entry.target === "released");
     const wanted = new Map([...staying, ...released].map((entry) => [entry.name, entry]));
-    if (this.#jobs.abandonOutdated(wanted)) this.#placed = await systemd.placed();
+    if (this.#jobs.abandonOutdated(wanted)) await this.#look();
     const barred = await this.#bar({ staying, units, isFresh: isFresh && own.isHeard });
-    const lying = new Set(this.#placed.map((unit) => unit.name));
+    const lying = new Set(this.#lying.map((unit) => unit.name));
     const fresh = staying.map((entry) => entry.name).filter((name) => !lying.has(name));
     const [states, foreign] = await Promise.all([systemd.states([...lying]), systemd.foreign(fresh)]);
     // What an earlier process wrote may never have been read by systemd.
-    this.#reloadDue ||= this.#first && this.#placed.some((unit) => unread(unit, states.get(unit.name)));
+    this.#reloadDue ||= this.#first && this.#lying.some((unit) => unread(unit, states.get(unit.name)));
     this.#first = false;
     const busy = this.#jobs.busy();
     const { plan: todo, problems } = plan({
       entries: [...wanted.values()],
       units,
-      placed: this.#placed,
+      placed: this.#lying,
       states,
       foreign,
       busy: new Set([...busy, ...noLongerWanted(staying, own.unkept)]),
@@ -167,7 +169,7 @@ export class Local {
     const failed = await this.#write(todo.write.map(({ unit }) => unit));
     if (todo.reload) await systemd.reload();
     this.#reloadDue = false;
-    if (todo.write.length > 0) this.#placed = await systemd.placed();
+    if (todo.write.length > 0) await this.#look();
     for (const name of failed) this.#jobs.rest(name, wanted.get(name));
     this.#jobs.launch(
       todo.jobs.filter((job) => !failed.has(job.unit)),
@@ -182,10 +184,23 @@ export class Local {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
+  /** As it is known now: jobs go on beside the pass. */
+  get #lying(): readonly PlacedUnit[] {
+    return this.#placed ?? [];
+  }
+
+  /** Reads anew what lies here. What a job did meanwhile may be missing in that, and counts. */
+  async #look(): Promise<void> {
+    const meanwhile = new Map<UnitName, Lies>();
+    this.#meanwhile = meanwhile;
+    const placed = await this.#ports.systemd.placed();
+    this.#placed = [...meanwhile].reduce(withLies, placed);
+  }
+
   /** Units with OnPartition=stop that may not be started now, and why; none while this machine is sure of them. */
   async #bar({ staying, units, isFresh }: Share): Promise<ReadonlyMap<UnitName, Problem | undefined>> {
     const { fence, systemd } = this.#ports;
-    const lying = (this.#placed ?? []).filter(({ fenceStepMs }) => fenceStepMs !== undefined);
+    const lying = this.#lying.filter(({ fenceStepMs }) => fenceStepMs !== undefined);
     const fenced = staying.flatMap(({ name }) => (units.get(name)?.fence === undefined ? [] : [name]));
     this.#fenced = new Set(fenced);
     fence.need(fenced.length + lying.length > 0);
@@ -196,7 +211,7 @@ export class Local {
       const names = lying.map(({ name }) => name);
       this.#jobs.forgetStarts(names);
       for (const name of names) await systemd.noteLaunched(name, undefined);
-      this.#placed = await systemd.placed();
+      await this.#look();
       refusal = await fence.open();
     }
     if (isFresh && fence.isOpen()) return new Map();
@@ -252,10 +267,8 @@ export class Local {
   /** Keeps what is known of unit and disk in step with what a job has just done. */
   #ended(name: UnitName, { problem, lies }: JobEnd): void {
     if (lies !== undefined) {
-      this.#placed = this.#placed?.flatMap((unit): readonly PlacedUnit[] => {
-        if (unit.name !== name) return [unit];
-        return lies === "gone" ? [] : [{ ...unit, ...lies }];
-      });
+      this.#meanwhile.set(name, lies);
+      this.#placed = this.#placed && withLies(this.#placed, [name, lies]);
     }
     if (problem !== undefined) this.#problem(name, problem);
     else if (this.#problems.get(name)?.code !== "systemd-enable") this.#problems.delete(name);
@@ -267,6 +280,18 @@ export class Local {
   #tell(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+type Lies = NonNullable<JobEnd["lies"]>;
+
+/** What came of a job is known with it: the unit is settled. */
+function withLies(placed: readonly PlacedUnit[], [name, lies]: readonly [UnitName, Lies]): readonly PlacedUnit[] {
+  return placed.flatMap((unit): readonly PlacedUnit[] => {
+    if (unit.name !== name) return [unit];
+    if (lies === "gone") return [];
+    const { unsettled: _, ...settled } = unit;
+    return [{ ...settled, ...lies }];
+  });
 }
 
 interface Share {

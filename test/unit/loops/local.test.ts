@@ -519,6 +519,46 @@ describe("a unit's trouble is its own", () => {
     await house.until(() => box.up().includes("big.service"), 120_000, 100);
     await house.until(async () => (await box.listed()).join() === "big.service active,web.service active", 2_000);
   });
+
+  test("a job that ends while what lies here is being read counts: it is not done again", async () => {
+    await running({ "web.service": service(), "old.service": service() });
+    const [asked, read] = [gate(), gate()];
+    let isSlow = false;
+    await box.stop();
+    box.through = {
+      systemd: (systemd) => ({
+        ...systemd,
+        run: async (job, unit, signal) => {
+          if (unit === "web.service") await asked.opened;
+          return systemd.run(job, unit, signal);
+        },
+        placed: async () => {
+          const found = await systemd.placed();
+          if (isSlow) await read.opened;
+          return found;
+        },
+      }),
+    };
+    box.start();
+    const next = house.commit({ "web.service": changed(), "old.service": service() });
+    const web = told("web.service", { commit: next, text: changed(), restart: "now" });
+    await box.tell([1, 2], [web, told("old.service")]);
+    await house.until(() => box.systemd.textOf(name("web.service")) === changed(), 2_000);
+    await house.clock.advance(1_000);
+    isSlow = true;
+    await box.tell([1, 3], [web]);
+    await house.clock.advance(1_000);
+    asked.open();
+    await house.clock.advance(1_000);
+    isSlow = false;
+    read.open();
+    await house.until(async () => (await box.listed()).length === 1, 2_000);
+    await house.clock.advance(10_000);
+    assert.deepEqual(
+      box.asked().filter((line) => line.endsWith("web.service")),
+      ["write web.service", "restart web.service"],
+    );
+  });
 });
 
 describe("the agent's own life", () => {
