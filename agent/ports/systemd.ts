@@ -41,7 +41,8 @@ export interface Systemd {
   run(job: "start" | "stop" | "restart" | "reload", unit: UnitName, signal: AbortSignal): Promise<JobResult>;
   /**
    * Notes on disk that the unit was told to start with this text, and for which restart on request (undefined: no longer).
-   * Survives the agent, not a reboot.
+   * Survives the agent, not a reboot; nor another end of all units (a soft reboot, `systemctl isolate rescue.target`), which
+   * the next agent finds when it first reaches systemd.
    */
   noteLaunched(unit: UnitName, note: LaunchNote | undefined): Promise<void>;
   /**

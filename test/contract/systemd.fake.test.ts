@@ -21,6 +21,7 @@ systemdContract("fake", async () => {
     addMadeSlice: async (name) => machine.addMadeSlice(name),
     edit: async (name, text) => machine.edit(name, text),
     hostUnitIntact: async (name) => machine.hostUnit(name) !== undefined,
+    endUnits: async () => machine.softReboot(),
     close: async () => machine.reboot(),
   };
 });

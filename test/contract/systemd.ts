@@ -29,6 +29,8 @@ export interface SystemdHarness {
   isWanted(name: UnitName): Promise<boolean>;
   /** Whether the host's unit is still as it was. */
   hostUnitIntact(name: UnitName): Promise<boolean>;
+  /** systemd ends all units, and what lies in /run stays: a soft reboot, or another target and back. */
+  endUnits(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -685,6 +687,30 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.restarted, undefined);
       await systemd.noteLaunched(made.name, undefined);
       assert.equal((await systemd.placed()).find((each) => each.name === made.name)?.launched, undefined);
+    });
+
+    test("launches are forgotten when systemd has ended all units meanwhile, by the next agent and once", async () => {
+      const [made, stopping] = [fresh("stays"), fresh("stays")];
+      await place(made, stopping);
+      for (const each of [made, stopping]) {
+        await run("start", each.name);
+        await systemd.noteLaunched(each.name, { hash: each.hash, restart: "r-1" });
+      }
+      await systemd.noteAhead(stopping.name, "stop");
+      await systemd.close();
+      await harness.endUnits();
+      systemd = harness.open();
+      for (const each of [made, stopping]) {
+        assert.equal((await stateOf(each.name)).active, "inactive");
+        const lying = (await systemd.placed()).find(({ name }) => name === each.name);
+        assert.deepEqual(lying, { name: each.name, hash: each.hash, launched: undefined });
+      }
+      await run("start", made.name);
+      await systemd.noteLaunched(made.name, { hash: made.hash });
+      await systemd.close();
+      systemd = harness.open();
+      assert.equal((await stateOf(made.name)).active, "active");
+      assert.equal((await systemd.placed()).find(({ name }) => name === made.name)?.launched, made.hash);
     });
   });
 }

@@ -44,6 +44,8 @@ interface Hanging {
   readonly end: (result: JobResult) => void;
 }
 
+const forgotten: Partial<Lying> = { launched: undefined, restarted: undefined, ahead: undefined };
+
 const notFound: SystemdState = {
   load: "not-found",
   active: "inactive",
@@ -77,6 +79,7 @@ export class FakeSystemd {
   #falls = new AbortController();
   #permit: { readonly untilMs: number; readonly over: AbortController } | undefined;
   #reachable = true;
+  #isEnded = false;
 
   constructor(options: FakeSystemdOptions = {}) {
     this.#wallMs = options.wallMs ?? Date.now;
@@ -210,8 +213,21 @@ export class FakeSystemd {
     this.#enabled.clear();
   }
 
+  /** All units are down, and what lies here is not gone: a soft reboot. Agents end with it. */
+  softReboot(): void {
+    for (const name of [...this.#hanging.keys()]) this.#endHanging(name, (job) => canceled(job, name));
+    this.#permit?.over.abort(new Error("soft reboot"));
+    this.#falls.abort(new Error("soft reboot"));
+    this.#falls = new AbortController();
+    this.#permit = undefined;
+    this.#states.clear();
+    this.#isEnded = true;
+  }
+
   /** An agent's handle. */
   open(): Systemd {
+    if (this.#isEnded) for (const name of this.#lying.keys()) this.#note(name, forgotten);
+    this.#isEnded = false;
     const own = new Set<(names: ReadonlySet<UnitName> | undefined) => void>();
     const over = new AbortController();
     const reach = (): void => {

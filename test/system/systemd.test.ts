@@ -8,6 +8,7 @@ import { createClock } from "../../agent/adapters/clock.ts";
 import { managerInterface, managerPath } from "../../agent/adapters/systemd/connection.ts";
 import { Peer } from "../../agent/adapters/systemd/peer.ts";
 import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
+import { property, unitPath } from "../../agent/adapters/systemd/units.ts";
 import type { UnitName } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { Systemd } from "../../agent/ports/systemd.ts";
@@ -53,6 +54,7 @@ else {
       },
       edit: (name, text) => writeFile(join(machine.unitDirectory, name), text),
       hostUnitIntact: async (name) => (await readFile(places.get(name) ?? "", "utf8")) === hostText,
+      endUnits: () => isolate(machine),
       close: () => machine.dispose(),
     };
   });
@@ -101,6 +103,39 @@ else {
       await systemd.close();
       systemd = open(machine);
       assert.equal((await systemd.run("restart", name, patience())).result, "failed", "the new text is in force");
+    });
+
+    test("the first agent that looks for an end of userspace forgets nothing, nor does one whose systemd is executed anew", async () => {
+      const name = unitName("kept.service");
+      const folder = join(machine.directory, "flotilla");
+      const made = unit(name, texts.stays);
+      await systemd.write([made]);
+      await systemd.reload();
+      await systemd.run("start", name, patience());
+      await systemd.noteLaunched(name, { hash: made.hash });
+      const launched = async (): Promise<unknown> => {
+        await systemd.states([name]);
+        return (await systemd.placed()).find((each) => each.name === name)?.launched;
+      };
+      // As an older version leaves it
+      await systemd.close();
+      await ask(machine, "StopUnit", ["flotilla-up.target", "replace"]);
+      await untilEnded(machine);
+      for (const each of [
+        join(folder, "up"),
+        join(folder, "userspace"),
+        join(machine.unitDirectory, "flotilla-up.target"),
+      ])
+        await rm(each, { recursive: true });
+      systemd = open(machine);
+      assert.equal(await launched(), made.hash);
+      await systemd.close();
+      await execAnew(machine);
+      systemd = open(machine);
+      assert.equal(await launched(), made.hash);
+      assert.equal((await systemd.states([name])).get(name)?.active, "active");
+      await systemd.run("stop", name, patience());
+      await systemd.remove(name);
     });
 
     test("starts that hang do not hold up the others", async () => {
@@ -300,6 +335,33 @@ else {
   });
 }
 
+/** Has systemd end what another target does not want, as for `systemctl isolate rescue.target`: that is all of ours. */
+async function isolate(machine: TestMachine): Promise<void> {
+  await writeFile(join(machine.unitDirectory, "other.target"), "[Unit]\nAllowIsolate=yes\n");
+  await ask(machine, "StartUnit", ["other.target", "isolate"]);
+  await untilEnded(machine);
+}
+
+async function untilEnded(machine: TestMachine): Promise<void> {
+  const peer = await connect(machine);
+  const path = unitPath("flotilla-up.target");
+  const which = { interface: "org.freedesktop.systemd1.Unit", name: "ActiveState" };
+  while ((await property(path, which, (call) => peer.call(call))) !== "inactive")
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  peer.close();
+}
+
+/** Sent past the adapter. */
+async function ask(machine: TestMachine, member: string, body: readonly string[]): Promise<void> {
+  const peer = await connect(machine);
+  await peer.call({ path: managerPath, interface: managerInterface, member, signature: "ss", body });
+  peer.close();
+}
+
+function connect(machine: TestMachine): Promise<Peer> {
+  return Peer.connect(machine.systemdAddress.replace("unix:path=", ""), AbortSignal.timeout(20_000));
+}
+
 /** Resolves when the connection stands: systemd may come to the bus a little after we do. */
 function untilReached(systemd: Systemd): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -315,7 +377,7 @@ function untilReached(systemd: Systemd): Promise<void> {
 
 /** Has the machine's systemd execute itself anew; the call ends without an answer, with the connection. */
 async function execAnew(machine: TestMachine): Promise<void> {
-  const peer = await Peer.connect(machine.systemdAddress.replace("unix:path=", ""), AbortSignal.timeout(20_000));
+  const peer = await connect(machine);
   const call = { path: managerPath, interface: managerInterface, member: "Reexecute" };
   await assert.rejects(peer.call(call), (error) => error instanceof Problem && error.code === "systemd-unreachable");
   await peer.closed;

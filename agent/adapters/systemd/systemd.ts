@@ -14,6 +14,7 @@ import { Permit } from "./permit.ts";
 import { Sockets } from "./sockets.ts";
 import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
 import { type Caller, type Listed, Units, aliasOf, inFlight, list, property, text, unitPath, whole } from "./units.ts";
+import { beginUserspace } from "./userspace.ts";
 
 /** A file's time is that of the kernel's last tick, up to so much before the write; systemd's times are exact. */
 const tickUs = 10_000;
@@ -56,6 +57,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
   const jobs = new Jobs({ call, concurrency: options.concurrency });
   const sockets = new Sockets({ call, jobs, files });
   const permit = new Permit({ call, run: (job, unit, signal) => jobs.runAtOnce(job, unit, signal), clock });
+  let begun = false;
   const connection: Connection = new Connection({
     sockets: options.address === undefined ? usualSockets(options.scope, needed(runtime)) : [socketOf(options.address)],
     clock,
@@ -70,6 +72,8 @@ export function createSystemd(options: SystemdOptions): Systemd {
       permit.forget();
       // An agent that died between writing and reloading left systemd with older texts than lie here.
       if (files.reloadDue()) await reloadThrough(through);
+      if (!begun) await beginUserspace({ files, call: through, log });
+      begun = true;
       await jobs.resume(through);
       changes.tellAll();
     },

@@ -22,6 +22,7 @@ import type { Log } from "../../ports/log.ts";
 import { unitHash } from "../../text/hash.ts";
 import { concatenate, listValue, parseUnitFile } from "../../text/unit-file.ts";
 import { fenceDropIn, fenceStepMs, fenceText, permitFiles } from "./permit.ts";
+import { upFiles } from "./userspace.ts";
 
 /** systemd applies drop-ins by file name; three digits before each name keep them in our order. */
 const mostDropIns = 1_000;
@@ -75,12 +76,14 @@ interface Remembered extends Contents {
 export class UnitFiles {
   readonly #units: string;
   readonly #permit: string;
+  readonly #userspace: string;
   readonly #launched: string;
   readonly #ahead: string;
   readonly #enabled: string;
   readonly #installDue: string;
   readonly #temporary: string;
   readonly #reloadMark: string;
+  readonly #upMark: string;
   readonly #links: string;
   readonly #log: Log;
   readonly #remembered = new Map<UnitName, Remembered>();
@@ -91,12 +94,14 @@ export class UnitFiles {
   constructor(options: UnitFilesOptions) {
     this.#units = join(options.runDirectory, "units");
     this.#permit = join(options.runDirectory, "permit");
+    this.#userspace = join(options.runDirectory, "userspace");
     this.#launched = join(options.runDirectory, "launched");
     this.#ahead = join(options.runDirectory, "ahead");
     this.#enabled = join(options.runDirectory, "enabled");
     this.#installDue = join(options.runDirectory, "install-due");
     this.#temporary = join(options.runDirectory, "unfinished");
     this.#reloadMark = join(options.runDirectory, "reload-due");
+    this.#upMark = join(options.runDirectory, "up");
     this.#links = options.unitDirectory;
     this.#log = options.log;
   }
@@ -150,22 +155,16 @@ export class UnitFiles {
   /** The units that stand for the permit, where they are missing. True when any was: then a reload is due. */
   writePermit(): boolean {
     return writing("the units of the permit", () => {
-      this.#folders();
-      const missing = [...permitFiles].filter(([name, text]) => {
-        const link = join(this.#links, name);
-        const stat = statOf(link);
-        const isOurs = stat?.isSymbolicLink() === true && readlinkSync(link) === join(this.#permit, name);
-        if (stat !== undefined && !isOurs) throw foreignProblem(name as UnitName, link);
-        return stat === undefined || readText(join(this.#permit, name)) !== text;
-      });
-      if (missing.length > 0) this.noteReload(true);
-      for (const [name, text] of missing) {
-        this.#put(join(this.#permit, name), text);
-        if (statOf(join(this.#links, name)) === undefined)
-          symlinkSync(join(this.#permit, name), join(this.#links, name));
-      }
-      return missing.length > 0;
+      const write = this.#missingOf(permitFiles, this.#permit);
+      if (write !== undefined) this.noteReload(true);
+      write?.();
+      return write !== undefined;
     });
+  }
+
+  /** The target that stands for userspace, where it is missing; systemd finds what it has never known without a reload. */
+  writeUp(): void {
+    writing("the target of userspace", () => this.#missingOf(upFiles, this.#userspace)?.());
   }
 
   /** Links first, so that a crash in the middle leaves nothing that systemd could start. */
@@ -220,6 +219,27 @@ export class UnitFiles {
     writing(`what is next for unit "${name}"`, () => {
       const path = join(this.#ahead, name);
       if (aheadOf(readText(path)) === "stop") rmSync(path, { force: true });
+    });
+  }
+
+  /** As after a reboot: whatever was told to start, and was to be told next, has come to its end. */
+  forgetLaunches(): void {
+    writing("the end of userspace", () => {
+      for (const notes of [this.#launched, this.#ahead]) rmSync(notes, { recursive: true, force: true });
+      this.#folders();
+    });
+  }
+
+  /** Whether the target that stands for userspace was up. */
+  wasUp(): boolean {
+    return reading("the mark of userspace", () => statOf(this.#upMark) !== undefined);
+  }
+
+  noteUp(isUp: boolean): void {
+    writing("the mark of userspace", () => {
+      this.#folders();
+      if (isUp) writeFileSync(this.#upMark, "");
+      else rmSync(this.#upMark, { force: true });
     });
   }
 
@@ -286,6 +306,25 @@ export class UnitFiles {
     });
   }
 
+  /** Writes those of our own files that are missing in this folder, or in systemd's; undefined when none is. */
+  #missingOf(files: ReadonlyMap<string, string>, folder: string): (() => void) | undefined {
+    this.#folders();
+    const missing = [...files].filter(([name, text]) => {
+      const link = join(this.#links, name);
+      const stat = statOf(link);
+      const isOurs = stat?.isSymbolicLink() === true && readlinkSync(link) === join(folder, name);
+      if (stat !== undefined && !isOurs) throw foreignProblem(name as UnitName, link);
+      return stat === undefined || readText(join(folder, name)) !== text;
+    });
+    if (missing.length === 0) return undefined;
+    return () => {
+      for (const [name, text] of missing) {
+        this.#put(join(folder, name), text);
+        if (statOf(join(this.#links, name)) === undefined) symlinkSync(join(folder, name), join(this.#links, name));
+      }
+    };
+  }
+
   #file(name: UnitName): string {
     return join(this.#units, name);
   }
@@ -295,7 +334,7 @@ export class UnitFiles {
     if (!this.#cleaned) rmSync(this.#temporary, { recursive: true, force: true });
     this.#cleaned = true;
     const notes = [this.#launched, this.#ahead, this.#enabled, this.#installDue];
-    for (const folder of [this.#units, this.#permit, ...notes, this.#temporary, this.#links]) {
+    for (const folder of [this.#units, this.#permit, this.#userspace, ...notes, this.#temporary, this.#links]) {
       mkdirSync(folder, { recursive: true, mode: 0o755 });
     }
   }

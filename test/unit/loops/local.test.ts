@@ -582,6 +582,25 @@ describe("the agent's own life", () => {
     assert.deepEqual(await box.listed(), ["down.service failed", "lying.service inactive", "web.service active"]);
   });
 
+  test("a soft reboot brings back what was up, once, and what had ended as well, as any reboot does", async () => {
+    await running({ "web.service": service(), "once.service": service(), "lying.service": service() });
+    const lying = told("lying.service", { target: "loaded" });
+    await box.tell([1, 2], [told("web.service", { restart: "r-1" }), told("once.service"), lying]);
+    await house.until(() => box.up().length === 2, 2_000);
+    box.systemd.setState(name("once.service"), { active: "inactive", sub: "dead" });
+    await house.clock.advance(1_000);
+    box.asked();
+    await box.stop();
+    box.systemd.softReboot();
+    box.start();
+    await house.until(() => box.up().join() === "once.service,web.service", 10_000);
+    await box.stop();
+    box.start();
+    await house.clock.advance(10_000);
+    const jobs = box.asked().filter((line) => line !== "reload");
+    assert.deepEqual(jobs, ["start once.service", "start web.service"]);
+  });
+
   test("a restart in the middle of a batch takes it up where it was", async () => {
     await open({ "slow.service": service(), "web.service": service() });
     box.systemd.onStart(name("slow.service"), { kind: "hangs" });
