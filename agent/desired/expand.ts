@@ -192,21 +192,28 @@ function firstDescription(file: UnitFile): string | undefined {
     ?.value;
 }
 
-/** systemd refuses to reload a service that does not say how. */
+/** systemd refuses to reload a service that does not say how, and most other types of units. */
 function reloadWarning(name: UnitName, body: Body, options: UnitOptions): readonly Problem[] {
-  if (options.onChange !== "reload" || !name.endsWith(".service")) return [];
-  if (listValue(body.whole, { section: "Service", key: "ExecReload" }).length > 0) return [];
-  if (lastValue(body.whole, { section: "Service", key: "Type" }) === "notify-reload") return [];
+  if (options.onChange !== "reload" || canReload(name, body.whole)) return [];
   const at = body.sources
     .flatMap(({ file, parsed }) => parsed.assignments.map((each) => ({ ...each, file })))
     .findLast(({ section, key }) => section === "X-Fleet" && key === "OnChange");
-  const hint = "Say how in ExecReload= under [Service], or write OnChange=restart";
+  const how = name.endsWith(".service") ? "say how in ExecReload= under [Service], or " : "";
+  const hint = `It is restarted instead: ${how}write OnChange=restart`;
   return [
     new Problem("unit-no-reload", `Unit "${name}" asks for a reload on change but cannot be reloaded`, {
       hint,
       at: at === undefined ? undefined : { file: at.file, line: at.line },
     }),
   ];
+}
+
+function canReload(name: UnitName, text: UnitFile): boolean {
+  if (name.endsWith(".mount")) return true;
+  const says = (section: string, key: string): boolean => listValue(text, { section, key }).length > 0;
+  if (name.endsWith(".service"))
+    return says("Service", "ExecReload") || lastValue(text, { section: "Service", key: "Type" }) === "notify-reload";
+  return says("Unit", "PropagatesReloadTo");
 }
 
 function inNameOrder<T>(map: ReadonlyMap<UnitName, T>): ReadonlyMap<UnitName, T> {

@@ -154,7 +154,11 @@ export class Jobs {
     return task === undefined ? !this.#rests.has(name) : task.done;
   }
 
-  async #perform({ job, entry, over }: Task): Promise<JobEnd & { readonly retry: boolean }> {
+  async #perform({
+    job,
+    entry,
+    over,
+  }: Pick<Task, "job" | "entry" | "over">): Promise<JobEnd & { readonly retry: boolean }> {
     const { systemd, log, clock } = this.#ports;
     const fromMs = clock.monotonicMs();
     const kind = job.kind === "remove" ? "stop" : job.kind;
@@ -178,6 +182,9 @@ export class Jobs {
     // It may have ended at the very moment at which it was no longer wanted.
     over.signal.throwIfAborted();
     if (kind === "stop") return this.#afterStop({ job, over }, result);
+    // Asked again it would say no again, and the text would never be taken up
+    if (kind === "reload" && result.result === "refused")
+      return this.#perform({ job: { ...job, kind: "restart", because: "it cannot be reloaded" }, entry, over });
     const refused = result.result === "refused" || result.result === "dependency";
     if (refused) return { problem: problemOf(job, result), retry: true };
     // Told once with this text: fleet's rule is that a start that failed is not tried again until something changes.

@@ -216,6 +216,14 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.ok(problem instanceof Problem);
     });
 
+    test("a reload of what cannot be reloaded is refused", async () => {
+      const made = fresh("stays", "target");
+      await place(made);
+      await run("start", made.name);
+      assert.equal((await run("reload", made.name)).result, "refused");
+      assert.equal((await stateOf(made.name)).active, "active");
+    });
+
     test("a job of a unit that does not exist is refused", async () => {
       const { result, problem } = await run("start", unitName("never-written.service"));
       assert.equal(result, "refused");

@@ -405,6 +405,7 @@ export class FakeSystemd {
         return { result: "done" };
       case "reload":
         if (state.active !== "active") return refused(job, name, "It is not active");
+        if (!/\.(service|mount)$/.test(name)) return refused(job, name, "It cannot be reloaded");
         return { result: "done" };
       case "start":
         if (state.active === "active") return { result: "done" };

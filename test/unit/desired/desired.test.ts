@@ -59,6 +59,23 @@ test("a tree of all kinds", () => {
   );
 });
 
+test("OnChange=reload is warned of where systemd cannot reload, by file and line", () => {
+  const reloads = "[X-Fleet]\nOnChange=reload\n";
+  const { warnings } = good({
+    "a.socket": `[Socket]\nListenStream=80\n${reloads}`,
+    "b.timer": `[Timer]\nOnActiveSec=1h\n${reloads}`,
+    "c.mount": `[Mount]\nWhat=tmpfs\nWhere=/c\n${reloads}`,
+    "d.target": `[Unit]\nPropagatesReloadTo=e.service\n${reloads}`,
+    "e.service": `[Service]\nExecStart=/e\nExecReload=/bin/kill -HUP $MAINPID\n${reloads}`,
+    "f.service": `[Service]\nExecStart=/f\nType=notify-reload\n${reloads}`,
+    "g.service": `[Service]\nExecStart=/g\n${reloads}`,
+  });
+  assert.deepEqual(
+    warnings.map(({ code, at }) => `${code} ${at?.file}:${at?.line}`),
+    ["unit-no-reload a.socket:4", "unit-no-reload b.timer:4", "unit-no-reload g.service:4"],
+  );
+});
+
 test("no units at all is a commit like any other", () => assert.equal(good({ "README.md": "x" }).units.size, 0));
 
 const badLinks: readonly (readonly [

@@ -325,6 +325,16 @@ describe("a text", () => {
       "restart web.service",
     ]);
   });
+
+  test("that has changed is taken up by a restart where the unit asks for a reload and cannot be reloaded", async () => {
+    const text = "[Socket]\nListenStream=80\n[X-Fleet]\nOnChange=reload\n";
+    await running({ "web.socket": text });
+    const other = text.replace("80", "8080");
+    await box.tell([1, 2], [told("web.socket", { commit: house.commit({ "web.socket": other }), text: other })]);
+    await house.clock.advance(600_000);
+    assert.deepEqual(box.asked(), ["write web.socket", "reload", "reload web.socket", "restart web.socket"]);
+    assert.deepEqual(await box.listed(), ["web.socket active"]);
+  });
 });
 
 describe("a unit's trouble is its own", () => {
