@@ -337,7 +337,9 @@ else {
 
 /** Has systemd end what another target does not want, as for `systemctl isolate rescue.target`: that is all of ours. */
 async function isolate(machine: TestMachine): Promise<void> {
-  await writeFile(join(machine.unitDirectory, "other.target"), "[Unit]\nAllowIsolate=yes\n");
+  // By the door we came in
+  const text = "[Unit]\nAllowIsolate=yes\nRequires=door.socket\nWants=door.service\n";
+  await writeFile(join(machine.unitDirectory, "other.target"), text);
   await ask(machine, "StartUnit", ["other.target", "isolate"]);
   await untilEnded(machine);
 }
