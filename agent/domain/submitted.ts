@@ -41,15 +41,26 @@ export interface RestartRequest {
   readonly by: Person;
 }
 
-/** `revision`: of the registry, when it was asked whether there was a request before. `nonce`: lowercase letters and digits. */
-export function restartId(revision: number, nonce: string): string {
-  return `${revision}-${nonce}`;
+/**
+ * Later than all `earlier` ones, for in a registry that was put back revisions are given out anew. `revision`: the registry's, when
+ * it was asked whether there was a request before. `nonce`: lowercase letters and digits.
+ */
+export function restartId(
+  revision: number,
+  { earlier, nonce }: { readonly earlier: readonly string[]; readonly nonce: string },
+): string {
+  return `${Math.max(revision, ...earlier.map((id) => turnOf(id) + 1))}-${nonce}`;
 }
 
 /** Whether the request `asked` is carried out by a machine that has carried out `done`: the same one, or one that came later. */
 export function coversRestart(done: string | undefined, asked: string): boolean {
   if (done === undefined || done === asked) return done === asked;
-  return Number(done.split("-")[0]) > Number(asked.split("-")[0]);
+  return turnOf(done) > turnOf(asked);
+}
+
+/** 0 for what an older version has named. */
+function turnOf(id: string): number {
+  return Number(/^\d{1,15}(?=-)/.exec(id)?.[0] ?? 0);
 }
 
 export const eventKinds = [

@@ -37,6 +37,7 @@ import {
   encodeSubmittedUnit,
   keys,
   parseHold,
+  parseRestart,
   parseSubmittedUnit,
 } from "../text/values.ts";
 import { changeSettings, maintain } from "./machine-settings.ts";
@@ -164,8 +165,14 @@ export class ClusterHands implements Hands {
     const lease = await registry.grantLease(restartLeaseMs, signal);
     const key = keys.restart(name);
     return this.#attempt(`restart unit "${name}"`, signal, async () => {
+      const { statuses } = await this.#picture(signal);
       const { entry, revision } = await registry.get(key, signal);
-      const id = restartId(revision, this.#nonce());
+      const told = entry === undefined ? undefined : parseRestart(key, entry.value);
+      const carriedOut = [...statuses.values()].flatMap(
+        ({ units }) => units.find((each) => each.name === name)?.restart ?? [],
+      );
+      const earlier = told?.ok === true ? [told.value.id, ...carriedOut] : carriedOut;
+      const id = restartId(revision, { earlier, nonce: this.#nonce() });
       const value = encodeRestart({ unit: name, id, by: who });
       const said = this.#event("unit-restarted", { by: who, unit: name, message: `${who} restarts ${name}` });
       const writes: readonly Write[] = [{ kind: "put", key, value, lease: lease.id }, said];

@@ -3,6 +3,7 @@
 import type { Job, PlacedUnit } from "../domain/action.ts";
 import { unreachable } from "../domain/problem.ts";
 import type { SystemdState } from "../domain/status.ts";
+import { coversRestart } from "../domain/submitted.ts";
 import type { TargetState, Unit } from "../domain/unit.ts";
 
 export interface UnitView {
@@ -89,7 +90,10 @@ function takeUpJob(view: UnitView, { launched }: PlacedUnit): Step["job"] {
   return { kind: reload ? "reload" : "restart", because: "its text has changed" };
 }
 
-/** Carried out once for each request; what starts the unit for another reason carries it out as well. */
+/**
+ * Carried out once for each request; what starts the unit for another reason carries it out as well. An earlier one than that, of
+ * a registry that was put back, is not carried out again.
+ */
 function isRestartDue({ restart, placed }: UnitView): boolean {
-  return restart !== undefined && restart !== placed?.restarted;
+  return restart !== undefined && !coversRestart(placed?.restarted, restart);
 }

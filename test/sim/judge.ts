@@ -50,6 +50,8 @@ export class Judge {
   readonly #texts = new Map<MachineId, Set<string>>();
   readonly #entries = new Map<MachineId, Map<UnitName, Seen>>();
   readonly #askedMs = new Map<string, number>();
+  /** Units of which their agent does not know what came of its last job. */
+  readonly #unsure = new Set<string>();
   /** The restart that was asked for last, of those that a machine has carried out. */
   readonly #carriedOut = new Map<string, string | undefined>();
   readonly #present = new Set<MachineId>();
@@ -146,6 +148,10 @@ export class Judge {
     machine.say(`takes manifest ${shown(next)}`);
   }
 
+  unsure({ letter }: SimMachine, unit: UnitName): void {
+    this.#unsure.add(`${letter} ${unit}`);
+  }
+
   job(machine: SimMachine, { job, unit }: { readonly job: FakeJob; readonly unit: UnitName }): void {
     this.checks++;
     machine.say(`asks to ${job} ${unit}`);
@@ -154,8 +160,11 @@ export class Judge {
     const isInFlight = nowMs <= (this.#askedMs.get(key) ?? -Infinity) + inFlightMs;
     if (job !== "stop") this.#askedMs.set(key, nowMs);
     const entry = this.#told(machine, unit);
+    const isUnsure = this.#unsure.delete(key);
     const carriedOut = this.#carriedOut.get(key);
     if (job === "restart") this.#carriedOut.set(key, entry?.restart);
+    // A unit that was stopped, or started without one, no longer knows of it: a store that was put back may ask anew
+    if (job === "stop" || entry?.restart === undefined) this.#carriedOut.delete(key);
     if (job === "start") {
       if (entry?.target !== "launched") {
         this.#violated("start-untold", `${machine.letter} starts ${unit}, which it was not told to run`);
@@ -170,7 +179,7 @@ export class Judge {
     const text = machine.systemd.textOf(unit);
     // What came of a job that is still under way its successor cannot know
     if (machine.systemd.isBusy(unit)) return;
-    if (machine.systemd.wasTold(unit) !== text || isInFlight) return;
+    if (machine.systemd.wasTold(unit) !== text || isInFlight || isUnsure) return;
     if (entry?.restart === undefined)
       this.#violated("restart-untold", `${machine.letter} restarts ${unit} without a new text`);
     else if (entry.restart === carriedOut)

@@ -1,7 +1,7 @@
 // One simulated machine: what outlives its agent (systemd, disk, git store, its way to the store) and the agent that runs on it.
 // It keeps account of its own troubles, so that whoever judges can tell what had a reason.
 import type { Machine } from "../../agent/domain/machine.ts";
-import type { MachineId } from "../../agent/domain/names.ts";
+import type { MachineId, UnitName } from "../../agent/domain/names.ts";
 import { type Agent, startAgent } from "../../agent/loops/agent.ts";
 import { FakeStore } from "../fakes/fake-git.ts";
 import { MemoryDisk } from "../fakes/memory-disk.ts";
@@ -116,6 +116,7 @@ export class SimMachine {
       dice,
       act: (work: () => Promise<void>) => this.#cluster.act(work),
       weather: () => this.#cluster.weather,
+      unsure: (unit: UnitName) => this.#cluster.judge.unsure(this, unit),
       crash: (at: string) => {
         this.killAgent(at);
         this.#cluster.later(dice.next(2_000), () => this.startAgent());

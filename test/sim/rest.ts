@@ -97,6 +97,8 @@ function unrestOf(
     if (told === undefined) found.push(`${letter} is not told of ${name}`);
     const { active } = systemd.state(name);
     const unit = desired.units.get(name);
+    if (told !== undefined && told.target !== unit?.target)
+      found.push(`${letter} is told to have ${name} ${told.target}`);
     if (systemd.textOf(name) !== unit?.text) found.push(`${name} has another text on ${letter}`);
     if (unit?.target !== "launched") {
       if (systemd.up().has(name)) found.push(`${name} is ${active} on ${letter}, and shall be loaded only`);

@@ -2,6 +2,7 @@
 // the process does, before or after its effect.
 import type { Git } from "../../agent/ports/git.ts";
 import type { Disk } from "../../agent/ports/disk.ts";
+import type { UnitName } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { Registry, WatchBatch } from "../../agent/ports/registry.ts";
 import type { Systemd } from "../../agent/ports/systemd.ts";
@@ -28,6 +29,8 @@ export interface Seat {
   readonly weather: () => Weather;
   /** Kills the process; `at` says where it stood. */
   readonly crash: (at: string) => void;
+  /** It could not be told what came of a job of this unit. */
+  readonly unsure: (unit: UnitName) => void;
   /** Work that goes on beside everything else; what it throws ends the simulation. */
   readonly act: (work: () => Promise<void>) => void;
 }
@@ -129,8 +132,17 @@ function systemdOf(seat: Seat, systemd: Systemd): Systemd {
       call(seat, { what: "systemd.write", work: () => systemd.write(units), failure: () => full("unit files") }),
     enable: (names) => call(seat, { what: "systemd.enable", work: () => systemd.enable(names), failure }),
     reload: () => call(seat, { what: "systemd.reload", work: () => systemd.reload(), failure }),
-    run: (job, unit, signal) =>
-      call(seat, { what: `systemd.run ${job} ${unit}`, work: () => systemd.run(job, unit, signal), failure }),
+    run: (job, unit, signal) => {
+      const lost = (): Problem => {
+        seat.unsure(unit);
+        return failure();
+      };
+      return call(seat, {
+        what: `systemd.run ${job} ${unit}`,
+        work: () => systemd.run(job, unit, signal),
+        failure: lost,
+      });
+    },
     noteLaunched: (unit, note) =>
       call(seat, {
         what: `systemd.noteLaunched ${unit}`,

@@ -319,6 +319,28 @@ describe("restarts", () => {
     assert.equal(await refused(hands("a").restart(name("none.service"), by)), "unit-unknown");
   });
 
+  test("one in a registry that was put back comes after all that were carried out", async () => {
+    await open({ machines: "ab" });
+    await house.ready();
+    const backup = house.store.backUp();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.up()["web.service"] !== undefined, 5_000);
+    for (let each = 0; each < 30; each++) await house.put(`more/${each}`, "1");
+    const box = house.box(house.running("web.service"));
+    const restart = async (): Promise<string> => {
+      box.asked();
+      const id = await house.settle(hands("a").restart(name("web.service"), by));
+      await house.until(() => box.asked().includes("restart web.service"), 5_000);
+      await house.clock.advance(2_000);
+      return id;
+    };
+    const before = await restart();
+    house.store.restoreFrom(backup);
+    await house.clock.advance(3 * machineLeaseMs);
+    const after = await restart();
+    assert.deepEqual([coversRestart(after, before), coversRestart(before, after)], [true, false]);
+  });
+
   test("two that are asked for at once are in order: who carries out the later one has carried out both", async () => {
     await open({ machines: "ab" });
     await house.ready();
