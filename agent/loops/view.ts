@@ -120,7 +120,7 @@ export class View implements ClusterView {
     // Also where the registry has come back this very moment, what is given is what was known without it
     const isStale = away !== undefined || !mirror.connected;
     const composed = await this.#compose(away === undefined ? picture : this.#alone(picture), isStale);
-    const isWhole = !isStale && mirror.connected && composed.desired !== undefined;
+    const isWhole = composed.stale !== true && composed.desired !== undefined;
     if (isWhole && this.#reading === version) this.#last = { of: picture, composed };
     return { ...composed, problems };
   }
