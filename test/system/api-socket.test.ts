@@ -36,7 +36,7 @@ describe("the API's socket on a machine", { skip: (await whyNoMachines()) ?? fal
   test("it is for root, and for the group flotilla where there is one", async () => {
     await systemctl("start", "flotilla.service");
     await answers();
-    assert.equal(await stat("%U %G %a"), "root root 660");
+    assert.equal(await stat("%U %G %a"), "root root 600");
     await machine.output(["groupadd", "--system", "flotilla"]);
     await machine.output(["useradd", "--groups=flotilla", "member"]);
     await machine.output(["useradd", "other"]);
