@@ -2,7 +2,7 @@
 // with TLS and users on request. Everything it starts ends with `close`, by process id, and its folder is removed.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { request } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -178,8 +178,13 @@ export class EtcdServer {
     await ended;
   }
 
+  /** Returns when it is: the kernel stops one thread after the other, and until the last it may still answer. */
   freeze(member = 0): void {
-    this.#members[member]!.process?.kill("SIGSTOP");
+    const { process } = this.#members[member]!;
+    if (process?.pid === undefined) return;
+    process.kill("SIGSTOP");
+    const endMs = performance.now() + 1_000;
+    while (!isStopped(process.pid)) if (performance.now() > endMs) throw new Error("etcd cannot be frozen");
   }
 
   thaw(member = 0): void {
@@ -385,4 +390,15 @@ function makeTls(directory: string): TlsFiles {
 
 export function base64(text: string): string {
   return Buffer.from(text).toString("base64");
+}
+
+/** Whether all of its threads are; one that ends meanwhile is looked for again. */
+function isStopped(pid: number): boolean {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    return threads.every((thread) => / T [^)]*$/.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8")));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
 }
