@@ -28,7 +28,8 @@ export const events: Command = {
     { flags: "--json", means: "Print JSON; with --follow one event a line" },
   ],
   more: `Commits that were adopted or refused, units that were submitted, replaced, destroyed, restarted, held and resumed,
-machines that were cordoned and drained, by whom; machines that were lost together, or that rest. The oldest comes first. The cluster keeps the last ${maxEvents}.`,
+machines that were cordoned and drained, by whom; machines that were lost, with what they had, that are back, or that
+rest. The oldest comes first. The cluster keeps the last ${maxEvents}.`,
   examples: [
     ["events", "What happened lately"],
     ["events --follow", "The same, and what happens from now on"],
