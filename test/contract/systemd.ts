@@ -268,6 +268,27 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       for (const each of [socket, service]) await systemd.remove(each);
     });
 
+    test("a socket that is new beside its running service is started with it; a later start takes nothing down", async () => {
+      const [socket, service] = [unitName("contract-late.socket"), unitName("contract-late.service")];
+      const made = unit(service, "[Service]\nExecStart=/bin/sleep 600\n");
+      await place(made);
+      assert.deepEqual(await run("start", service), { result: "done" });
+      await place(unit(socket, "[Socket]\nListenStream=%t/contract-late\n"));
+      const lies = (await systemd.placed()).find((each) => each.name === service);
+      assert.deepEqual(await run("start", socket), { result: "done" });
+      assert.deepEqual([(await stateOf(socket)).active, (await stateOf(service)).active], ["active", "active"]);
+      assert.deepEqual(
+        (await systemd.placed()).find((each) => each.name === service),
+        lies,
+      );
+      await systemd.noteLaunched(socket, { hash: made.hash });
+      await run("stop", socket);
+      await run("start", socket);
+      assert.equal((await stateOf(service)).active, "active");
+      for (const each of [socket, service]) await run("stop", each);
+      for (const each of [socket, service]) await systemd.remove(each);
+    });
+
     test("drop-ins count, in the order given and not in that of their names", async () => {
       const base = fresh("fails");
       const made = unit(base.name, base.text, [

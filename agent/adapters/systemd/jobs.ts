@@ -90,7 +90,7 @@ export class Jobs {
 
   /** Rejects with "aborted" or "systemd-unreachable" (then the job may have been taken or not). */
   async run(kind: JobKind, unit: UnitName, signal: AbortSignal): Promise<JobResult> {
-    const release = await this.#slot(signal);
+    const release = await this.#slot(unit, signal);
     const timer = setTimeout(release, slotMs);
     try {
       return await this.runAtOnce(kind, unit, signal);
@@ -212,8 +212,11 @@ export class Jobs {
     return "A unit that it requires did not start";
   }
 
-  /** Waits for one of the slots, first come, first served; the answer gives it back, once however often it is called. */
-  async #slot(signal: AbortSignal): Promise<() => void> {
+  /**
+   * Waits for one of the slots, first come, first served, but sockets before what they hand their connections to; the answer
+   * gives it back, once however often it is called.
+   */
+  async #slot(unit: UnitName, signal: AbortSignal): Promise<() => void> {
     if (signal.aborted) throw abortedProblem(signal);
     if (this.#free > 0) this.#free -= 1;
     else {
@@ -226,7 +229,8 @@ export class Jobs {
           this.#queue.splice(this.#queue.indexOf(turn), 1);
           reject(abortedProblem(signal));
         };
-        this.#queue.push(turn);
+        if (unit.endsWith(".socket")) this.#queue.unshift(turn);
+        else this.#queue.push(turn);
         signal.addEventListener("abort", leave, { once: true });
       });
     }

@@ -1,5 +1,6 @@
-// A socket is not started while its service is up: systemd refuses, and the socket would be left failed. Its restart takes the
-// service down with it and brings it back. Given to systemd.ts, which asks for all its jobs here.
+// A socket is not started while its service is up: systemd refuses, and the socket would be left failed. Its restart, and its
+// first start where that is refused, take the service down with them and bring it back. Given to systemd.ts, which asks for
+// all its jobs here.
 import type { UnitName } from "../../domain/names.ts";
 import type { JobResult } from "../../ports/systemd.ts";
 import { type JobKind, type Jobs, abortable } from "./jobs.ts";
@@ -26,10 +27,25 @@ export class Sockets {
     this.#ports = ports;
   }
 
-  /** As `Jobs`, and a socket is restarted with its service, where that is ours and up. */
+  /**
+   * As `Jobs`, and a socket is restarted with its service, where that is ours and up. So is one that is new here and fails to
+   * start; a later start takes nothing down, for it may be that of an agent that puts back what somebody has stopped by hand.
+   */
   async run(kind: JobKind, unit: UnitName, signal: AbortSignal): Promise<JobResult> {
+    const isNew = kind === "start" && unit.endsWith(".socket") && !this.#ports.files.wasLaunched(unit);
+    if (isNew) {
+      const started = await this.#runAlone("start", unit, signal);
+      if (started.result !== "failed") return started;
+      const service = await abortable(this.#serviceOf(unit), signal);
+      if (service === undefined || !(await this.#isUp(service, signal))) return started;
+      return this.#restart({ socket: unit, service }, signal);
+    }
     const service = kind === "restart" ? await abortable(this.#serviceOf(unit), signal) : undefined;
     if (service !== undefined) return this.#restart({ socket: unit, service }, signal);
+    return this.#runAlone(kind, unit, signal);
+  }
+
+  async #runAlone(kind: JobKind, unit: UnitName, signal: AbortSignal): Promise<JobResult> {
     for (let held; (held = this.#held.get(unit)) !== undefined;) await abortable(held, signal);
     const job = this.#ports.jobs.run(kind, unit, signal);
     const running = this.#running.get(unit) ?? new Set();
@@ -43,7 +59,7 @@ export class Sockets {
   }
 
   async #restart({ socket, service }: Pair, signal: AbortSignal): Promise<JobResult> {
-    const { call, jobs, files } = this.#ports;
+    const { jobs, files } = this.#ports;
     // A job that the service's stop would cancel is not for us to spoil
     for (let others; (others = this.#others(service)).length > 0;) await abortable(Promise.allSettled(others), signal);
     let release = (): void => undefined;
@@ -51,9 +67,7 @@ export class Sockets {
     let isNoted = false;
     let result: JobResult;
     try {
-      const row = (await abortable(list([service], call), signal)).get(service);
-      if (row === undefined || aliasOf(service, row) !== undefined || !upStates.has(row.active))
-        return await jobs.run("restart", socket, signal);
+      if (!(await this.#isUp(service, signal))) return await jobs.run("restart", socket, signal);
       // For an agent that is killed before the service is up again
       isNoted = files.noteBreak(service);
       // The socket first: what comes in by it would start the service again
@@ -67,6 +81,11 @@ export class Sockets {
     const again = await this.run("start", service, signal);
     if (isNoted && again.result !== "refused" && again.result !== "dependency") files.endBreak(service);
     return result;
+  }
+
+  async #isUp(service: UnitName, signal: AbortSignal): Promise<boolean> {
+    const row = (await abortable(list([service], this.#ports.call), signal)).get(service);
+    return row !== undefined && aliasOf(service, row) === undefined && upStates.has(row.active);
   }
 
   #others(service: UnitName): readonly Promise<unknown>[] {

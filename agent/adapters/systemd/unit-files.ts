@@ -196,6 +196,10 @@ export class UnitFiles {
     });
   }
 
+  wasLaunched(name: UnitName): boolean {
+    return reading(`the start of unit "${name}"`, () => statOf(join(this.#launched, name)) !== undefined);
+  }
+
   noteAhead(name: UnitName, ahead: Ahead): void {
     writing(`what is next for unit "${name}"`, () => {
       this.#folders();
