@@ -146,12 +146,4 @@ export const mutants: readonly Mutant[] = [
     from: "await systemd.noteLaunched(job.unit, { hash, restart });",
     to: "await systemd.noteLaunched(job.unit, { hash, restart: undefined });",
   },
-  {
-    name: "brake-told-again",
-    breaks:
-      "An idle cluster writes nothing: here the order of events is that of the leaders' clocks, and the brake is told of for ever",
-    file: "loops/picture.ts",
-    from: "events.sort((a, b) => a.revision - b.revision)",
-    to: "events",
-  },
 ];
