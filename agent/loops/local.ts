@@ -72,7 +72,8 @@ export class Local {
       log,
       onEnd: (unit, end) => this.#ended(unit, end),
       mayStart: (unit) => this.#mayStart(unit),
-      mayRemove: (unit) => !this.#isKept(unit),
+      mayStop: (unit) => this.#wantedNow(unit) !== "launched",
+      mayRemove: (unit) => ["released", undefined].includes(this.#wantedNow(unit)),
     });
   }
 
@@ -220,10 +221,9 @@ export class Local {
   }
 
   /** By the newest manifest that was heard, also while it is being kept. */
-  #isKept(unit: UnitName): boolean {
+  #wantedNow(unit: UnitName): ManifestEntry["target"] | undefined {
     const { unkept, current } = this.#ports.manifest;
-    const entry = (unkept ?? current)?.units.find(({ name }) => name === unit);
-    return entry !== undefined && entry.target !== "released";
+    return (unkept ?? current)?.units.find(({ name }) => name === unit)?.target;
   }
 
   #mayStart(unit: UnitName): boolean {

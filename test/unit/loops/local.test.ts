@@ -501,6 +501,41 @@ describe("a unit's trouble is its own", () => {
     assert.deepEqual(box.asked(), ["start web.service"]);
   });
 
+  for (const step of ["noteAhead", "letGo"] as const) {
+    test(`one that is called back before it was asked to stop runs on, also while that is still being kept: ${step}`, async () => {
+      await running({ "web.service": service() });
+      const noted = gate();
+      await box.stop();
+      box.through = {
+        systemd: (systemd) => ({
+          ...systemd,
+          noteAhead: async (unit, ahead) => {
+            if (step === "noteAhead") await noted.opened;
+            await systemd.noteAhead(unit, ahead);
+          },
+          letGo: async (unit) => {
+            if (step === "letGo") await noted.opened;
+            await systemd.letGo(unit);
+          },
+        }),
+      };
+      box.start();
+      await box.tell([1, 2], [told("web.service", { target: "released" })]);
+      await house.clock.advance(1_000);
+      let kept = (): void => undefined;
+      box.disk.gate = new Promise((resolve) => (kept = resolve));
+      await box.tell([1, 3], [told("web.service")]);
+      await house.clock.advance(1_000);
+      noted.open();
+      await house.clock.advance(1_000);
+      box.disk.gate = undefined;
+      kept();
+      await house.clock.advance(10_000);
+      assert.ok(!box.asked().includes("stop web.service"));
+      assert.deepEqual(await box.listed(), ["web.service active"]);
+    });
+  }
+
   test("one that leaves is wanted by nobody before it is stopped; called back meanwhile, it is again", async () => {
     const text = `${service()}[Install]\nWantedBy=web.service\n`;
     await running({ "web.service": text });
