@@ -168,21 +168,35 @@ export class Local {
     this.#renewProblems({ staying, busy }, problems);
     this.#reloadDue ||= todo.reload;
     const failed = await this.#write(todo.write.map(({ unit }) => unit));
-    if (todo.reload) await systemd.reload();
-    this.#reloadDue = false;
+    const refused = todo.reload ? await this.#reload() : undefined;
+    this.#reloadDue = refused !== undefined;
     if (todo.write.length > 0) await this.#look();
     for (const name of failed) this.#jobs.rest(name, wanted.get(name));
+    // What leaves needs no text
+    const possible = todo.jobs.filter(({ kind }) => refused === undefined || kind === "stop" || kind === "remove");
     this.#jobs.launch(
-      todo.jobs.filter((job) => !failed.has(job.unit)),
+      possible.filter((job) => !failed.has(job.unit)),
       wanted,
     );
     this.#tell();
     // Whatever could be done is done; for the rest the pass is repeated.
     if (unaccepted !== undefined) throw unaccepted;
     if (missing !== undefined) throw missing;
+    if (refused !== undefined) throw refused;
     const isForeign = [...this.#problems.values()].some(({ code }) => code === "unit-foreign");
     const times = [this.#jobs.nextRetryMs() ?? [], isForeign ? foreignMs : [], awaited.ms > 0 ? awaited.ms : []].flat();
     return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** Why systemd refuses to; undefined: it has read all units anew. */
+  async #reload(): Promise<Problem | undefined> {
+    try {
+      await this.#ports.systemd.reload();
+      return undefined;
+    } catch (error) {
+      if (error instanceof Problem && error.code === "systemd-reload") return error;
+      throw error;
+    }
   }
 
   /** As it is known now: jobs go on beside the pass. */

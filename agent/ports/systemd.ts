@@ -35,7 +35,7 @@ export interface Systemd {
    * never came to this is `installDue`, also after a restart of the agent.
    */
   enable(names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, Problem>>;
-  /** daemon-reload. */
+  /** daemon-reload. Rejects with "systemd-reload" where systemd refuses it: it goes on with what it has read. */
   reload(): Promise<void>;
   /** Asks for the job and waits until it has ended, however long that takes, or until the signal. */
   run(job: "start" | "stop" | "restart" | "reload", unit: UnitName, signal: AbortSignal): Promise<JobResult>;

@@ -1,13 +1,16 @@
 // The real adapter keeps the contract, against a real systemd in a private machine.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, readdir, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { createClock } from "../../agent/adapters/clock.ts";
 import { managerInterface, managerPath } from "../../agent/adapters/systemd/connection.ts";
 import { Peer } from "../../agent/adapters/systemd/peer.ts";
 import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
+import { UnitFiles } from "../../agent/adapters/systemd/unit-files.ts";
 import { property, unitPath } from "../../agent/adapters/systemd/units.ts";
 import type { UnitName } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
@@ -15,6 +18,13 @@ import type { Systemd } from "../../agent/ports/systemd.ts";
 import { systemdContract, texts, unit, unitName } from "../contract/systemd.ts";
 import { silentLog } from "../fakes/silent-log.ts";
 import { type TestMachine, machinesMissing, startTestMachine } from "./machines.ts";
+
+const run = promisify(execFile);
+
+/** Where its systemd sees files, and nobody else. */
+async function inMountsOf({ pid }: TestMachine, command: readonly string[]): Promise<void> {
+  await run("nsenter", ["-t", String(pid), "-m", ...command]);
+}
 
 function open(machine: TestMachine, concurrency = 20): Systemd {
   return createSystemd({
@@ -103,6 +113,49 @@ else {
       await systemd.close();
       systemd = open(machine);
       assert.equal((await systemd.run("restart", name, patience())).result, "failed", "the new text is in force");
+    });
+
+    test("a systemd that refuses to read units anew is reached all the same, and reads them when it takes it", async () => {
+      const name = unitName("late.service");
+      await systemd.write([unit(name, texts.stays)]);
+      await systemd.reload();
+      assert.equal((await systemd.run("start", name, patience())).result, "done");
+      await systemd.write([unit(name, texts.fails)]);
+      await systemd.close();
+      // It wants 16 MiB free there
+      await inMountsOf(machine, ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/run/systemd"]);
+      systemd = open(machine);
+      try {
+        await assert.rejects(systemd.reload(), (error: Problem) => error.code === "systemd-reload");
+        assert.equal((await systemd.run("restart", name, patience())).result, "done", "the old text is in force");
+      } finally {
+        await inMountsOf(machine, ["umount", "/run/systemd"]);
+      }
+      await systemd.reload();
+      assert.equal((await systemd.run("restart", name, patience())).result, "failed", "the new text is in force");
+    });
+
+    test("a stop is noted also where no byte is free, and what could not be written leaves nothing behind", async () => {
+      const full = join(machine.directory, "full");
+      await mkdir(full);
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "flotilla-test", full]);
+      try {
+        const files = new UnitFiles({ unitDirectory: join(full, "system"), runDirectory: full, log: silentLog });
+        const made = unit(unitName("full.service"), texts.stays);
+        files.write(made);
+        files.noteLaunched(made.name, { hash: made.hash, restart: undefined });
+        assert.throws(() => writeFileSync(join(full, "rest"), Buffer.alloc(1 << 20)), { code: "ENOSPC" });
+        const launch = { note: { hash: made.hash, restart: undefined }, invocation: "" };
+        assert.throws(
+          () => files.noteAhead(made.name, launch),
+          (error: Problem) => error.code === "disk-write",
+        );
+        assert.deepEqual(await readdir(join(full, "unfinished")), []);
+        files.noteAhead(made.name, "stop");
+        assert.equal(files.placed()[0]?.ahead, "stop");
+      } finally {
+        execFileSync("umount", [full]);
+      }
     });
 
     test("the first agent that looks for an end of userspace forgets nothing, nor does one whose systemd is executed anew", async () => {

@@ -71,7 +71,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       units.forgetAll();
       permit.forget();
       // An agent that died between writing and reloading left systemd with older texts than lie here.
-      if (files.reloadDue()) await reloadThrough(through);
+      if (files.reloadDue()) await reloadThrough(through).catch(onlyRefused);
       if (!begun) await beginUserspace({ files, call: through, log });
       begun = true;
       await jobs.resume(through);
@@ -83,11 +83,21 @@ export function createSystemd(options: SystemdOptions): Systemd {
   /** What was written meanwhile is still to be read. */
   const reloadThrough = async (through: Caller): Promise<void> => {
     const { reloadsNoted } = files;
-    await through(managerCall("Reload"));
+    try {
+      await through(managerCall("Reload"));
+    } catch (error) {
+      throw error instanceof PeerError ? reloadProblem(error) : error;
+    }
     if (files.reloadsNoted === reloadsNoted) files.noteReload(false);
   };
 
-  const reload = (): Promise<void> => reach("a reload", () => reloadThrough(call));
+  const reload = (): Promise<void> => reloadThrough(call);
+
+  /** A reload that is refused stays due, and keeps nobody from what needs none. */
+  const onlyRefused = (error: unknown): void => {
+    if (!(error instanceof Problem) || error.code !== "systemd-reload") throw error;
+    log.error("systemd.reload-refused", error);
+  };
 
   let coming: Promise<void> | undefined;
   /** One reload for all who ask for it in the same moment. */
@@ -292,7 +302,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       return reach("a permit", () => permit.extend(untilMs));
     },
     async letGo(name) {
-      if (files.letGo(name) || files.reloadDue()) await reloadTogether();
+      if (files.letGo(name) || files.reloadDue()) await reloadTogether().catch(onlyRefused);
     },
     async remove(name) {
       const place = files.placeOf(name);
@@ -389,6 +399,11 @@ async function reach<T>(what: string, work: () => Promise<T>): Promise<T> {
 function refused(what: string, error: unknown): unknown {
   if (!(error instanceof PeerError)) return error;
   return new Problem("systemd-unreachable", `Cannot get ${what} from systemd`, { cause: error });
+}
+
+/** For lack of memory under /run, or where `ReloadLimitIntervalSec=` is set (systemd-system.conf(5)). */
+function reloadProblem(cause: PeerError): Problem {
+  return new Problem("systemd-reload", "Cannot have systemd read its units anew", { hint: cause.message, cause });
 }
 
 function enableProblem(name: UnitName, hint: string | undefined, cause?: unknown): Problem {

@@ -203,11 +203,12 @@ export class UnitFiles {
   noteAhead(name: UnitName, ahead: Ahead): void {
     writing(`what is next for unit "${name}"`, () => {
       this.#folders();
+      // A stop is an empty file: also a full file system takes that
       const text =
         ahead === "stop"
-          ? "stop"
-          : [ahead.note.hash, ahead.invocation === "" ? "-" : ahead.invocation, ahead.note.restart ?? "-"].join(" ");
-      this.#put(join(this.#ahead, name), `${text}\n`);
+          ? ""
+          : `${[ahead.note.hash, ahead.invocation === "" ? "-" : ahead.invocation, ahead.note.restart ?? "-"].join(" ")}\n`;
+      this.#put(join(this.#ahead, name), text);
     });
   }
 
@@ -346,8 +347,13 @@ export class UnitFiles {
   /** Whole or not at all for whoever reads it meanwhile. No fsync: all of this is gone at reboot anyway. */
   #put(path: string, text: string): void {
     const temporary = join(this.#temporary, String(++this.#temporaries));
-    writeFileSync(temporary, text, { mode: 0o644 });
-    renameSync(temporary, path);
+    try {
+      writeFileSync(temporary, text, { mode: 0o644 });
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
   }
 
   #writeDropIns(unit: Unit): void {
@@ -443,7 +449,7 @@ export class UnitFiles {
 }
 
 function aheadOf(text: string | undefined): Ahead | undefined {
-  if (text === "stop\n") return "stop";
+  if (text === "") return "stop";
   const [, hash, invocation, restart] = aheadNote.exec(text ?? "") ?? [];
   if (hash === undefined) return undefined;
   const note = { hash: hash as UnitHash, restart: restart === "-" ? undefined : restart };

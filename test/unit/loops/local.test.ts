@@ -565,6 +565,30 @@ describe("a unit's trouble is its own", () => {
     await house.until(async () => (await box.listed()).join() === "big.service active,web.service active", 2_000);
   });
 
+  test("one that leaves is stopped also while systemd refuses to read units anew; others are taken up when it no longer does", async () => {
+    await running({ "web.service": service(), "old.service": service() });
+    await box.stop();
+    let refusal: Problem | undefined = new Problem("systemd-reload", "Cannot have systemd read its units anew");
+    box.through = {
+      systemd: (systemd) => ({
+        ...systemd,
+        reload: async () => {
+          if (refusal !== undefined) throw refusal;
+          return systemd.reload();
+        },
+      }),
+    };
+    box.start();
+    const next = house.commit({ "web.service": changed() });
+    await box.tell([1, 2], [told("web.service", { commit: next, text: changed() })]);
+    await house.until(() => !box.up().includes("old.service"), 2_000);
+    await house.clock.advance(10_000);
+    assert.deepEqual([...box.asked()].sort(), ["remove old.service", "stop old.service", "write web.service"]);
+    refusal = undefined;
+    await house.until(() => box.systemd.asked.at(-1) === "restart web.service", 60_000, 100);
+    assert.deepEqual(box.asked(), ["reload", "restart web.service"]);
+  });
+
   test("a job that ends while what lies here is being read counts: it is not done again", async () => {
     await running({ "web.service": service(), "old.service": service() });
     const [asked, read] = [gate(), gate()];
