@@ -22,6 +22,8 @@ export interface PlacedUnit {
    * when its text was changed since and then it was started by somebody else, perhaps with that.
    */
   readonly launched: UnitHash | undefined;
+  /** Of the text that had this hash, what systemd reads: its `systemdHash` (text/hash.ts). Left out where it is not known. */
+  readonly launchedAs?: UnitHash;
   /** The restart on request that it was last told; undefined when there was none since the machine booted. */
   readonly restarted?: string | undefined;
   /**
@@ -44,9 +46,17 @@ export interface Job {
   readonly because: string;
 }
 
+/** A unit's text to be written. */
+export interface Write {
+  readonly unit: Unit;
+  readonly because: string;
+  /** What runs is what systemd would start with it: noted so once it is written. */
+  readonly launched?: LaunchNote;
+}
+
 /** One pass over a machine: write all, reload systemd at most once, then the jobs. */
 export interface Plan {
-  readonly write: readonly { readonly unit: Unit; readonly because: string }[];
+  readonly write: readonly Write[];
   /** True exactly when systemd must read unit files anew. */
   readonly reload: boolean;
   /** In name order; `remove` stops the unit and takes its files away. */

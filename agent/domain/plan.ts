@@ -11,6 +11,8 @@ export interface ExportedUnit {
   readonly name: UnitName;
   readonly source: UnitSource;
   readonly hash: UnitHash;
+  /** Of that, what systemd reads. */
+  readonly systemdHash: UnitHash;
   /** What its source says; a hold may say something else. */
   readonly target: TargetState;
   /** As placement looks at them. */
@@ -70,7 +72,7 @@ export type PlanChange = (typeof planChanges)[number];
 
 /**
  * What a machine would do. `load`, `unload`: its files come or go, and it was not started; `rewrite`: its files change, and
- * it stays stopped.
+ * it stays as it is, stopped or running.
  */
 export const planActions = ["start", "restart", "reload", "stop", "load", "rewrite", "unload"] as const;
 export type PlanAction = (typeof planActions)[number];

@@ -18,10 +18,8 @@ export interface JobPorts {
   readonly log: Log;
   /** What has come of a job: the unit is gone, or lies there with this launched mark. Undefined problem: all is well. */
   readonly onEnd: (unit: UnitName, end: JobEnd) => void;
-  /** Asked at the last moment, for what waited long: false, and the unit is neither started nor restarted. */
-  readonly mayStart: (unit: UnitName) => boolean;
-  /** Asked at the last moment: false, and it was called back meanwhile, and runs on. */
-  readonly mayStop: (unit: UnitName) => boolean;
+  /** Asked at the last moment, for what waited long: false, and it is not wanted any more, and the unit stays as it is. */
+  readonly mayBegin: (kind: "start" | "stop", unit: UnitName) => boolean;
   /** Asked once it has stopped: false, and it was called back meanwhile. */
   readonly mayRemove: (unit: UnitName) => boolean;
 }
@@ -164,9 +162,8 @@ export class Jobs {
     const { systemd, log, clock } = this.#ports;
     const fromMs = clock.monotonicMs();
     const kind = job.kind === "remove" ? "stop" : job.kind;
-    const isStart = kind === "start" || kind === "restart";
-    if (isStart && !this.#ports.mayStart(job.unit)) return { problem: undefined, retry: false };
-    if (kind === "stop" && !this.#ports.mayStop(job.unit)) return { problem: undefined, retry: false };
+    const mayBegin = (): boolean => this.#ports.mayBegin(kind === "stop" ? "stop" : "start", job.unit);
+    if (!mayBegin()) return { problem: undefined, retry: false };
     // Noted before: an agent that is killed while the job goes on is followed by one that knows of it
     if (kind === "stop") {
       await systemd.noteAhead(job.unit, "stop");
@@ -174,8 +171,8 @@ export class Jobs {
     } else if (kind !== "reload" && entry !== undefined)
       await systemd.noteAhead(job.unit, { hash: entry.hash, restart: entry.restart });
     over.signal.throwIfAborted();
-    // The pass that was woken for it looks at what was noted, and finds it as it shall be
-    if (kind === "stop" && !this.#ports.mayStop(job.unit)) return { problem: undefined, retry: false };
+    // The pass that has found so looks at what was noted
+    if (!mayBegin()) return { problem: undefined, retry: false };
     const result = await systemd.run(kind, job.unit, over.signal);
     log.info("unit.job", {
       unit: job.unit,

@@ -1,6 +1,6 @@
 // This machine's share: its manifest and what lies here -> actions -> systemd. Works from its own copies when registry
 // and git are away. Never acts on anything it could not read: unknown is not absent.
-import type { PlacedUnit } from "../domain/action.ts";
+import type { PlacedUnit, Write } from "../domain/action.ts";
 import type { UnitName } from "../domain/names.ts";
 import type { Manifest, ManifestEntry } from "../domain/placement.ts";
 import { Problem, type ProblemRecord, asProblem, toRecord } from "../domain/problem.ts";
@@ -71,8 +71,7 @@ export class Local {
       clock,
       log,
       onEnd: (unit, end) => this.#ended(unit, end),
-      mayStart: (unit) => this.#mayStart(unit),
-      mayStop: (unit) => this.#wantedNow(unit) !== "launched",
+      mayBegin: (kind, unit) => (kind === "stop" ? this.#wantedNow(unit) !== "launched" : this.#mayStart(unit)),
       mayRemove: (unit) => ["released", undefined].includes(this.#wantedNow(unit)),
     });
   }
@@ -167,7 +166,7 @@ export class Local {
     });
     this.#renewProblems({ staying, busy }, problems);
     this.#reloadDue ||= todo.reload;
-    const failed = await this.#write(todo.write.map(({ unit }) => unit));
+    const failed = await this.#write(todo.write);
     const refused = todo.reload ? await this.#reload() : undefined;
     this.#reloadDue = refused !== undefined;
     if (todo.write.length > 0) await this.#look();
@@ -241,6 +240,7 @@ export class Local {
   }
 
   #mayStart(unit: UnitName): boolean {
+    if (this.#wantedNow(unit) !== "launched") return false;
     if (!this.#fenced.has(unit) || this.#ports.fence.isOpen()) return true;
     this.#waker.wake();
     return false;
@@ -267,10 +267,13 @@ export class Local {
     this.#problems.set(name, record);
   }
 
-  async #write(units: readonly Unit[]): Promise<ReadonlySet<UnitName>> {
+  async #write(writes: readonly Write[]): Promise<ReadonlySet<UnitName>> {
     const { systemd, log } = this.#ports;
-    if (units.length === 0) return new Set();
+    if (writes.length === 0) return new Set();
+    const units = writes.map(({ unit }) => unit);
     const unwritten = await systemd.write(units);
+    for (const { unit, launched } of writes)
+      if (launched !== undefined && !unwritten.has(unit.name)) await systemd.noteLaunched(unit.name, launched);
     const installed = units.filter((unit) => unit.hasInstall && !unwritten.has(unit.name)).map((unit) => unit.name);
     const unenabled = installed.length === 0 ? new Map<UnitName, Problem>() : await systemd.enable(installed);
     for (const [name, problem] of [...unwritten, ...unenabled]) this.#problem(name, problem);
@@ -303,7 +306,7 @@ function withLies(placed: readonly PlacedUnit[], [name, lies]: readonly [UnitNam
   return placed.flatMap((unit): readonly PlacedUnit[] => {
     if (unit.name !== name) return [unit];
     if (lies === "gone") return [];
-    const { unsettled: _, ...settled } = unit;
+    const { unsettled: _, launchedAs: __, ...settled } = unit;
     return [{ ...settled, ...lies }];
   });
 }

@@ -213,6 +213,7 @@ function actionFor(
   }
   if (was !== "launched") return "start";
   if (isSame) return undefined;
+  if (had?.systemdHash === has.systemdHash) return "rewrite";
   return !isRunning(has.name) ? "start" : has.onChange === "reload" ? "reload" : "restart";
 }
 

@@ -3,6 +3,7 @@ import { type UnitName, byName } from "../domain/names.ts";
 import { type ClusterState, type Placement, undecidable } from "../domain/placement.ts";
 import type { ExportedHold, ExportedMachine, ExportedState, ExportedUnit } from "../domain/plan.ts";
 import type { TargetState, Unit } from "../domain/unit.ts";
+import { systemdHash } from "../text/hash.ts";
 
 /** A unit on one side, with the target that counts. */
 export interface SideUnit extends ExportedUnit {
@@ -39,11 +40,9 @@ export function sideAfter(state: ExportedState, { units, templates }: CommitUnit
   return sideOf(state, [...own, ...patterns, ...submitted]);
 }
 
-function exportUnit(
-  { name, source, hash, target, options, onChange }: Unit,
-  more: { readonly template?: true } = {},
-): ExportedUnit {
-  return { name, source, hash, target, options, onChange, ...more };
+function exportUnit(unit: Unit, more: { readonly template?: true } = {}): ExportedUnit {
+  const { name, source, hash, target, options, onChange } = unit;
+  return { name, source, hash, systemdHash: systemdHash(unit), target, options, onChange, ...more };
 }
 
 function sideOf(state: ExportedState, units: readonly ExportedUnit[]): Side {

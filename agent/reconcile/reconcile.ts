@@ -43,7 +43,10 @@ export function plan(view: MachineView): Reconciliation {
       if (problem !== undefined) problems.set(name, problem);
       continue;
     }
-    if (step.write !== undefined) write.push({ unit, because: step.write });
+    if (step.write !== undefined) {
+      const launched = step.isSame === true ? { hash: unit.hash, restart: present?.restarted } : undefined;
+      write.push({ unit, because: step.write, ...(launched === undefined ? {} : { launched }) });
+    }
     if (step.job !== undefined) jobs.push({ ...step.job, unit: name });
     reload ||= step.write !== undefined || (step.job !== undefined && changeWasCutShort(present, unit));
   }

@@ -5,10 +5,11 @@ import { unreachable } from "../domain/problem.ts";
 import type { SystemdState } from "../domain/status.ts";
 import { coversRestart } from "../domain/submitted.ts";
 import type { TargetState, Unit } from "../domain/unit.ts";
+import { systemdHash } from "../text/hash.ts";
 
 export interface UnitView {
   /** As it shall be. */
-  readonly unit: Pick<Unit, "hash" | "onChange" | "fence">;
+  readonly unit: Pick<Unit, "hash" | "text" | "dropIns" | "onChange" | "fence">;
   readonly target: Exclude<TargetState, "inactive">;
   /** The restart that was asked for last, if any. */
   readonly restart: string | undefined;
@@ -21,10 +22,13 @@ export interface UnitView {
 export interface Step {
   /** Why its text must be written; undefined: it need not. */
   readonly write?: string;
+  /** With `write`: for systemd it is the same, so what runs counts as launched with it. */
+  readonly isSame?: true;
   readonly job?: Pick<Job, "kind" | "because"> | undefined;
 }
 
 const nothing: Step = {};
+const relabelled: Step = { write: "what flotilla reads of it has changed", isSame: true };
 
 export function stepFor(view: UnitView): Step {
   const { unit, target, placed } = view;
@@ -47,9 +51,9 @@ function settledStep(view: UnitView, placed: PlacedUnit): Step {
       return mayRun(placed) ? { job: { kind: "stop", because: "it shall be loaded only" } } : nothing;
     case "launched":
       if (placed.launched === unit.hash) return toldStep(view, placed);
-      return placed.launched === undefined
-        ? { job: { kind: "start", because: "it shall be launched" } }
-        : { job: takeUpJob(view, placed) }; // written by a pass that was cut short
+      if (placed.launched === undefined) return { job: { kind: "start", because: "it shall be launched" } };
+      // Written by a pass that was cut short
+      return isSameForSystemd(view, placed) ? relabelled : { job: takeUpJob(view, placed) };
     default:
       return unreachable(target);
   }
@@ -68,10 +72,17 @@ function changedStep(view: UnitView, placed: PlacedUnit): Step {
     // Another text was written in between, and systemd was never told to take it up
     const runsSo = placed.launched === view.unit.hash && placed.unsettled === undefined;
     if (runsSo && !isRestartDue(view)) return { write: "its text is put back" };
+    if (isSameForSystemd(view, placed)) return relabelled;
     const job = takeUpJob(view, placed);
     return job === undefined ? nothing : { write, job };
   }
   return mayRun(placed) ? { write, job: { kind: "stop", because: "it shall be loaded only" } } : { write };
+}
+
+/** Whether systemd makes the same of this text as of the one that it was told to start with. */
+function isSameForSystemd(view: UnitView, { launchedAs, unsettled }: PlacedUnit): boolean {
+  if (launchedAs === undefined || unsettled !== undefined || isRestartDue(view)) return false;
+  return systemdHash(view.unit) === launchedAs;
 }
 
 /** Whether it was told to start, or may have been, and was not seen stopped since. */

@@ -2,7 +2,7 @@
 // any. Given to desired/ and to whoever reads units back from a disk.
 import { createHash } from "node:crypto";
 import type { UnitHash } from "../domain/names.ts";
-import { type UnitFile, canonicalText, parseUnitFile } from "./unit-file.ts";
+import { type Assignment, type UnitFile, canonicalText, parseUnitFile } from "./unit-file.ts";
 
 /**
  * The hash of a unit from its text and its drop-ins, in the order in which systemd applies them. Without drop-ins it is
@@ -27,6 +27,25 @@ export function parsedUnitHash(
   );
 }
 
+/**
+ * The hash of what systemd makes of a unit: as `unitHash`, without the sections that it leaves to others (`[X-...]`,
+ * systemd.unit(5)), and with how its stop is fenced. Units that differ only in what flotilla reads have the same.
+ */
+export function systemdHash({ text, dropIns, fence }: SystemdText): UnitHash {
+  const forms = dropIns.map((dropIn) => ({ name: dropIn.name, form: hashedForm(dropIn.text, isSystemds) }));
+  const fenced = fence === undefined ? [] : [{ name: "", form: String(fence.stepMs) }];
+  return digest(hashedForm(text, isSystemds), [...forms, ...fenced]);
+}
+
+/** What is written of a unit for systemd. */
+export interface SystemdText {
+  readonly text: string;
+  readonly dropIns: readonly { readonly name: string; readonly text: string }[];
+  readonly fence?: { readonly stepMs: number } | undefined;
+}
+
+const isSystemds = ({ section }: Assignment): boolean => !section.startsWith("X-");
+
 /** SHA-1 of bytes, or of a text in UTF-8: the ids of etcd's members and clusters are made of it. 20 bytes. */
 export function sha1(data: string | Uint8Array): Uint8Array {
   return createHash("sha1").update(data).digest();
@@ -40,8 +59,9 @@ function digest(form: string, dropIns: readonly { readonly name: string; readonl
 }
 
 /** Begins with two NULs for a text that cannot be read, which no canonical text does. */
-function hashedForm(text: string): string {
+function hashedForm(text: string, counts: (assignment: Assignment) => boolean = () => true): string {
   const parsed = parseUnitFile(text, "");
-  if (parsed.ok) return canonicalText(parsed.value);
+  if (parsed.ok)
+    return canonicalText({ ...parsed.value, assignments: parsed.value.assignments.filter((each) => counts(each)) });
   return `\0\0${createHash("sha1").update(text).digest("hex")}`;
 }

@@ -7,7 +7,7 @@ import { type UnitName, parseUnitName, unknownText } from "../../agent/domain/na
 import { Problem } from "../../agent/domain/problem.ts";
 import type { Unit } from "../../agent/domain/unit.ts";
 import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
-import { unitHash } from "../../agent/text/hash.ts";
+import { systemdHash, unitHash } from "../../agent/text/hash.ts";
 
 /** What a unit's text does when it is started; a fake has to be told, a real systemd does it. */
 export type Behaviour = "stays" | "fails" | "hangs" | "missing-dependency" | "failed-dependency";
@@ -289,6 +289,29 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       for (const each of [socket, service]) await systemd.remove(each);
     });
 
+    test("what systemd reads of the text that a unit was launched with has a hash, noted with it where that lies there", async () => {
+      const base = fresh("stays");
+      const dropIns = [{ name: "10-a.conf", text: "[Service]\nEnvironment=A=1\n[X-Other]\nA=1\n" }];
+      const given = [
+        base,
+        unit(base.name, `${base.text}[X-Fleet]\nPriority=1\n`),
+        unit(base.name, base.text, dropIns),
+        { ...unit(base.name, base.text, dropIns), fence: { stepMs: 2_000, stopMs: 2_000 } },
+      ];
+      const hashes: string[] = [];
+      for (const each of given) {
+        await systemd.write([each]);
+        await systemd.noteLaunched(each.name, { hash: each.hash });
+        const lies = (await systemd.placed()).find(({ name }) => name === each.name);
+        assert.deepEqual([lies?.launched, lies?.launchedAs], [each.hash, systemdHash(each)]);
+        hashes.push(lies?.launchedAs ?? "");
+      }
+      await systemd.noteLaunched(base.name, { hash: fresh("stays").hash, restart: "r-1" });
+      assert.equal((await systemd.placed()).find(({ name }) => name === base.name)?.launchedAs, undefined);
+      assert.equal(hashes[1], hashes[0]);
+      assert.equal(new Set(hashes).size, 3);
+    });
+
     test("drop-ins count, in the order given and not in that of their names", async () => {
       const base = fresh("fails");
       const made = unit(base.name, base.text, [
@@ -513,11 +536,12 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.deepEqual(await placedOf(made.name), { ...before, unsettled: "launch" });
       await run("start", made.name);
       await again();
-      assert.deepEqual(await placedOf(made.name), { ...before, launched: made.hash, restarted: "r-1" });
+      const launched = { launched: made.hash, launchedAs: systemdHash(made) };
+      assert.deepEqual(await placedOf(made.name), { ...before, ...launched, restarted: "r-1" });
       // The next one is another start: what runs now has nothing to do with it.
       await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-1" });
       await systemd.noteAhead(made.name, { hash: made.hash, restart: "r-2" });
-      const noted = { ...before, launched: made.hash, restarted: "r-1" };
+      const noted = { ...before, ...launched, restarted: "r-1" };
       assert.deepEqual(await placedOf(made.name), { ...noted, unsettled: "launch" });
       await run("restart", made.name);
       assert.deepEqual(await placedOf(made.name), { ...noted, restarted: "r-2" });
@@ -542,9 +566,10 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       await systemd.noteAhead(made.name, "stop");
       await again();
       const lies = { name: made.name, hash: made.hash };
-      assert.deepEqual(await placedOf(made.name), { ...lies, launched: made.hash, unsettled: "stop" });
+      const launched = { launched: made.hash, launchedAs: systemdHash(made) };
+      assert.deepEqual(await placedOf(made.name), { ...lies, ...launched, unsettled: "stop" });
       await run("stop", made.name);
-      assert.deepEqual(await placedOf(made.name), { ...lies, launched: made.hash, unsettled: "stop" });
+      assert.deepEqual(await placedOf(made.name), { ...lies, ...launched, unsettled: "stop" });
       await systemd.noteLaunched(made.name, undefined);
       assert.deepEqual(await placedOf(made.name), { ...lies, launched: undefined });
     });
@@ -560,8 +585,9 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
         await systemd.reload();
         return made;
       };
-      const notLaunchedAnew = ({ name, hash }: Unit): PlacedUnit => {
-        return { name, hash: unitHash(edited, []), launched: hash, restarted: "r-1" };
+      const notLaunchedAnew = (made: Unit): PlacedUnit => {
+        const launched = { launched: made.hash, launchedAs: systemdHash(made), restarted: "r-1" };
+        return { name: made.name, hash: unitHash(edited, []), ...launched };
       };
 
       test("runs on with what it was launched with, also when the edit followed the start at once", async () => {
@@ -588,7 +614,12 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
         assert.deepEqual(await placedOf(made.name), { ...noted, hash: made.hash });
         await run("restart", made.name);
         await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-1" });
-        assert.deepEqual(await placedOf(made.name), { ...noted, hash: made.hash, launched: made.hash });
+        assert.deepEqual(await placedOf(made.name), {
+          ...noted,
+          hash: made.hash,
+          launched: made.hash,
+          launchedAs: systemdHash(made),
+        });
       });
     });
 

@@ -7,7 +7,7 @@ import type { SystemdState } from "../../agent/domain/status.ts";
 import type { Unit } from "../../agent/domain/unit.ts";
 import type { Clock } from "../../agent/ports/clock.ts";
 import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
-import { unitHash } from "../../agent/text/hash.ts";
+import { systemdHash, unitHash } from "../../agent/text/hash.ts";
 
 export type FakeJob = "start" | "stop" | "restart" | "reload";
 
@@ -27,12 +27,18 @@ export interface FakeSystemdOptions {
   readonly clock?: Pick<Clock, "monotonicMs" | "sleep">;
 }
 
+interface Launch extends LaunchNote {
+  readonly as?: UnitHash | undefined;
+}
+
 interface Lying {
   readonly text: string;
   readonly hash: UnitHash;
+  readonly systemdHash: UnitHash;
   readonly launched: UnitHash | undefined;
+  readonly launchedAs?: UnitHash | undefined;
   readonly restarted?: string | undefined;
-  readonly ahead?: "stop" | { readonly note: LaunchNote; readonly invocation: number } | undefined;
+  readonly ahead?: "stop" | { readonly note: Launch; readonly invocation: number } | undefined;
   readonly installDue?: true | undefined;
   readonly fenceStepMs?: number | undefined;
   /** How often it had been started when this text came to lie there. */
@@ -171,7 +177,12 @@ export class FakeSystemd {
 
   /** Somebody writes another text over the one that lies there. */
   edit(name: UnitName, text: string): void {
-    this.#note(name, { text, hash: unitHash(text, []), changedAt: this.invocations(name) });
+    this.#note(name, {
+      text,
+      hash: unitHash(text, []),
+      systemdHash: systemdHash({ text, dropIns: [] }),
+      changedAt: this.invocations(name),
+    });
   }
 
   /** Ends a job that hangs. */
@@ -261,10 +272,12 @@ export class FakeSystemd {
         return this.#run(job, name, AbortSignal.any([signal, over.signal]));
       },
       noteLaunched: async (name, note) => {
-        this.#note(name, { launched: note?.hash, restarted: note?.restart, ahead: undefined });
+        const launchedAs = note === undefined ? undefined : this.#launchOf(name, note).as;
+        this.#note(name, { launched: note?.hash, launchedAs, restarted: note?.restart, ahead: undefined });
       },
       noteAhead: async (name, next) => {
-        this.#note(name, { ahead: next === "stop" ? next : { note: next, invocation: this.invocations(name) } });
+        const note = next === "stop" ? undefined : this.#launchOf(name, next);
+        this.#note(name, { ahead: note === undefined ? "stop" : { note, invocation: this.invocations(name) } });
       },
       grantPermit: async (untilMs) => {
         reach();
@@ -315,6 +328,7 @@ export class FakeSystemd {
       ...this.#lying.get(unit.name),
       text,
       hash: unitHash(text, dropIns),
+      systemdHash: systemdHash(unit),
       installDue: hasInstall ? true : undefined,
       fenceStepMs: fence?.stepMs,
       changedAt: this.invocations(unit.name),
@@ -327,19 +341,27 @@ export class FakeSystemd {
     if (lying !== undefined) this.#lying.set(name, { ...lying, ...change });
   }
 
+  #launchOf(name: UnitName, note: LaunchNote): Launch {
+    const lying = this.#lying.get(name);
+    return lying?.hash === note.hash ? { ...note, as: lying.systemdHash } : note;
+  }
+
   #placed(name: UnitName, lying: Lying): PlacedUnit {
     const { hash, restarted, ahead, installDue, fenceStepMs } = lying;
     const isOther = ahead === undefined && ![undefined, hash].includes(lying.launched);
     const isUp = !["inactive", "failed"].includes(this.state(name).active);
     const isDoubtful = isOther && isUp && this.invocations(name) > lying.changedAt;
     const launched = isDoubtful ? unknownText : lying.launched;
-    if (isDoubtful) this.#note(name, { launched });
+    if (isDoubtful) this.#note(name, { launched, launchedAs: undefined });
     const isStarted = typeof ahead === "object" && this.invocations(name) !== ahead.invocation;
-    const note = isStarted ? ahead.note : { hash: launched, restart: restarted };
+    const note = isStarted
+      ? ahead.note
+      : { hash: launched, restart: restarted, as: isDoubtful ? undefined : lying.launchedAs };
     return {
       name,
       hash,
       launched: note.hash,
+      ...(note.as === undefined || note.hash === undefined ? {} : { launchedAs: note.as }),
       ...(note.restart === undefined ? {} : { restarted: note.restart }),
       ...(ahead === undefined || isStarted ? {} : { unsettled: ahead === "stop" ? "stop" : "launch" }),
       ...(installDue === undefined ? {} : { installDue }),

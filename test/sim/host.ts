@@ -4,6 +4,7 @@ import type { UnitName } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { SystemdState } from "../../agent/domain/status.ts";
 import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
+import { systemdHash } from "../../agent/text/hash.ts";
 import type { FakeClock } from "../fakes/fake-clock.ts";
 import { type FakeJob, FakeSystemd } from "../fakes/fake-systemd.ts";
 import type { Dice } from "./dice.ts";
@@ -29,6 +30,16 @@ export interface HostWorld {
   readonly onRemove: (unit: UnitName) => void;
   /** Work of the world that goes on beside everything else. */
   readonly act: (work: () => Promise<void>) => void;
+}
+
+/** Whether systemd makes the same of both texts: a change of what flotilla alone reads restarts nothing. */
+export function isSameForSystemd(one: string | undefined, other: string | undefined): boolean {
+  if (one === undefined || other === undefined || one === other) return one === other;
+  const [first, second] = [one, other].map((text) => {
+    const fence = text.includes("OnPartition=stop") ? { stepMs: 1 } : undefined;
+    return systemdHash({ text, dropIns: [], fence });
+  });
+  return first === second;
 }
 
 const longestJobMs = 8_000;

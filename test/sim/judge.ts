@@ -16,6 +16,7 @@ import {
 } from "../../agent/text/values.ts";
 import type { FakeJob } from "../fakes/fake-systemd.ts";
 import type { Cluster } from "./cluster.ts";
+import { isSameForSystemd } from "./host.ts";
 import type { SimMachine } from "./machine.ts";
 import { calm } from "./seat.ts";
 import { Violation } from "./trace.ts";
@@ -50,6 +51,8 @@ export class Judge {
   readonly #texts = new Map<MachineId, Set<string>>();
   readonly #entries = new Map<MachineId, Map<UnitName, Seen>>();
   readonly #askedMs = new Map<string, number>();
+  /** What their agent was told of units when it asked for a job that is on its way to systemd. */
+  readonly #asked = new Map<string, ManifestEntry | undefined>();
   /** Units of which their agent does not know what came of its last job. */
   readonly #unsure = new Set<string>();
   /** The restart that was asked for last, of those that a machine has carried out. */
@@ -148,6 +151,10 @@ export class Judge {
     machine.say(`takes manifest ${shown(next)}`);
   }
 
+  asks(machine: SimMachine, { job, unit }: { readonly job: FakeJob; readonly unit: UnitName }): void {
+    this.#asked.set(`${machine.letter} ${unit} ${job}`, this.#told(machine, unit));
+  }
+
   unsure({ letter }: SimMachine, unit: UnitName): void {
     this.#unsure.add(`${letter} ${unit}`);
   }
@@ -159,7 +166,9 @@ export class Judge {
     const key = `${machine.letter} ${unit}`;
     const isInFlight = nowMs <= (this.#askedMs.get(key) ?? -Infinity) + inFlightMs;
     if (job !== "stop") this.#askedMs.set(key, nowMs);
-    const entry = this.#told(machine, unit);
+    const asked = `${key} ${job}`;
+    const entry = this.#asked.has(asked) ? this.#asked.get(asked) : this.#told(machine, unit);
+    this.#asked.delete(asked);
     const isUnsure = this.#unsure.delete(key);
     const carriedOut = this.#carriedOut.get(key);
     if (job === "restart") this.#carriedOut.set(key, entry?.restart);
@@ -179,7 +188,7 @@ export class Judge {
     const text = machine.systemd.textOf(unit);
     // What came of a job that is still under way its successor cannot know
     if (machine.systemd.isBusy(unit)) return;
-    if (machine.systemd.wasTold(unit) !== text || isInFlight || isUnsure) return;
+    if (!isSameForSystemd(machine.systemd.wasTold(unit), text) || isInFlight || isUnsure) return;
     if (entry?.restart === undefined)
       this.#violated("restart-untold", `${machine.letter} restarts ${unit} without a new text`);
     else if (entry.restart === carriedOut)

@@ -6,6 +6,7 @@ import { type Agent, startAgent } from "../../agent/loops/agent.ts";
 import { FakeStore } from "../fakes/fake-git.ts";
 import { MemoryDisk } from "../fakes/memory-disk.ts";
 import { silentLog } from "../fakes/silent-log.ts";
+import type { FakeJob } from "../fakes/fake-systemd.ts";
 import { type Cluster, engineLeaseMs, machineLeaseMs } from "./cluster.ts";
 import { Link } from "./link.ts";
 import { Process } from "./process.ts";
@@ -116,6 +117,7 @@ export class SimMachine {
       dice,
       act: (work: () => Promise<void>) => this.#cluster.act(work),
       weather: () => this.#cluster.weather,
+      asks: (job: FakeJob, unit: UnitName) => this.#cluster.judge.asks(this, { job, unit }),
       unsure: (unit: UnitName) => this.#cluster.judge.unsure(this, unit),
       crash: (at: string) => {
         this.killAgent(at);

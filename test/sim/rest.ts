@@ -9,6 +9,7 @@ import { PictureReader, type RegistryPicture } from "../../agent/loops/picture.t
 import { schedule } from "../../agent/schedule/schedule.ts";
 import { keys } from "../../agent/text/values.ts";
 import type { Cluster } from "./cluster.ts";
+import { isSameForSystemd } from "./host.ts";
 import type { SimMachine } from "./machine.ts";
 
 /** What is still not as it should be, in words; empty: the cluster is at rest. */
@@ -106,7 +107,7 @@ function unrestOf(
     }
     const isAsLeft = systemd.failed.has(name) && active === "failed";
     if (active !== "active" && !isAsLeft) found.push(`${name} is ${active} on ${letter}`);
-    if (systemd.runs(name) !== unit.text) found.push(`${name} runs with another text on ${letter}`);
+    if (!isSameForSystemd(systemd.runs(name), unit.text)) found.push(`${name} runs with another text on ${letter}`);
   }
   for (const name of systemd.up()) if (!expected.has(name)) found.push(`${name} is up on ${letter}`);
   return found;

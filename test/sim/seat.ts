@@ -3,6 +3,7 @@
 import type { Git } from "../../agent/ports/git.ts";
 import type { Disk } from "../../agent/ports/disk.ts";
 import type { UnitName } from "../../agent/domain/names.ts";
+import type { FakeJob } from "../fakes/fake-systemd.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { Registry, WatchBatch } from "../../agent/ports/registry.ts";
 import type { Systemd } from "../../agent/ports/systemd.ts";
@@ -29,6 +30,8 @@ export interface Seat {
   readonly weather: () => Weather;
   /** Kills the process; `at` says where it stood. */
   readonly crash: (at: string) => void;
+  /** It asks systemd for a job; that may take its time to get there. */
+  readonly asks: (job: FakeJob, unit: UnitName) => void;
   /** It could not be told what came of a job of this unit. */
   readonly unsure: (unit: UnitName) => void;
   /** Work that goes on beside everything else; what it throws ends the simulation. */
@@ -137,6 +140,7 @@ function systemdOf(seat: Seat, systemd: Systemd): Systemd {
         seat.unsure(unit);
         return failure();
       };
+      seat.asks(job, unit);
       return call(seat, {
         what: `systemd.run ${job} ${unit}`,
         work: () => systemd.run(job, unit, signal),

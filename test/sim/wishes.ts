@@ -11,8 +11,10 @@ interface Wish {
   /** How long it may take to stop; 0: it does not say. */
   readonly stopSec: number;
   readonly lines: readonly string[];
-  /** Changes with the text. */
+  /** Changes with what systemd reads of the text. */
   edition: number;
+  /** Changes with what flotilla alone reads of it. */
+  taste: number;
 }
 
 const names = ["api", "blog", "cron", "db", "edge", "feed", "gate", "hub", "index", "jobs"] as const;
@@ -53,13 +55,13 @@ export class Wishes {
 
   files(): FakeFiles {
     const files: Record<string, string> = { "README.md": "Units" };
-    for (const [name, { global, policy, stopSec, lines, edition }] of [...this.#units].sort(([a], [b]) =>
+    for (const [name, { global, policy, stopSec, lines, edition, taste }] of [...this.#units].sort(([a], [b]) =>
       a < b ? -1 : 1,
     )) {
       const fleet = [...(global ? ["Global=true"] : []), ...(policy === "stop" ? ["OnPartition=stop"] : []), ...lines];
       const stop = stopSec === 0 ? "" : `TimeoutStopSec=${stopSec}\n`;
       files[name] =
-        `[Service]\nExecStart=/bin/sleep infinity\n${stop}Environment=EDITION=${edition}\n[X-Fleet]\n${fleet.join("\n")}\n`;
+        `[Service]\nExecStart=/bin/sleep infinity\n${stop}Environment=EDITION=${edition}\n[X-Fleet]\n${fleet.join("\n")}\n[X-Notes]\nEdition=${taste}\n`;
     }
     return files;
   }
@@ -82,7 +84,7 @@ export class Wishes {
     const stopSec = policy === "stop" ? dice.pick([0, 2, 25]) : 0;
     if (global) this.#globals.add(name);
     this.#policies.set(name, (this.#policies.get(name) ?? new Set()).add(policy));
-    this.#units.set(name, { global, policy, stopSec, lines, edition: 1 });
+    this.#units.set(name, { global, policy, stopSec, lines, edition: 1, taste: 0 });
   }
 
   /** One change of a kind that people make. */
@@ -100,7 +102,7 @@ export class Wishes {
         return;
       }
       default:
-        for (const unit of dice.some(present, 0.4)) this.#units.get(unit)!.edition++;
+        for (const unit of dice.some(present, 0.4)) this.#units.get(unit)![dice.chance(0.3) ? "taste" : "edition"]++;
     }
   }
 }

@@ -244,18 +244,20 @@ export function createSystemd(options: SystemdOptions): Systemd {
     if (ahead !== undefined || !isOther || !(await isStartedSince(unit))) return unit;
     log.warn("unit.text-unknown", { unit: name });
     files.noteLaunched(name, { hash: unknownText, restart: restarted });
-    return { ...unit, launched: unknownText };
+    const { launchedAs: _, ...rest } = unit;
+    return { ...rest, launched: unknownText };
   };
 
   const settled = async (lying: LyingUnit): Promise<PlacedUnit> => {
     const unit = await doubted(lying);
     const { name, hash, ahead, installDue, fenceStepMs } = unit;
     const isStarted = typeof ahead === "object" && !["", ahead.invocation].includes(await invocation(name));
-    const note = isStarted ? ahead.note : { hash: unit.launched, restart: unit.restarted };
+    const note = isStarted ? ahead.note : { hash: unit.launched, restart: unit.restarted, as: unit.launchedAs };
     return {
       name,
       hash,
       launched: note.hash,
+      ...(note.as === undefined ? {} : { launchedAs: note.as }),
       ...(note.restart === undefined ? {} : { restarted: note.restart }),
       ...(ahead === undefined || isStarted ? {} : { unsettled: ahead === "stop" ? "stop" : "launch" }),
       ...(installDue === undefined ? {} : { installDue }),

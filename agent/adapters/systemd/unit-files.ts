@@ -19,7 +19,7 @@ import { type UnitHash, type UnitName, byName, parseUnitName } from "../../domai
 import { Problem } from "../../domain/problem.ts";
 import type { DropIn, Unit } from "../../domain/unit.ts";
 import type { Log } from "../../ports/log.ts";
-import { unitHash } from "../../text/hash.ts";
+import { systemdHash, unitHash } from "../../text/hash.ts";
 import { concatenate, listValue, parseUnitFile } from "../../text/unit-file.ts";
 import { fenceDropIn, fenceStepMs, fenceText, permitFiles } from "./permit.ts";
 import { upFiles } from "./userspace.ts";
@@ -29,10 +29,10 @@ const mostDropIns = 1_000;
 const dropInFolder = ".d";
 /** Folders beside a unit whose links make up for lines of [Install] in other units. */
 const dependencyFolder = /\.(wants|requires|upholds)$/;
-/** What is noted of a launch: the hash, and the restart on request if there was one. */
-const launchNote = /^([0-9a-f]{40})(?: ([0-9a-z-]{1,64}))?\n?$/;
-/** Of a launch to come: hash, invocation before it, and restart on request; "-" for what there is none of. */
-const aheadNote = /^([0-9a-f]{40}) ([0-9a-f]{32}|-) ([0-9a-z-]{1,64})\n$/;
+/** What is noted of a launch: the hash, the restart on request, and the hash of what systemd reads; "-" for what there is none of. */
+const launchNote = /^([0-9a-f]{40})(?: ([0-9a-z-]{1,64}))?(?: ([0-9a-f]{40}))?\n$/;
+/** Of a launch to come: the hash, the invocation before it, and the rest. */
+const aheadNote = /^([0-9a-f]{40}) ([0-9a-f]{32}|-) ([0-9a-z-]{1,64})(?: ([0-9a-f]{40}))?\n$/;
 
 export interface UnitFilesOptions {
   /** systemd's runtime unit folder. */
@@ -52,7 +52,12 @@ export interface LyingUnit extends Omit<PlacedUnit, "unsettled"> {
 }
 
 /** A stop; or a launch, and the invocation of the unit that it shall end. */
-export type Ahead = "stop" | { readonly note: LaunchNote; readonly invocation: string };
+export type Ahead<Note = Launch> = "stop" | { readonly note: Note; readonly invocation: string };
+
+/** With what systemd reads of the text that the note is of, where that lay there when it was noted. */
+export interface Launch extends LaunchNote {
+  readonly as?: UnitHash;
+}
 
 /** What an [Install] section asks for. */
 export interface Install {
@@ -64,6 +69,7 @@ export interface Install {
 /** What the files of a unit say. */
 interface Contents {
   readonly hash: UnitHash;
+  readonly systemdHash: UnitHash;
   readonly install: Install;
   readonly fenceStepMs: number | undefined;
 }
@@ -191,7 +197,7 @@ export class UnitFiles {
     writing(`the start of unit "${name}"`, () => {
       this.#folders();
       if (note === undefined) rmSync(join(this.#launched, name), { force: true });
-      else this.#put(join(this.#launched, name), `${[note.hash, note.restart ?? ""].join(" ").trim()}\n`);
+      else this.#put(join(this.#launched, name), `${[note.hash, ...this.#rest(name, note)].join(" ")}\n`);
       rmSync(join(this.#ahead, name), { force: true });
     });
   }
@@ -200,16 +206,22 @@ export class UnitFiles {
     return reading(`the start of unit "${name}"`, () => statOf(join(this.#launched, name)) !== undefined);
   }
 
-  noteAhead(name: UnitName, ahead: Ahead): void {
+  noteAhead(name: UnitName, ahead: Ahead<LaunchNote>): void {
     writing(`what is next for unit "${name}"`, () => {
       this.#folders();
-      // A stop is an empty file: also a full file system takes that
-      const text =
-        ahead === "stop"
-          ? ""
-          : `${[ahead.note.hash, ahead.invocation === "" ? "-" : ahead.invocation, ahead.note.restart ?? "-"].join(" ")}\n`;
-      this.#put(join(this.#ahead, name), text);
+      if (ahead === "stop")
+        this.#put(join(this.#ahead, name), ""); // also a full file system takes an empty file
+      else {
+        const { note, invocation } = ahead;
+        const words = [note.hash, invocation === "" ? "-" : invocation, ...this.#rest(name, note)];
+        this.#put(join(this.#ahead, name), `${words.join(" ")}\n`);
+      }
     });
+  }
+
+  #rest(name: UnitName, { hash, restart = "-" }: LaunchNote): readonly string[] {
+    const known = statOf(this.#file(name)) === undefined ? undefined : this.#contents(name);
+    return known?.hash === hash ? [restart, known.systemdHash] : [restart];
   }
 
   /** Before a unit is stopped that shall go on: an agent that finds this starts it. False where something is noted already. */
@@ -406,7 +418,7 @@ export class UnitFiles {
     }
   }
 
-  #lying(name: UnitName): LyingUnit {
+  #contents(name: UnitName): Remembered {
     const folder = `${this.#file(name)}${dropInFolder}`;
     const dropIns = (statOf(folder) === undefined ? [] : readdirSync(folder)).sort(byName);
     const paths = [this.#file(name), ...dropIns.map((file) => join(folder, file))];
@@ -418,7 +430,12 @@ export class UnitFiles {
     const known =
       remembered?.signature === signature ? remembered : { signature, changedUs, ...this.#readUnit(name, dropIns) };
     this.#remembered.set(name, known);
-    const [, launched, restarted] = launchNote.exec(readText(join(this.#launched, name)) ?? "") ?? [];
+    return known;
+  }
+
+  #lying(name: UnitName): LyingUnit {
+    const known = this.#contents(name);
+    const [, launched, restarted, launchedAs] = launchNote.exec(readText(join(this.#launched, name)) ?? "") ?? [];
     const ahead = aheadOf(readText(join(this.#ahead, name)));
     return {
       name,
@@ -426,7 +443,8 @@ export class UnitFiles {
       install: known.install,
       changedUs: known.changedUs,
       launched: launched as UnitHash | undefined,
-      ...(restarted === undefined ? {} : { restarted }),
+      ...(restarted === undefined || restarted === "-" ? {} : { restarted }),
+      ...(launchedAs === undefined ? {} : { launchedAs: launchedAs as UnitHash }),
       ...(ahead === undefined ? {} : { ahead }),
       ...(statOf(join(this.#installDue, name)) === undefined ? {} : { installDue: true }),
       ...(known.fenceStepMs === undefined ? {} : { fenceStepMs: known.fenceStepMs }),
@@ -440,19 +458,25 @@ export class UnitFiles {
     const dropIns = files
       .filter((file) => file !== fenceDropIn)
       .map((file) => ({ name: file.replace(/^[0-9]{3}-/, ""), text: read(file) }));
+    const stepMs = files.includes(fenceDropIn) ? fenceStepMs(name, read(fenceDropIn)) : undefined;
     return {
       hash: unitHash(text, dropIns),
+      systemdHash: systemdHash({ text, dropIns, fence: stepMs === undefined ? undefined : { stepMs } }),
       install: installOf([text, ...dropIns.map((dropIn) => dropIn.text)]),
-      fenceStepMs: files.includes(fenceDropIn) ? fenceStepMs(name, read(fenceDropIn)) : undefined,
+      fenceStepMs: stepMs,
     };
   }
 }
 
 function aheadOf(text: string | undefined): Ahead | undefined {
   if (text === "") return "stop";
-  const [, hash, invocation, restart] = aheadNote.exec(text ?? "") ?? [];
+  const [, hash, invocation, restart, as] = aheadNote.exec(text ?? "") ?? [];
   if (hash === undefined) return undefined;
-  const note = { hash: hash as UnitHash, restart: restart === "-" ? undefined : restart };
+  const note = {
+    hash: hash as UnitHash,
+    restart: restart === "-" ? undefined : restart,
+    ...(as === undefined ? {} : { as: as as UnitHash }),
+  };
   return { note, invocation: invocation === undefined || invocation === "-" ? "" : invocation };
 }
 

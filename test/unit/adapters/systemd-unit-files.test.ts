@@ -108,7 +108,8 @@ test("a unit that is down for a moment is known to a next agent, unless more was
   assert.equal(openFiles().placed()[0]?.ahead, "stop");
   files.endBreak(name);
   assert.equal(files.placed()[0]?.ahead, undefined);
-  const ahead = { note: { hash: unit(name, texts.stays).hash, restart: undefined }, invocation: "" };
+  const { hash } = unit(name, texts.stays);
+  const ahead = { note: { hash, restart: undefined, as: hash }, invocation: "" };
   files.noteAhead(name, ahead);
   assert.ok(!files.noteBreak(name));
   files.endBreak(name);

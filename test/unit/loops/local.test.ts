@@ -326,6 +326,25 @@ describe("a text", () => {
     ]);
   });
 
+  test("of which flotilla alone reads what has changed is written, and restarts nothing, also under the next agent", async () => {
+    await running({ "web.service": service() });
+    const text = `${service()}[X-Fleet]\nPriority=5\n`;
+    const next = house.commit({ "web.service": text });
+    await box.tell([1, 2], [told("web.service", { commit: next, text })]);
+    await house.until(() => box.systemd.textOf(name("web.service")) === text, 2_000);
+    await house.clock.advance(10_000);
+    await box.stop();
+    box.start();
+    await house.clock.advance(10_000);
+    assert.deepEqual(
+      box.asked().filter((line) => line !== "reload"),
+      ["write web.service"],
+    );
+    const third = house.commit({ "web.service": changed() });
+    await box.tell([1, 3], [told("web.service", { commit: third, text: changed() })]);
+    await house.until(() => box.asked().includes("restart web.service"), 2_000);
+  });
+
   test("that has changed is taken up by a restart where the unit asks for a reload and cannot be reloaded", async () => {
     const text = "[Socket]\nListenStream=80\n[X-Fleet]\nOnChange=reload\n";
     await running({ "web.socket": text });

@@ -10,6 +10,7 @@ import type {
 import type { OnChange, PlacementOptions, TargetState, Unit, UnitSource } from "../../../agent/domain/unit.ts";
 import { compare, planChange } from "../../../agent/plan/plan.ts";
 import { schedule } from "../../../agent/schedule/schedule.ts";
+import { systemdHash } from "../../../agent/text/hash.ts";
 
 /** "a" stands for aaaa...: 32 hex digits. */
 export function id(letter: string): MachineId {
@@ -46,6 +47,11 @@ export interface Case {
 const names = (text = ""): readonly UnitName[] =>
   text.split(" ").flatMap((name) => (name === "" ? [] : [name as UnitName]));
 
+/** Of 3 systemd makes the same as of 1. */
+export function textOf(text = "1"): string {
+  return text === "3" ? `${textOf("1")}[X-Fleet]\nPriority=1\n` : `[Service]\nExecStart=/bin/sleep ${text}\n`;
+}
+
 function exported(name: string, asked: Asked): ExportedUnit {
   const { target = "launched", text = "1", onChange = "restart", source = "git", template, ...options } = asked;
   return {
@@ -53,6 +59,7 @@ function exported(name: string, asked: Asked): ExportedUnit {
     ...{ source, onChange },
     target: template === true ? "inactive" : target,
     hash: text.repeat(40).slice(0, 40) as UnitHash,
+    systemdHash: systemdHash({ text: textOf(text), dropIns: [] }),
     options: {
       machineId: undefined,
       machineOf: [],
@@ -94,7 +101,14 @@ export function unitsOf(after: UnitsAsked, only: "units" | "templates"): Readonl
       .filter(({ template }) => (template === true) === (only === "templates"))
       .map((unit) => [
         unit.name,
-        { ...unit, file: unit.name, text: "", dropIns: [], description: undefined, hasInstall: false },
+        {
+          ...unit,
+          file: unit.name,
+          text: textOf(after[unit.name]?.text),
+          dropIns: [],
+          description: undefined,
+          hasInstall: false,
+        },
       ]),
   );
 }

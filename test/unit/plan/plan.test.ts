@@ -4,7 +4,8 @@ import type { UnitHash, UnitName } from "../../../agent/domain/names.ts";
 import { compare } from "../../../agent/plan/plan.ts";
 import { plan as machinePlan } from "../../../agent/reconcile/reconcile.ts";
 import { fc } from "../../property.ts";
-import { type Case, id, inShort, plan, stateOf, unitsOf } from "./clusters.ts";
+import { type Case, id, inShort, plan, stateOf, textOf, unitsOf } from "./clusters.ts";
+import { systemdHash } from "../../../agent/text/hash.ts";
 
 const a = { has: "web.service" };
 const two = { a, b: {} };
@@ -315,9 +316,16 @@ function doneByMachine(given: Case): readonly string[] {
     units: new Map(told.map((unit) => [unit.name, unit])),
     placed: Object.entries(given.before).flatMap(([name, { target = "launched", text = "1" }]) => {
       const hash = text.repeat(40) as UnitHash;
+      const launchedAs = systemdHash({ text: textOf(text), dropIns: [] });
       return target === "inactive"
         ? []
-        : [{ name: name as UnitName, hash, launched: target === "launched" ? hash : undefined }];
+        : [
+            {
+              name: name as UnitName,
+              hash,
+              ...(target === "launched" ? { launched: hash, launchedAs } : { launched: undefined }),
+            },
+          ];
     }),
     states: new Map(
       Object.keys(given.before).map((name) => {
@@ -336,7 +344,7 @@ function doneByMachine(given: Case): readonly string[] {
 
 test("what it says of a machine is what reconciliation does there", () => {
   const targets = fc.constantFrom("inactive", "loaded", "launched");
-  const text = fc.constantFrom("1", "2");
+  const text = fc.constantFrom("1", "2", "3");
   const onChange = fc.constantFrom("restart", "reload");
   fc.assert(
     fc.property(

@@ -7,6 +7,7 @@ import type { ManifestTarget } from "../../../agent/domain/placement.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
 import type { SystemdState } from "../../../agent/domain/status.ts";
 import type { OnChange, Unit } from "../../../agent/domain/unit.ts";
+import { systemdHash } from "../../../agent/text/hash.ts";
 import { plan } from "../../../agent/reconcile/reconcile.ts";
 import { fc, tries } from "../../property.ts";
 
@@ -43,12 +44,19 @@ interface Case {
 const hash = (digit: string): UnitHash => digit.repeat(40) as UnitHash;
 const commit = "c".repeat(40) as CommitId;
 
+/** Of 3 systemd makes the same as of 1. */
+function textOf(digit: string): string {
+  return digit === "3"
+    ? `${textOf("1")}[X-Fleet]\nPriority=1\n`
+    : `[Service]\nExecStart=/bin/sleep infinity\nEnvironment=A=${digit}\n`;
+}
+
 function unitOf(name: string, digit: string, given: Case): Unit {
   return {
     name: name as UnitName,
     source: "git",
     file: name,
-    text: "",
+    text: textOf(digit),
     dropIns: [],
     hash: hash(digit),
     target: "launched",
@@ -100,6 +108,15 @@ function view(given: Case): MachineView {
       name: name as UnitName,
       hash: hash(digit),
       launched: kind === "launched" ? hash(given.toldWith?.[name] ?? digit) : undefined,
+      ...(kind === "launched"
+        ? {
+            launchedAs: systemdHash({
+              text: textOf(given.toldWith?.[name] ?? digit),
+              dropIns: [],
+              fence: given.inForce?.includes(name) === true ? { stepMs: 5_000 } : undefined,
+            }),
+          }
+        : {}),
       ...(kind === "launched" ? { restarted: given.restarted } : {}),
       ...(given.unsettled?.[name] === undefined ? {} : { unsettled: given.unsettled[name] }),
       ...(given.installDue?.includes(name) === true ? { installDue: true } : {}),
@@ -139,16 +156,25 @@ function lines(given: Case): readonly string[] {
 function carriedOut(before: MachineView): MachineView {
   const { write, jobs } = plan(before).plan;
   const placed = new Map(before.placed.map((each) => [each.name, each]));
-  for (const { unit } of write) {
-    placed.set(unit.name, { name: unit.name, hash: unit.hash, launched: placed.get(unit.name)?.launched });
+  for (const { unit, launched } of write) {
+    const was = placed.get(unit.name);
+    const lies = { name: unit.name, hash: unit.hash };
+    if (launched === undefined) placed.set(unit.name, { ...was, ...lies, launched: was?.launched });
+    else
+      placed.set(unit.name, {
+        ...lies,
+        launched: launched.hash,
+        restarted: launched.restart,
+        launchedAs: systemdHash(unit),
+      });
   }
   for (const { kind, unit } of jobs) {
     const each = placed.get(unit);
     assert.ok(each !== undefined, `a ${kind} of what is not there`);
     const restarted = before.entries.find((entry) => entry.name === unit)?.restart;
     if (kind === "remove") placed.delete(unit);
-    else if (kind === "stop") placed.set(unit, { name: unit, hash: each.hash, launched: undefined });
-    else placed.set(unit, { name: unit, hash: each.hash, launched: each.hash, restarted });
+    else if (kind === "stop") placed.set(unit, { ...each, launched: undefined, restarted: undefined });
+    else placed.set(unit, { ...each, launched: each.hash, restarted });
   }
   return { ...before, placed: [...placed.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }
@@ -416,6 +442,42 @@ const cases: readonly (Case & { readonly name: string; readonly expect: readonly
     toldWith: { a: "1" },
     expect: ["daemon-reload", "start a"],
   },
+  ...(["active", "failed", "inactive"] as const).map((active) => ({
+    name: `a change of what flotilla alone reads restarts nothing, nor does it start anew what ended: ${active}`,
+    told: { a: "launched 3" },
+    here: { a: `launched 1 ${active}` },
+    onChange: "reload" as const,
+    expect: ["write a", "daemon-reload"],
+  })),
+  {
+    name: "the same of a unit whose running text is not the one that lies there",
+    told: { a: "launched 3", b: "launched 3", c: "launched 3" },
+    here: { a: "launched 1", b: "launched 2", c: "launched 3" },
+    toldWith: { a: "2", b: "1", c: "1" },
+    expect: ["write a", "write b", "write c", "daemon-reload", "restart a"],
+  },
+  {
+    name: "the same of a unit that may have been stopped",
+    told: { a: "launched 3" },
+    here: { a: "launched 1 inactive" },
+    unsettled: { a: "stop" },
+    expect: ["write a", "daemon-reload", "start a"],
+  },
+  {
+    name: "the same with a restart that is asked for",
+    told: { a: "launched 3" },
+    here: { a: "launched 1" },
+    restart: "2026-01-01",
+    expect: ["write a", "daemon-reload", "restart a"],
+  },
+  {
+    name: "OnPartition=stop is not what flotilla alone reads: its stop is systemd's",
+    told: { a: "launched 3", b: "launched 3" },
+    here: { a: "launched 1", b: "launched 1" },
+    fenced: ["a"],
+    inForce: ["b"],
+    expect: ["write a", "write b", "daemon-reload", "restart a", "restart b"],
+  },
   {
     name: "a reload that is due is made, though nothing is written",
     told: { a: "loaded" },
@@ -533,14 +595,14 @@ suite("one pass over a machine", () => {
         .map((list) => Object.fromEntries(list.filter((each) => each !== null)));
     const told = perUnit(
       fc
-        .tuple(fc.constantFrom("launched", "loaded", "released"), fc.constantFrom("1", "2"))
+        .tuple(fc.constantFrom("launched", "loaded", "released"), fc.constantFrom("1", "2", "3"))
         .map((parts) => parts.join(" ")),
     );
     const here = perUnit(
       fc
         .tuple(
           fc.constantFrom("launched", "loaded"),
-          fc.constantFrom("1", "2"),
+          fc.constantFrom("1", "2", "3"),
           fc.constantFrom("active", "failed", "inactive"),
         )
         .map((parts) => parts.join(" ")),
