@@ -5,10 +5,11 @@ import { createSettingsFiles } from "./adapters/settings-files.ts";
 import type { AgentRequest } from "./cli/tools.ts";
 import type { Machine } from "./domain/machine.ts";
 import { type Checked, Problem } from "./domain/problem.ts";
-import type { Settings } from "./domain/settings.ts";
+import type { MachineSettings, Settings } from "./domain/settings.ts";
+import type { Facts } from "./loops/beat.ts";
 import type { ApiHandler } from "./ports/api-server.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { Host } from "./ports/host.ts";
+import type { Host, HostFacts } from "./ports/host.ts";
 import type { Log } from "./ports/log.ts";
 import type { Registry } from "./ports/registry.ts";
 import { completeSettings, draftSettings } from "./settings/settings.ts";
@@ -102,6 +103,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
     const agent = startAgent(
       {
         machine,
+        facts: factsOf(options),
         registry,
         systemd,
         git,
@@ -196,14 +198,23 @@ async function describeMachine({ settings, host, version, bootId }: AgentOptions
   return {
     id: machine.id ?? orThrow(await host.machineId()),
     nonce: bootId ?? facts.bootId,
-    hostname: machine.hostname ?? facts.hostname,
-    publicIp: machine.publicIp === "" ? facts.publicIp : machine.publicIp,
+    ...namesOf(machine, facts),
     metadata: machine.metadata,
     cpus: facts.cpus,
     memoryBytes: facts.memoryBytes,
     mayLead: machine.mayLead,
     version,
   };
+}
+
+/** What the settings say stays; the rest is what the host is called now, and where it is reached. */
+function namesOf(set: MachineSettings, { hostname, publicIp }: HostFacts): Facts {
+  return { hostname: set.hostname ?? hostname, publicIp: set.publicIp === "" ? publicIp : set.publicIp };
+}
+
+function factsOf({ settings: { machine }, host }: AgentOptions): (() => Promise<Facts>) | undefined {
+  if (machine.hostname !== undefined && machine.publicIp !== "") return undefined;
+  return async () => namesOf(machine, await host.facts());
 }
 
 /** etcd where endpoints are set; else this machine is alone, and its registry is a file of its own. */

@@ -11,7 +11,7 @@ import type { Log } from "../ports/log.ts";
 import type { Registry } from "../ports/registry.ts";
 import type { Systemd } from "../ports/systemd.ts";
 import { keys } from "../text/values.ts";
-import { Beat } from "./beat.ts";
+import { Beat, type Facts } from "./beat.ts";
 import { Commits } from "./commits.ts";
 import { Fence } from "./fence.ts";
 import { KeptTexts } from "./kept-texts.ts";
@@ -30,6 +30,8 @@ import { View } from "./view.ts";
 export interface AgentParts {
   /** This machine, as it announces itself. */
   readonly machine: Machine;
+  /** Its name and address, asked for again while it runs; undefined: they do not change. */
+  readonly facts?: (() => Promise<Facts>) | undefined;
   readonly registry: Registry;
   readonly systemd: Systemd;
   /** Undefined: no repository is set; this machine then leads only a cluster that never had one. */
@@ -84,7 +86,15 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   const commits = git === undefined ? undefined : (git.commits ?? new Commits(git.port));
   const common = { clock, log, troubles };
   const restores = new Restores(clock);
-  const beat = new Beat({ machine, registry, disk, leaseMs: parts.machineLeaseMs, restores, ...common });
+  const beat = new Beat({
+    machine,
+    facts: parts.facts,
+    registry,
+    disk,
+    leaseMs: parts.machineLeaseMs,
+    restores,
+    ...common,
+  });
   const mirrorOf = (prefix: string): Mirror => createMirror({ registry, clock, log, prefix, restores });
   const cluster = mirrorOf("");
   const own = mirrorOf(keys.manifest(machine.id));
@@ -129,7 +139,9 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
   let leading: Sync | undefined;
   const view = new View(
     {
-      machine,
+      get machine() {
+        return beat.machine;
+      },
       version: machine.version,
       mirror: cluster,
       registry,

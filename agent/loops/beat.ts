@@ -1,5 +1,6 @@
 // This machine in the registry: claims its id with its boot's nonce and keeps the lease alive that says it lives. Presence lost
-// to an outage is taken up again. Where the registry was put back it leaves a mark, for the leaders that come (`Trust`).
+// to an outage is taken up again, and a name or address that has changed is told. Where the registry was put back it leaves a
+// mark, for the leaders that come (`Trust`).
 import type { Machine } from "../domain/machine.ts";
 import { Problem, asProblem, toRecord } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -18,9 +19,16 @@ const nonceFile = "nonce";
 const rememberedBoots = 8;
 /** How often an id that another machine holds is looked at again. */
 const takenRetryMs = 2_000;
+/** How often this machine's name and address are looked at while it is present. */
+const lookMs = 60_000;
+
+/** What of a machine may change while its agent runs. */
+export type Facts = Pick<Machine, "hostname" | "publicIp">;
 
 export interface BeatPorts {
   readonly machine: Machine;
+  /** Those of now, "" for an address that cannot be told; without it they stay as they are in `machine`. */
+  readonly facts?: (() => Promise<Facts>) | undefined;
   readonly registry: Registry;
   readonly disk: Disk;
   readonly leaseMs: number;
@@ -38,6 +46,8 @@ export interface Claim {
 
 export class Beat {
   readonly #ports: BeatPorts;
+  #machine: Machine;
+  #lookedMs = -Infinity;
   readonly #waker = new Waker();
   readonly #listeners = new Set<() => void>();
   readonly #heldListeners = new Set<() => void>();
@@ -60,11 +70,17 @@ export class Beat {
 
   constructor(ports: BeatPorts) {
     this.#ports = ports;
+    this.#machine = ports.machine;
     // A registry that was put back has an old status too, or none: claiming the id anew has it written
     ports.restores.onFound(() => {
       this.doubt();
       this.mark();
     });
+  }
+
+  /** This machine as it announces itself now. */
+  get machine(): Machine {
+    return this.#machine;
   }
 
   /** Undefined while this machine is not in the registry, as far as it knows. */
@@ -142,7 +158,7 @@ export class Beat {
   }
 
   async #pass(signal: AbortSignal): Promise<number> {
-    const { registry, clock, leaseMs } = this.#ports;
+    const { facts, registry, clock, leaseMs } = this.#ports;
     if (this.#lease !== undefined) {
       try {
         const { id, ttlMs } = this.#lease;
@@ -160,6 +176,7 @@ export class Beat {
     if (this.#doubted) this.#claim = undefined;
     this.#doubted = false;
     await this.#noteNonce();
+    if (facts !== undefined) await this.#look(facts);
     if (this.#lease === undefined) {
       const sentMs = clock.monotonicMs();
       this.#lease = await registry.grantLease(leaseMs, signal);
@@ -193,9 +210,29 @@ export class Beat {
     return true;
   }
 
+  /**
+   * A name or address that has changed is claimed anew, under the same lease. Looked at before each claim as well, and as long as
+   * there is no address: after a boot the network may come later than the agent. One that cannot be told stays what it was.
+   */
+  async #look(facts: () => Promise<Facts>): Promise<void> {
+    const { clock, log } = this.#ports;
+    const known = this.#machine;
+    const nowMs = clock.monotonicMs();
+    const isKnown = this.#claim !== undefined && known.publicIp !== "";
+    if (isKnown && nowMs - this.#lookedMs < lookMs) return;
+    this.#lookedMs = nowMs;
+    const found = await facts().catch(() => known); // asked again; until then what is known stands
+    const now: Facts = { hostname: found.hostname, publicIp: found.publicIp || known.publicIp };
+    if (now.hostname === known.hostname && now.publicIp === known.publicIp) return;
+    this.#machine = { ...known, ...now };
+    this.#claim = undefined;
+    log.info("machine.changed", { ...now });
+  }
+
   /** False while the id is another machine's. */
   async #take(lease: LeaseId, signal: AbortSignal): Promise<boolean> {
-    const { machine, registry, troubles, log } = this.#ports;
+    const { registry, troubles, log } = this.#ports;
+    const machine = this.#machine;
     const key = keys.machine(machine.id);
     const { entry } = await registry.get(key, signal);
     const holder = entry === undefined ? undefined : this.#stranger(entry);
@@ -223,7 +260,8 @@ export class Beat {
 
   /** One mark is enough: where another machine was first, its own stands. */
   async #leaveMark(signal: AbortSignal): Promise<void> {
-    const { machine, registry, clock, log } = this.#ports;
+    const { registry, clock, log } = this.#ports;
+    const machine = this.#machine;
     const key = keys.restored;
     const value = encodeRestored({ machine: machine.id, hostname: machine.hostname, atMs: clock.wallMs() });
     this.#isUnmarked = false;
@@ -266,7 +304,7 @@ export class Beat {
    * original's last boots on its disk: those count only beside its name and address, and otherwise once the record has run out.
    */
   #stranger(entry: Entry): Holder | undefined {
-    const { machine } = this.#ports;
+    const machine = this.#machine;
     const read = parseMachine(entry.key, entry.value);
     // A record that cannot be read was written by nobody who could use it.
     if (!read.ok) return undefined;
@@ -278,7 +316,8 @@ export class Beat {
   }
 
   #refuse({ who, isBefore }: Holder): void {
-    const { machine, troubles, log } = this.#ports;
+    const { troubles, log } = this.#ports;
+    const machine = this.#machine;
     const own = inWords(machine);
     const remedy = "A cloned machine needs an /etc/machine-id of its own";
     const problem = this.#wasHeld

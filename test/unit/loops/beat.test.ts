@@ -312,6 +312,65 @@ describe("beat", () => {
       await house.until(() => claims(box) > before, machineLeaseMs / 2, 100);
     }
   });
+
+  /** A machine whose name and address are what the test says. */
+  async function seeing(
+    publicIp: string,
+  ): Promise<{ readonly box: Box; readonly facts: { hostname: string; publicIp: string; fail: boolean } }> {
+    house = await House.open({ machines: "a", leaders: "" });
+    const box = house.box("a");
+    const facts = { hostname: box.machine.hostname, publicIp, fail: false };
+    box.machine = { ...box.machine, publicIp };
+    box.facts = async () => (facts.fail ? Promise.reject(new Error("no /proc")) : Promise.resolve({ ...facts }));
+    box.start();
+    await house.until(() => claims(box) === 1);
+    return { box, facts };
+  }
+  const addressOf = async (box: Box): Promise<string> =>
+    (await house.held()).machines.get(box.id)?.publicIp ?? "no record";
+
+  test("a name and an address that change are told within about a minute, under the same lease", async () => {
+    const { box, facts } = await seeing("10.0.0.1");
+    const before = await recordOf(box);
+    facts.publicIp = "10.0.0.2";
+    await house.until(async () => (await addressOf(box)) === "10.0.0.2", 65_000);
+    const after = await recordOf(box);
+    assert.deepEqual([after?.createRevision, after?.lease], [before?.createRevision, before?.lease]);
+    facts.hostname = "renamed";
+    await house.until(async () => (await house.held()).machines.get(box.id)?.hostname === "renamed", 65_000);
+    await house.clock.advance(180_000);
+    assert.equal(claims(box), 3, "each was told once");
+  });
+
+  test("an address that comes after the agent is told at once, and one that is gone stays known", async () => {
+    const { box, facts } = await seeing("");
+    facts.publicIp = "10.0.0.1";
+    await house.until(async () => (await addressOf(box)) === "10.0.0.1", machineLeaseMs / 2);
+    facts.publicIp = "";
+    await house.clock.advance(180_000);
+    assert.equal(await addressOf(box), "10.0.0.1");
+    assert.equal(claims(box), 2);
+  });
+
+  test("one that comes before the first claim is in it: the record of the boot before is known by it", async () => {
+    const { box, facts } = await seeing("10.0.0.1");
+    await box.crash();
+    box.machine = { ...box.machine, publicIp: "" };
+    facts.publicIp = "10.0.0.1";
+    box.start();
+    await house.until(() => claims(box) === 2, 100);
+    assert.equal(await addressOf(box), "10.0.0.1");
+  });
+
+  test("facts that stay as they are, or cannot be told for a while, have nothing written", async () => {
+    const { box, facts } = await seeing("10.0.0.1");
+    const { revision } = await house.operator.read("");
+    await house.clock.advance(180_000);
+    facts.fail = true;
+    await house.clock.advance(180_000);
+    assert.equal((await house.operator.read("")).revision, revision);
+    assert.equal(claims(box), 1);
+  });
 });
 
 describe("statuses", () => {

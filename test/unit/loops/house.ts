@@ -288,6 +288,8 @@ export class Box {
   connection: EmbeddedConnection;
   /** Changed by a test before `start`. */
   machine: Machine;
+  /** Its name and address as they can be seen, where they may change. */
+  facts: (() => Promise<Pick<Machine, "hostname" | "publicIp">>) | undefined;
   /** Stops of these units hang until the test lets them, or fail and leave the unit up. */
   readonly stops = new Map<UnitName, "fails" | Promise<void>>();
   /** Instead of the connection or the clock, for agents that see the world through something. */
@@ -366,6 +368,7 @@ export class Box {
     const agent = startAgent(
       {
         machine: this.machine,
+        facts: this.facts,
         registry: through.registry?.(this.connection) ?? this.connection,
         systemd: through.systemd?.(seen) ?? seen,
         git: this.hasGit ? { port: through.git?.(git) ?? git, schedule: "*", jitterMs: 0, branch: "main" } : undefined,
