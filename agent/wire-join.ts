@@ -7,10 +7,12 @@ import { createDisk } from "./adapters/disk.ts";
 import { createHost } from "./adapters/host.ts";
 import { createStderrLog } from "./adapters/log.ts";
 import { createRunLock } from "./adapters/run-lock.ts";
+import { parseKept } from "./adapters/registry/etcd-endpoints.ts";
 import { createEtcdCluster } from "./adapters/registry/etcd-members.ts";
+import { keptFile } from "./adapters/registry/etcd-membership.ts";
 import { membersOverPeer } from "./adapters/registry/etcd-peers.ts";
 import { joinEtcd } from "./bootstrap/join.ts";
-import { JoinFiles } from "./bootstrap/join-files.ts";
+import { JoinFiles, recordFile } from "./bootstrap/join-files.ts";
 import type { JoinRequest } from "./cli/tools.ts";
 import { isLoopbackUrl, shownToken, shownUrl } from "./discovery/discovery.ts";
 import type { JoinRecord } from "./domain/discovery.ts";
@@ -108,16 +110,29 @@ function reachOf(settings: Settings, { clock, log }: { readonly clock: Clock; re
 }
 
 /**
- * The settings with the endpoints that were found, where none are set and there is an [Etcd]. Rejects with Problem
- * "discovery-pending" while nothing is decided, "join-record" when the decision cannot be read.
+ * The settings with the endpoints that were found, where none are set and there is an [Etcd]. Where the decision cannot be read
+ * those that the agent has learned do. Rejects with Problem "discovery-pending" while nothing is decided, "join-record" when
+ * nothing can be read.
  */
 export async function withFoundEndpoints(settings: Settings): Promise<Settings> {
   if (settings.etcd === undefined || settings.registry.endpoints.length > 0) return settings;
-  const record = await new JoinFiles(createDisk(settings.stateDirectory)).record();
-  if (!record.ok) throw new AggregateError(record.problems, "Cannot use the record of this machine's etcd");
+  const disk = createDisk(settings.stateDirectory);
+  const found = (endpoints: readonly string[]): Settings => ({
+    ...settings,
+    registry: { ...settings.registry, endpoints },
+  });
+  const record = await new JoinFiles(disk).record();
+  if (!record.ok) {
+    const learned = parseKept((await disk.read(keptFile)) ?? "");
+    if (learned.ok && learned.value.endpoints.length > 0) return found(learned.value.endpoints);
+    throw new Problem("join-record", "Cannot use the record of this machine's etcd", {
+      hint: `Restore ${recordFile} in the agent's state directory; or remove it to join anew, see flotilla discovery join`,
+      cause: record.problems[0],
+    });
+  }
   if (record.value === undefined)
     throw new Problem("discovery-pending", "Cannot reach etcd: it is not known yet who is in it", {
       hint: "flotilla discovery join finds out; see systemctl status flotilla-discovery",
     });
-  return { ...settings, registry: { ...settings.registry, endpoints: record.value.endpoints } };
+  return found(record.value.endpoints);
 }

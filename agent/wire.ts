@@ -4,7 +4,7 @@ import type { InheritedSocket } from "./adapters/inherited-sockets.ts";
 import { createSettingsFiles } from "./adapters/settings-files.ts";
 import type { AgentRequest } from "./cli/tools.ts";
 import type { Machine } from "./domain/machine.ts";
-import { type Checked, Problem } from "./domain/problem.ts";
+import { type Checked, type Problem } from "./domain/problem.ts";
 import type { MachineSettings, Settings } from "./domain/settings.ts";
 import type { Facts } from "./loops/beat.ts";
 import type { ApiHandler } from "./ports/api-server.ts";
@@ -43,9 +43,7 @@ export interface AgentOptions {
 }
 
 /** A whole agent until `signal`; resolves when everything is closed. Rejects with a Problem when it cannot start. */
-export async function runAgent(given: AgentOptions, signal: AbortSignal): Promise<void> {
-  const options = given.settings.etcd === undefined ? given : await withFoundEtcd(given, signal);
-  if (options === undefined) return;
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const { settings, log, clock } = options;
   const [
     { startAgent },
@@ -124,7 +122,7 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
       log.info("agent.started", {
         machine: machine.id,
         version: machine.version,
-        registry: settings.registry.endpoints.length === 0 ? "embedded" : settings.registry.endpoints.join(" "),
+        registry: usesEtcd(settings) ? settings.registry.endpoints.join(" ") || "as discovered" : "embedded",
         socket: settings.apiSocket,
         listen: server.others.length === 0 ? undefined : server.others.join(" "),
       });
@@ -140,26 +138,6 @@ export async function runAgent(given: AgentOptions, signal: AbortSignal): Promis
     await server.close();
     await Promise.allSettled(closers.map((close) => close()));
   }
-}
-
-/** Between two looks for what discovery has found. */
-const lookForEtcdMs = 1_000;
-
-/** With the endpoints that were found when the machine joined. While nothing is found it is waited for; undefined: in vain. */
-async function withFoundEtcd(options: AgentOptions, signal: AbortSignal): Promise<AgentOptions | undefined> {
-  const { withFoundEndpoints } = await import("./wire-join.ts");
-  for (let isSaid = false; !signal.aborted; isSaid = true) {
-    try {
-      return { ...options, settings: await withFoundEndpoints(options.settings) };
-    } catch (error) {
-      if (!(error instanceof Problem && error.code === "discovery-pending")) throw error;
-      if (!isSaid) options.log.info("agent.waiting", { what: error.message, hint: error.hint });
-    }
-    await options.clock.sleep(lookForEtcdMs, signal).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
-    });
-  }
-  return undefined;
 }
 
 /** Where the API will be: requests wait until the agent stands, which takes milliseconds. */
@@ -217,19 +195,30 @@ function factsOf({ settings: { machine }, host }: AgentOptions): (() => Promise<
   return async () => namesOf(machine, await host.facts());
 }
 
-/** etcd where endpoints are set; else this machine is alone, and its registry is a file of its own. */
+/** etcd where endpoints are set or found; else this machine is alone, and its registry is a file of its own. */
 async function openRegistry({ settings, clock, log }: AgentOptions): Promise<Registry> {
-  const { createDisk } = await import("./adapters/disk.ts");
+  const [{ createDisk }, { openOrStandIn }] = await Promise.all([
+    import("./adapters/disk.ts"),
+    import("./adapters/registry/stand-in.ts"),
+  ]);
   const disk = createDisk(settings.stateDirectory);
-  if (settings.registry.endpoints.length > 0) {
-    const { createEtcdRegistry } = await import("./adapters/registry/etcd.ts");
-    const keeping = { disk, directory: settings.stateDirectory };
-    return createEtcdRegistry({ settings: settings.registry, clock, log, keeping });
+  if (!usesEtcd(settings)) {
+    const { createEmbeddedRegistry } = await import("./adapters/registry/embedded.ts");
+    const open = async () => (await createEmbeddedRegistry({ clock, disk })).connect({ closesStore: true });
+    return openOrStandIn({ open, message: "Cannot use the embedded registry", log });
   }
-  const { createEmbeddedRegistry } = await import("./adapters/registry/embedded.ts");
-  const { openEmbedded } = await import("./adapters/registry/damaged.ts");
-  const open = async () => (await createEmbeddedRegistry({ clock, disk })).connect({ closesStore: true });
-  return openEmbedded({ open, log });
+  const { createEtcdRegistry } = await import("./adapters/registry/etcd.ts");
+  const keeping = { disk, directory: settings.stateDirectory };
+  const open = async () => {
+    const isSet = settings.registry.endpoints.length > 0;
+    const { registry } = isSet ? settings : await (await import("./wire-join.ts")).withFoundEndpoints(settings);
+    return createEtcdRegistry({ settings: registry, clock, log, keeping });
+  };
+  return openOrStandIn({ open, message: "Cannot use the registry yet", log });
+}
+
+function usesEtcd({ registry, etcd }: Settings): boolean {
+  return registry.endpoints.length > 0 || etcd !== undefined;
 }
 
 function orThrow<T>(checked: Checked<T>): T {

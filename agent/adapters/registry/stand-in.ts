@@ -1,26 +1,32 @@
-// The embedded registry while its file cannot be read: every call says so, as if it could not be reached, and looks whether
-// somebody has put that right. Given to wire.ts: an agent that did not start for it would bring no unit back.
+// A registry while it cannot be opened: its file is damaged, nobody knows yet who is in its etcd, its password cannot be read.
+// Every call says so, as if it could not be reached, and looks whether that has been put right. Given to wire.ts: an agent that
+// did not start for it would bring no unit back.
 import { Problem, asProblem } from "../../domain/problem.ts";
 import type { Log } from "../../ports/log.ts";
 import type { Registry, WatchBatch } from "../../ports/registry.ts";
 
 export interface Opening {
-  /** Rejects as `createEmbeddedRegistry` does. */
+  /** Rejects while it cannot be opened; tried again at each call. */
   readonly open: () => Promise<Registry>;
+  /** What was tried: "Cannot use the registry". */
+  readonly message: string;
   readonly log: Log;
 }
 
-/** The registry itself, or what stands in for it until it can be opened. Never rejects for the state of the file. */
-export async function openEmbedded(opening: Opening): Promise<Registry> {
+/** The registry itself, or what stands in for it until it can be opened. Never rejects. */
+export async function openOrStandIn(opening: Opening): Promise<Registry> {
   try {
     return await opening.open();
   } catch (error) {
-    opening.log.error("registry.unusable", error);
-    return new DamagedRegistry(opening);
+    // At a first boot nothing is wrong: the others are still coming
+    if (error instanceof Problem && error.code === "discovery-pending")
+      opening.log.info("registry.pending", { what: error.message, hint: error.hint });
+    else opening.log.error("registry.unusable", error);
+    return new StandInRegistry(opening);
   }
 }
 
-class DamagedRegistry implements Registry {
+class StandInRegistry implements Registry {
   readonly #opening: Opening;
   #real: Registry | undefined;
   #trying: Promise<Registry> | undefined;
@@ -48,7 +54,7 @@ class DamagedRegistry implements Registry {
     await this.#real?.close();
   }
 
-  /** Callers that come together share one look at the file. */
+  /** Callers that come together share one try. */
   async #try(): Promise<Registry> {
     if (this.#real !== undefined) return this.#real;
     if (this.#isClosed) throw new Problem("aborted", "Cannot use a closed registry");
@@ -62,8 +68,9 @@ class DamagedRegistry implements Registry {
       this.#opening.log.info("registry.usable");
       return this.#real;
     } catch (error) {
-      const { hint } = asProblem(error, "registry-damaged", "Cannot open the embedded registry");
-      throw new Problem("registry-unreachable", "Cannot use the embedded registry", { hint, cause: error });
+      const { message } = this.#opening;
+      const { hint } = asProblem(error, "registry-unusable", message);
+      throw new Problem("registry-unreachable", message, { hint, cause: error });
     }
   }
 }

@@ -1,7 +1,7 @@
-// An embedded registry whose file is damaged: the agent has a registry that cannot be reached, until somebody has decided.
+// A registry that cannot be opened: the agent has one that cannot be reached, until that has been put right.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openEmbedded } from "../../../agent/adapters/registry/damaged.ts";
+import { openOrStandIn } from "../../../agent/adapters/registry/stand-in.ts";
 import { createEmbeddedRegistry } from "../../../agent/adapters/registry/embedded.ts";
 import { damagedStoreFile, storeFile } from "../../../agent/adapters/registry/store-file.ts";
 import { Problem } from "../../../agent/domain/problem.ts";
@@ -12,13 +12,14 @@ import { MemoryLog } from "../../fakes/memory-log.ts";
 test("a damaged registry cannot be reached, and is used as soon as its file is in order", async () => {
   const [disk, log, clock] = [new MemoryDisk(), new MemoryLog(), new FakeClock()];
   const open = async () => (await createEmbeddedRegistry({ clock, disk })).connect({ closesStore: true });
-  const first = await openEmbedded({ open, log });
+  const message = "Cannot use the embedded registry";
+  const first = await openOrStandIn({ open, message, log });
   await first.write({ guards: [], writes: [{ kind: "put", key: "a", value: "1" }] });
   await first.close();
   const good = disk.files.get(storeFile) ?? "";
 
   disk.files.set(storeFile, good.slice(0, -5));
-  const registry = await openEmbedded({ open, log });
+  const registry = await openOrStandIn({ open, message, log });
   const isUnreachable = (error: unknown): boolean =>
     error instanceof Problem && error.code === "registry-unreachable" && (error.hint ?? "").includes(damagedStoreFile);
   await assert.rejects(registry.get("a"), isUnreachable);
