@@ -58,11 +58,12 @@ async function runAgent({ env, clock, version }: Tools, request: AgentRequest, s
     import("./adapters/host.ts"),
     import("./adapters/inherited-sockets.ts"),
   ]);
-  const { settings, warnings } = await wire.readSettings(request, env);
+  const { settings, warnings, fetchSecrets } = await wire.readSettings(request, env, { secretsMayCome: true });
   const log = createStderrLog(settings);
   for (const { message, hint } of warnings) log.warn("settings.warning", { message, hint });
   const inherited = await takeInheritedSockets();
-  await wire.runAgent({ settings, log, clock, host: createHost(), version, environment: env, inherited }, signal);
+  const host = createHost();
+  await wire.runAgent({ settings, fetchSecrets, log, clock, host, version, environment: env, inherited }, signal);
 }
 
 interface Around {

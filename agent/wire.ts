@@ -4,8 +4,9 @@ import type { InheritedSocket } from "./adapters/inherited-sockets.ts";
 import { createSettingsFiles } from "./adapters/settings-files.ts";
 import type { AgentRequest } from "./cli/tools.ts";
 import type { Machine } from "./domain/machine.ts";
-import { type Checked, type Problem } from "./domain/problem.ts";
-import type { MachineSettings, Settings } from "./domain/settings.ts";
+import type { Problem } from "./domain/problem.ts";
+import { type Checked } from "./domain/problem.ts";
+import type { MachineSettings, Secret, Settings } from "./domain/settings.ts";
 import type { Facts } from "./loops/beat.ts";
 import type { ApiHandler } from "./ports/api-server.ts";
 import type { Clock } from "./ports/clock.ts";
@@ -14,17 +15,43 @@ import type { Log } from "./ports/log.ts";
 import type { Registry } from "./ports/registry.ts";
 import { completeSettings, draftSettings } from "./settings/settings.ts";
 
-/** Reads all sources of settings; a file named by the user must be there. Rejects with every problem at once. */
+export interface SettingsRead {
+  readonly settings: Settings;
+  readonly warnings: readonly Problem[];
+  /** Reads the files of those secrets again that are missing. Rejects with a Problem while one cannot be used. */
+  readonly fetchSecrets: () => Promise<void>;
+}
+
+/**
+ * Reads all sources of settings; a file named by the user must be there. Rejects with every problem at once. With
+ * `secretsMayCome` a secret whose file cannot be used is missing instead.
+ */
 export async function readSettings(
   request: AgentRequest,
   environment: Readonly<Record<string, string | undefined>>,
-): Promise<{ readonly settings: Settings; readonly warnings: readonly Problem[] }> {
+  more: { readonly secretsMayCome?: true } = {},
+): Promise<SettingsRead> {
   const files = createSettingsFiles();
   const { conf, fleetConf } = orThrow(await files.find(request.config));
   const draft = draftSettings({ conf, fleetConf, environment, flags: request.flags });
   const { checkSchedule } = await import("./adapters/cron.ts");
-  const { settings, warnings } = completeSettings(draft, await files.secrets(draft.secretFiles), { checkSchedule });
-  return { settings: orThrow(settings), warnings };
+  const read = async () => completeSettings(draft, await files.secrets(draft.secretFiles), { checkSchedule, ...more });
+  const { settings: checked, warnings } = await read();
+  const settings = orThrow(checked);
+  const fetchSecrets = async (): Promise<void> => {
+    if (secretsOf(settings).every((secret) => secret?.missing === undefined)) return;
+    const found = secretsOf(orThrow((await read()).settings));
+    for (const [index, secret] of secretsOf(settings).entries())
+      if (secret?.missing !== undefined && found[index]?.missing === undefined)
+        secret.arrive(found[index]?.reveal() ?? "");
+    for (const secret of secretsOf(settings)) if (secret?.missing !== undefined) throw secret.missing;
+  };
+  return { settings, warnings, fetchSecrets };
+}
+
+/** Those that the agent uses, each at its place. */
+function secretsOf({ git, registry, api }: Settings): readonly (Secret | undefined)[] {
+  return [git?.token, git?.password, registry.password, api.token];
 }
 
 export interface AgentOptions {
@@ -34,6 +61,8 @@ export interface AgentOptions {
   readonly host: Host;
   readonly version: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Reads secrets of the settings that are missing, as `readSettings` gives it. */
+  readonly fetchSecrets?: () => Promise<void>;
   /** Instead of the one that the settings name: several agents in one process share one. */
   readonly registry?: Registry;
   /** What systemd has made for this process; none unless said. */
@@ -53,6 +82,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     { createGit },
     { createDisk },
     { createCron },
+    { Troubles },
+    { Waker, tick },
   ] = await Promise.all([
     import("./loops/agent.ts"),
     import("./api/api.ts"),
@@ -61,6 +92,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     import("./adapters/git/git.ts"),
     import("./adapters/disk.ts"),
     import("./adapters/cron.ts"),
+    import("./loops/troubles.ts"),
+    import("./loops/ticker.ts"),
   ]);
   const machine = await describeMachine(options);
   // The socket first: of two agents on one machine the second must find out before it touches anything of the first's.
@@ -76,6 +109,13 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const stop = () => over.abort();
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
+  const troubles = new Troubles();
+  const sides: Promise<void>[] = [];
+  /** What the agent does not need for its units: tried until it is done, and a trouble until then. */
+  const tryUntilDone = (name: string, work: () => Promise<void>): void => {
+    const pass = async () => work().then(() => undefined);
+    sides.push(tick({ name, waker: new Waker(), clock, log, troubles, pass }, over.signal));
+  };
   const closers: (() => Promise<void>)[] = [];
   try {
     const registry = options.registry ?? (await openRegistry(options));
@@ -114,9 +154,12 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
         lossBrakePercent: settings.lossBrakePercent,
         machineLeaseMs: settings.machineLeaseMs,
         engineLeaseMs: settings.engineLeaseMs,
+        troubles,
       },
       over.signal,
     );
+    if (options.fetchSecrets !== undefined) tryUntilDone("secrets", options.fetchSecrets);
+    for (const side of server.sides) tryUntilDone(`api ${side.name}`, () => side.open());
     try {
       door.open(createApi({ view: agent.view, hands: agent.hands, clock, log, version: machine.version }));
       log.info("agent.started", {
@@ -124,12 +167,11 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
         version: machine.version,
         registry: usesEtcd(settings) ? settings.registry.endpoints.join(" ") || "as discovered" : "embedded",
         socket: settings.apiSocket,
-        listen: server.others.length === 0 ? undefined : server.others.join(" "),
       });
       await agent.done;
     } finally {
       over.abort();
-      await agent.done;
+      await Promise.all([agent.done, ...sides]);
     }
     log.info("agent.stopped", { machine: machine.id });
   } finally {
@@ -210,6 +252,7 @@ async function openRegistry({ settings, clock, log }: AgentOptions): Promise<Reg
   const { createEtcdRegistry } = await import("./adapters/registry/etcd.ts");
   const keeping = { disk, directory: settings.stateDirectory };
   const open = async () => {
+    settings.registry.password?.reveal(); // throws while it is missing
     const isSet = settings.registry.endpoints.length > 0;
     const { registry } = isSet ? settings : await (await import("./wire-join.ts")).withFoundEndpoints(settings);
     return createEtcdRegistry({ settings: registry, clock, log, keeping });

@@ -1,5 +1,6 @@
 // Every way to an agent's API, as its settings have it: the unix socket, TCP, and sockets that systemd holds for it. Who comes
-// over TCP shows a token or a certificate, unless only programs of this machine can come.
+// over TCP shows a token or a certificate, unless only programs of this machine can come. An agent needs its unix socket; every
+// other door stays shut while something that it needs is missing.
 import { chmod, chown, stat } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { isLoopback, showAddress } from "../domain/listen.ts";
@@ -29,51 +30,90 @@ export interface DoorOptions {
   readonly log: Log;
 }
 
+/** A way in that the agent can do without. */
+export interface SideDoor {
+  /** For people: an address, a path, or the group that the unix socket goes to. */
+  readonly name: string;
+  /** To be called until it resolves. Rejects while it stays shut. */
+  readonly open: () => Promise<void>;
+}
+
 export interface ApiDoors extends ApiServer {
-  /** Where it is reached besides the unix socket, for people. */
-  readonly others: readonly string[];
+  /** Not open yet. */
+  readonly sides: readonly SideDoor[];
 }
 
 /**
- * Opens all of them, or none: rejects with what serveApi and serveTcp reject with, or Problem "api-group" (there is no
- * such group, or the socket cannot be given to it), "api-tls" (no certificate and key), "api-open" (a socket of systemd's
- * that anybody could use), "socket-activation".
+ * Opens the unix socket, for this user alone: rejects with what serveApi rejects with, or "socket-activation". The others
+ * reject with what serveTcp rejects with, "api-group" (there is no such group, or the socket cannot be given to it), "api-tls"
+ * (no certificate and key), "api-open" (a socket of systemd's that anybody could use), "socket-activation", or the problem of a
+ * token that is missing. Close when none of them is being opened.
  */
 export async function openDoors(handler: ApiHandler, options: DoorOptions): Promise<ApiDoors> {
-  const { api, socket, inherited } = options;
-  const tls = await readTls(api);
-  const guard = guardOf(api);
+  const { api, socket, inherited, log } = options;
   const opened: { close(): Promise<void> }[] = [];
-  const others: string[] = [];
-  try {
-    // The unix socket first: of two agents on one machine the second finds out before anything else happens
-    const own = await socketOf(options);
-    if (own === undefined) opened.push(await openSocket(handler, options));
-    for (const each of inherited) {
-      if (each.at.kind === "tcp") refuseOpen(each, api);
-      else await warnOfOpen(each.at.path, options.log);
-      const isTcp = each.at.kind === "tcp";
-      opened.push(await takeInherited(handler, { socket: each, ...(isTcp ? { tls, guard } : {}) }));
-      if (each !== own) others.push(isTcp ? scheme(tls) + placeOf(each) : placeOf(each));
-    }
-    for (const address of api.listen) {
-      opened.push(await serveTcp(handler, { ...address, tls, guard }));
-      others.push(scheme(tls) + showAddress(address));
-    }
-  } catch (error) {
-    await Promise.all(opened.map((each) => each.close()));
-    throw error;
+  const sides: SideDoor[] = [];
+  const own = await socketOf(options);
+  if (own === undefined) {
+    opened.push(await serveApi(handler, { socket }));
+    const group = api.group ?? (options.scope === "user" ? undefined : usualGroup);
+    if (group !== undefined) sides.push({ name: `group ${group}`, open: () => giveToGroup(group, options) });
+  } else {
+    if (own.at.kind === "unix") await warnOfOpen(own.at.path, log);
+    opened.push(await takeInherited(handler, { socket: own }));
   }
+  const side = (name: string, open: (secured: Secured) => Promise<{ close(): Promise<void> }>): void => {
+    const secure = async (): Promise<Secured> => ({ tls: await readTls(api), guard: guardOf(api) });
+    const each = async (): Promise<void> => {
+      opened.push(await open(await secure()));
+      log.info("api.listening", { at: name });
+    };
+    sides.push({ name, open: each });
+  };
+  for (const each of inherited) {
+    if (each === own) continue;
+    const take = once((secured: Secured) => takeInherited(handler, { socket: each, ...secured }));
+    if (each.at.kind === "tcp")
+      side(scheme(api) + placeOf(each), async (secured) => {
+        refuseOpen(each, api);
+        return take(secured);
+      });
+    else {
+      const { path } = each.at;
+      sides.push({
+        name: path,
+        open: async () => {
+          await warnOfOpen(path, log);
+          opened.push(await take({}));
+          log.info("api.listening", { at: path });
+        },
+      });
+    }
+  }
+  for (const address of api.listen)
+    side(scheme(api) + showAddress(address), (secured) => serveTcp(handler, { ...address, ...secured }));
   return {
     socket,
-    others,
+    sides,
     close: async () => {
       await Promise.all(opened.map((each) => each.close()));
     },
   };
 }
 
-function scheme(tls: TlsTexts | undefined): string {
+/** What stands between a door and who comes over TCP. */
+interface Secured {
+  readonly tls?: TlsTexts | undefined;
+  readonly guard?: Guard | undefined;
+}
+
+/** A descriptor that could not be served is closed by that, and its number may be another's: it is never tried again. */
+function once<From, T>(work: (from: From) => Promise<T>): (from: From) => Promise<T> {
+  let done: Promise<T> | undefined;
+  return (from) => (done ??= work(from));
+}
+
+function scheme({ tls }: ApiSettings): string {
   return tls === undefined ? "http://" : "https://";
 }
 
@@ -93,39 +133,30 @@ async function socketOf({ socket, inherited }: DoorOptions): Promise<InheritedSo
   return undefined;
 }
 
-/** For this user alone, and for a group where there is one: never for the user's own group, which others may have, too. */
-async function openSocket(handler: ApiHandler, { socket, api, scope, log }: DoorOptions): Promise<ApiServer> {
-  if (api.group === undefined && scope === "user") return serveApi(handler, { socket });
-  const group = api.group ?? usualGroup;
+/** For a group where there is one: never for the user's own group, which others may have, too. */
+async function giveToGroup(group: string, { socket, api, log }: DoorOptions): Promise<void> {
   const gid = await groupNumber(group);
-  if (gid === undefined && api.group !== undefined)
+  if (gid === undefined) {
+    if (api.group === undefined) return;
     throw new Problem("api-group", `Cannot give the API's socket to the group "${group}": there is none`, {
       hint: `Make it (groupadd --system ${group}), or set [API] Group= to another one`,
     });
-  const server = await serveApi(handler, { socket });
-  if (gid === undefined) return server;
+  }
   try {
     await chown(socket, -1, gid);
     await chmod(socket, 0o660);
   } catch (cause) {
     const hint = "flotilla must run as root or be of that group";
     const problem = new Problem("api-group", `Cannot give the API's socket to the group "${group}"`, { hint, cause });
-    if (api.group !== undefined) {
-      await server.close();
-      throw problem;
-    }
+    if (api.group !== undefined) throw problem;
     // Nobody asked for it: an agent that may not give its socket away has it for itself
     log.debug("api.group", { what: problem.message });
   }
-  return server;
 }
 
 async function takeInherited(
   handler: ApiHandler,
-  {
-    socket,
-    ...options
-  }: { readonly socket: InheritedSocket; readonly tls?: TlsTexts | undefined; readonly guard?: Guard | undefined },
+  { socket, ...options }: Secured & { readonly socket: InheritedSocket },
 ): Promise<{ close(): Promise<void> }> {
   try {
     return await serveInherited(handler, { ...options, fd: socket.fd });
@@ -169,7 +200,12 @@ async function readTls({ tls }: ApiSettings): Promise<TlsTexts | undefined> {
     const found = read.get(path);
     return found?.ok === false ? found.problems : [];
   });
-  if (problems.length > 0) throw new AggregateError(problems, "Cannot serve the API over TLS");
+  const [problem] = problems;
+  if (problem !== undefined)
+    throw new Problem("api-tls", `Cannot serve the API with ${problem.at?.file ?? "its certificate"}`, {
+      hint: problem.hint,
+      cause: problem,
+    });
   const text = (path: string): string => {
     const found = read.get(path);
     return found?.ok === true ? found.value.text : "";

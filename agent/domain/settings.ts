@@ -1,15 +1,30 @@
 // Everything an operator can set, complete and checked. Made by settings/, read by wire and the adapters.
 import type { ListenAddress } from "./listen.ts";
 import type { MachineId } from "./names.ts";
+import type { Problem } from "./problem.ts";
 
-/** A secret: never printed, logged or serialised. Read it with `reveal`. */
+/**
+ * A secret: never printed, logged or serialised. Read it with `reveal`, each time when it is needed: one whose file cannot be
+ * read yet arrives later.
+ */
 export class Secret {
-  readonly #text: string;
-  constructor(text: string) {
+  #text: string | Problem;
+  /** The Problem: why it is not there. */
+  constructor(text: string | Problem) {
     this.#text = text;
   }
+  /** Throws the Problem of one that is not there. */
   reveal(): string {
+    if (typeof this.#text !== "string") throw this.#text;
     return this.#text;
+  }
+  /** Why it is not there. */
+  get missing(): Problem | undefined {
+    return typeof this.#text === "string" ? undefined : this.#text;
+  }
+  /** It has been read after all: whoever asks from now on is told. */
+  arrive(text: string): void {
+    this.#text = text;
   }
   toString(): string {
     return "(secret)";

@@ -57,6 +57,8 @@ export interface AgentParts {
   readonly lossBrakePercent: number;
   readonly machineLeaseMs: number;
   readonly engineLeaseMs: number;
+  /** Where others tell of what is wrong with this agent, too; its own unless set. */
+  readonly troubles?: Troubles;
 }
 
 /** A running agent: what the API shows of it, and the promise that it has ended. */
@@ -76,7 +78,7 @@ export function startAgent(parts: AgentParts, signal: AbortSignal): Agent {
     ...(git === undefined ? {} : { hasRepository: true }),
     ...(allowSubmit ? {} : { allowSubmit: false }),
   };
-  const troubles = new Troubles();
+  const troubles = parts.troubles ?? new Troubles();
   if (git === undefined && !allowSubmit) {
     const problem = new Problem("git-unset", "Cannot take any unit: no repository is set, and none may be submitted", {
       hint: "Set [Git] URL=, or [Agent] AllowSubmit=yes",

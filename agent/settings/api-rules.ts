@@ -21,7 +21,8 @@ export const apiNeeds: readonly (readonly [string, string])[] = [
 export function apiConflicts(chosen: Choice): readonly Problem[] {
   const problems: Problem[] = [];
   const token = chosen.chosen("API.Token");
-  if (token !== undefined && !isToken(chosen.secret("API.Token")?.reveal() ?? ""))
+  const secret = chosen.secret("API.Token");
+  if (token !== undefined && secret?.missing === undefined && !isToken(secret?.reveal() ?? ""))
     problems.push(
       new Problem("setting-value", `Cannot take the token of ${token.origin.label}`, {
         hint: `It must have at least ${minTokenChars} characters: ASCII, no blanks. One is made by: head -c 24 /dev/urandom | base64`,

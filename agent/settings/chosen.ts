@@ -1,4 +1,5 @@
 // What was chosen, by type, with the schema's defaults for what nobody chose. For the other files of settings/ only.
+import type { Problem } from "../domain/problem.ts";
 import { Secret } from "../domain/settings.ts";
 import type { Choices, Chosen } from "./layers.ts";
 import { findOption, type SectionName } from "./options.ts";
@@ -6,9 +7,12 @@ import { findOption, type SectionName } from "./options.ts";
 /** Reads one option by its name; a name that has neither a value nor a default throws, because the table is wrong then. */
 export class Choice {
   readonly #choices: Choices;
+  readonly #missing: ReadonlyMap<string, Problem>;
 
-  constructor(choices: Choices) {
+  /** `missing`: secrets that were set and cannot be had yet, by their option's name. */
+  constructor(choices: Choices, missing: ReadonlyMap<string, Problem> = new Map()) {
     this.#choices = choices;
+    this.#missing = missing;
   }
 
   chosen(name: string): Chosen | undefined {
@@ -64,6 +68,8 @@ export class Choice {
   }
 
   secret(name: string): Secret | undefined {
+    const missing = this.#missing.get(name);
+    if (missing !== undefined) return new Secret(missing);
     const text = this.optional(name);
     return text === undefined ? undefined : new Secret(text);
   }

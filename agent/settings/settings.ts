@@ -41,6 +41,8 @@ export interface SettingsDraft {
 export interface SettingsChecks {
   /** Whether a schedule of the right shape is ever due. */
   readonly checkSchedule: (schedule: string) => Checked<string>;
+  /** A secret file that cannot be used is no problem: its Secret is missing, and says why. */
+  readonly secretsMayCome?: true;
 }
 
 /** Warnings are for the log; they stand also beside problems. */
@@ -131,8 +133,9 @@ function tooOpen(file: string, mode: number): readonly Problem[] {
 export function completeSettings(
   draft: SettingsDraft,
   secrets: ReadonlyMap<string, Checked<SettingsText>>,
-  { checkSchedule }: SettingsChecks,
+  { checkSchedule, secretsMayCome }: SettingsChecks,
 ): SettingsResult {
+  const missing = new Map<string, Problem>();
   const warnings = [...draft.warnings];
   const problems = [...draft.problems];
   const choices = new Map(draft.choices);
@@ -140,14 +143,18 @@ export function completeSettings(
     const option = findOption(name);
     if (option?.kind !== "secret-file" || option.insteadOf === undefined || typeof chosen.value !== "string") continue;
     const read = readSecret({ path: chosen.value, origin: chosen.origin }, secrets.get(chosen.value));
-    if (!read.ok) problems.push(...read.problems);
+    const [first] = read.ok ? [] : read.problems;
+    if (first !== undefined && secretsMayCome === true) {
+      missing.set(option.insteadOf, first);
+      choices.set(option.insteadOf, { value: "", origin: chosen.origin });
+    } else if (!read.ok) problems.push(...read.problems);
     else {
       const open = tooOpen(read.value.file, read.value.mode);
       (option.insteadOf === commandingSecret ? problems : warnings).push(...open);
       choices.set(option.insteadOf, { value: read.value.text, origin: chosen.origin });
     }
   }
-  const chosen = new Choice(choices);
+  const chosen = new Choice(choices, missing);
   const directories = defaultDirectories(chosen, draft.environment);
   problems.push(...neverDue(chosen.chosen("Git.Schedule"), checkSchedule));
   problems.push(...directories.problems);

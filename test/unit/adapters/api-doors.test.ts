@@ -20,6 +20,7 @@ async function opened(
   const api = { listen: [], group: how.group, token: undefined, tls: undefined };
   const doors = await openDoors(idle, { socket, api, scope: how.scope, inherited: [], log: silentLog });
   context.after(() => doors.close());
+  for (const side of doors.sides) await side.open();
   const { mode, gid } = statSync(socket);
   return [mode & 0o777, gid];
 }

@@ -12,6 +12,7 @@ export interface Given {
   readonly flags?: Readonly<Record<string, string>>;
   readonly secrets?: Readonly<Record<string, Checked<SettingsText>>>;
   readonly mode?: number;
+  readonly secretsMayCome?: true;
 }
 
 export function settle({
@@ -21,6 +22,7 @@ export function settle({
   flags = {},
   secrets = {},
   mode = 0o600,
+  secretsMayCome,
 }: Given): SettingsResult {
   const file = (name: string, text: string | undefined): SettingsText | undefined =>
     text === undefined ? undefined : { file: name, text, mode };
@@ -30,7 +32,10 @@ export function settle({
     environment,
     flags,
   });
-  return completeSettings(draft, new Map(Object.entries(secrets)), { checkSchedule });
+  return completeSettings(draft, new Map(Object.entries(secrets)), {
+    checkSchedule,
+    ...(secretsMayCome === true ? { secretsMayCome } : {}),
+  });
 }
 
 export function settings(given: Given): Settings {

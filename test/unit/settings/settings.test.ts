@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { suite, test } from "node:test";
 import { Problem, invalid, valid } from "../../../agent/domain/problem.ts";
+import type { SettingsText } from "../../../agent/domain/settings.ts";
 import { problems, settings, settle, warnings, type Given } from "./build.ts";
 
 const full = `# a machine of the cluster
@@ -465,6 +466,20 @@ suite("settings", () => {
       assert.deepEqual(said({ "/t": valid({ file: "/t", text, mode: 0o600 }) }), [
         "flotilla.conf:3: Cannot take the secret of [Git] TokenFile from /t (The file must hold exactly one line of at most 4096 bytes)",
       ]);
+  });
+
+  test("secret files that may come later: missing, with what says why; what needs them is in order", () => {
+    const conf =
+      "[API]\nListen=0.0.0.0:1\nTokenFile=/t\n[Registry]\nEndpoints=http://a:1\nUsername=u\nPasswordFile=/t\n";
+    const secrets = { "/t": invalid<SettingsText>(new Problem("settings-read", "Cannot read /t")) };
+    assert.equal(problems({ conf, secrets }).length, 3);
+    const { api, registry } = settings({ conf, secrets, secretsMayCome: true });
+    for (const secret of [api.token, registry.password]) {
+      assert.ok(secret?.missing !== undefined);
+      assert.throws(() => secret.reveal(), /Cannot take the secret of/);
+      secret.arrive("here");
+      assert.deepEqual([secret.reveal(), secret.missing], ["here", undefined]);
+    }
   });
 
   test("files that hold secrets and are open to others are warned of", () => {
