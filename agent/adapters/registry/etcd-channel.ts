@@ -82,6 +82,8 @@ export async function openChannel(url: string, credentials: Credentials | undefi
           },
         }),
     grpcOptions: {
+      // the environment's proxy is there for git; gRPC would go through it to every place, http:// too
+      "grpc.enable_http_proxy": 0,
       "grpc.max_receive_message_length": -1,
       "grpc.keepalive_time_ms": pingEveryMs,
       "grpc.keepalive_timeout_ms": pingTimeoutMs,
