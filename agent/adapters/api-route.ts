@@ -8,6 +8,7 @@ import { Problem } from "../domain/problem.ts";
 import type { Reach, TlsFiles, TokenSource } from "../ports/reach.ts";
 import type { Route } from "./api-client.ts";
 import { openTunnel } from "./shell/tunnel.ts";
+import { systemRoots } from "./system-roots.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -24,7 +25,7 @@ export async function prepareRoute(
   { env, signal }: { readonly env: Environment; readonly signal: AbortSignal | undefined },
 ): Promise<Route> {
   const { endpoint, ssh } = reach;
-  const [token, tls] = await Promise.all([readToken(reach.token), readTls(reach)]);
+  const [token, tls] = await Promise.all([readToken(reach.token), readTls(reach, env)]);
   const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   const tunnel = ssh.tunnel === undefined ? undefined : await openTunnel({ endpoint, ssh, env, signal });
   const socketPath = tunnel?.socket;
@@ -82,19 +83,37 @@ async function readToken(source: TokenSource | undefined): Promise<string | unde
   });
 }
 
-async function readTls({ tls, endpoint }: Reach): Promise<{ ca?: string; cert?: string; key?: string }> {
+type Authorities = string | (string | Buffer)[];
+
+async function readTls(
+  { tls, endpoint }: Reach,
+  env: Environment,
+): Promise<{ ca?: Authorities; cert?: string; key?: string }> {
   const files = Object.entries(tls) as [keyof TlsFiles, string | undefined][];
   if (endpoint.kind === "unix" || endpoint.origin.startsWith("http:")) {
     // fleet's variables may be set for good, so that they are no mistake where they have no use
     return {};
   }
+  const ca = tls.caFile === undefined ? { ca: await readRoots(env["SSL_CERT_FILE"]) } : {};
   const texts = await Promise.all(
     files.map(async ([name, path]) => {
       const flag = `--${name.replace("File", "-file")}`;
       return path === undefined ? [] : [[name.replace("File", ""), await readSmall(path, "api-tls-file", flag)]];
     }),
   );
-  return Object.fromEntries(texts.flat() as [string, string][]);
+  return { ...ca, ...Object.fromEntries(texts.flat() as [string, string][]) };
+}
+
+/** Of this machine. */
+async function readRoots(chosen: string | undefined): Promise<Authorities> {
+  try {
+    return [...(await systemRoots(chosen))];
+  } catch (error) {
+    throw new Problem("api-tls-file", `Cannot read "${chosen ?? ""}"`, {
+      hint: "SSL_CERT_FILE names it",
+      cause: error,
+    });
+  }
 }
 
 async function readSmall(path: string, code: string, flag: string): Promise<string> {

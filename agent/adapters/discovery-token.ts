@@ -16,7 +16,7 @@ export interface TokenAsk {
   /** Of the service: scheme, host and port. */
   readonly url: string;
   readonly size: number;
-  /** PEM text. */
+  /** PEM text; undefined: the host's own authorities. */
   readonly ca: string | undefined;
 }
 

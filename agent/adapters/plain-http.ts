@@ -2,8 +2,9 @@
 // bounded in time and size. What the answer means is for the caller.
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestPlain } from "node:http";
 import { request as requestSecure } from "node:https";
+import { systemRoots } from "./system-roots.ts";
 
-/** PEM texts. Without `ca` Node's own roots count. */
+/** PEM texts. Without `ca` the host's own authorities count. */
 export interface TlsTexts {
   readonly ca?: string | Buffer | undefined;
   readonly cert?: string | Buffer | undefined;
@@ -50,13 +51,14 @@ export async function plainRequest(options: PlainRequest): Promise<PlainAnswer> 
   }
 }
 
-function send(
+async function send(
   { url, method = "GET", headers, body, tls }: PlainRequest,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
+  const isSecure = url.startsWith("https:");
+  const { ca = isSecure ? [...(await systemRoots(process.env["SSL_CERT_FILE"]))] : undefined, ...own } = tls ?? {};
+  const given = Object.entries({ ca, ...own }).filter(([, text]) => text !== undefined);
   return new Promise((resolve, reject) => {
-    const isSecure = url.startsWith("https:");
-    const given = Object.entries(tls ?? {}).filter(([, text]) => text !== undefined);
     const request = (isSecure ? requestSecure : requestPlain)(url, {
       method,
       // not the shared agent: it would keep connections open

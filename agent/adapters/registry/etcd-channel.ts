@@ -15,7 +15,7 @@ const longestReconnectMs = 2_000;
 
 export type ServiceName = "KV" | "Lease" | "Watch" | "Auth" | "Cluster";
 
-/** PEM. Each may be undefined: the system's own authorities, no client certificate. */
+/** PEM. Without authorities Node's count; without the others there is no client certificate. */
 export interface Credentials {
   readonly ca: Buffer | undefined;
   readonly cert: Buffer | undefined;

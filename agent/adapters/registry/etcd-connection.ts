@@ -5,6 +5,7 @@ import { Problem } from "../../domain/problem.ts";
 import type { RegistrySettings } from "../../domain/settings.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
+import { systemRoots } from "../system-roots.ts";
 import { type Stop, aborted, refused, unlessStopped } from "./calls.ts";
 import {
   type Credentials,
@@ -359,8 +360,20 @@ function mixed(url: string, { known, found }: { readonly known: string; readonly
 }
 
 async function readCredentials(files: RegistrySettings): Promise<Credentials | undefined> {
-  const [ca, cert, key] = await Promise.all([readPem(files.caFile), readPem(files.certFile), readPem(files.keyFile)]);
+  const authorities = files.caFile === undefined ? readRoots(files.endpoints) : readPem(files.caFile);
+  const [ca, cert, key] = await Promise.all([authorities, readPem(files.certFile), readPem(files.keyFile)]);
   return ca === undefined && cert === undefined && key === undefined ? undefined : { ca, cert, key };
+}
+
+/** The host's own; undefined where nothing is asked over TLS. */
+async function readRoots(endpoints: readonly string[]): Promise<Buffer | undefined> {
+  if (!endpoints.some((url) => url.startsWith("https:"))) return undefined;
+  try {
+    const roots = await systemRoots(process.env["SSL_CERT_FILE"]);
+    return Buffer.from(roots.map(String).join("\n"));
+  } catch (error) {
+    throw refused("read the certificates that SSL_CERT_FILE names", "Check its path and its rights", error);
+  }
 }
 
 async function readPem(path: string | undefined): Promise<Buffer | undefined> {

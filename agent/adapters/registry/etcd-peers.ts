@@ -10,7 +10,7 @@ const maxPeers = 32;
 const maxAnswerBytes = 256 * 1024;
 const defaultTimeoutMs = 3_000;
 
-/** PEM files; each may be left out: the system's own authorities, no client certificate. */
+/** PEM files; each may be left out: the host's own authorities, no client certificate. */
 export interface PeerTls {
   readonly caFile?: string | undefined;
   readonly certFile?: string | undefined;

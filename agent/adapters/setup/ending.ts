@@ -2,10 +2,13 @@
 import { hostname } from "node:os";
 import { readFile } from "node:fs/promises";
 import { Problem } from "../../domain/problem.ts";
+import { plainRequest } from "../plain-http.ts";
 import { type Around, type Doer, at, unlessMissing } from "./around.ts";
 import { needPrograms } from "./users.ts";
 
 const requestTimeoutMs = 10_000;
+/** What is answered is of no interest. */
+const maxAnswerBytes = 1024 * 1024;
 const pauseMs = 3_000;
 const mostTries = 20;
 const shutdownTimeoutMs = 30_000;
@@ -45,20 +48,22 @@ export const phoneHome: Doer<"phone-home"> = {
 async function post(url: string, body: string, signal: AbortSignal): Promise<void> {
   const target = new URL(url);
   const { username, password } = target;
-  // fetch takes no URL with a name in it, and says the whole of it in its refusal
+  // refusals may repeat the URL
   target.username = target.password = "";
   const name = Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64");
-  const answer = await fetch(target, {
+  const answer = await plainRequest({
+    url: target.href,
     method: "POST",
     body,
     headers: {
       "content-type": "application/x-www-form-urlencoded",
       ...(username === "" && password === "" ? {} : { authorization: `Basic ${name}` }),
     },
-    redirect: "manual",
-    signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),
+    timeoutMs: requestTimeoutMs,
+    maxBytes: maxAnswerBytes,
+    isEnough: () => true,
+    signal,
   });
-  await answer.body?.cancel(); // what it says is of no interest, whatever its size
   if (answer.status >= 300) throw new Error(`It answered with status ${answer.status}`);
 }
 
