@@ -129,7 +129,7 @@ class DiscoveryService implements ApiHandler {
         this.#waiting.add(look);
         over.signal.addEventListener("abort", () => this.#waiting.delete(look), { once: true });
         for (const signal of [gone, this.#closing.signal])
-          signal.addEventListener("abort", () => end(""), { once: true });
+          signal.addEventListener("abort", () => end(""), { once: true, signal: over.signal });
         this.#options.clock.sleep(longestWaitMs, over.signal).then(
           () => end(""),
           () => undefined, // it has ended already
