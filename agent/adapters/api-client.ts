@@ -67,18 +67,19 @@ function routeOf(reach: Reach, env: Readonly<Record<string, string | undefined>>
     return () => Promise.resolve({ name: path, stands: () => true, request });
   }
   let made: Promise<Route> | undefined;
-  const make = async (signal: AbortSignal | undefined): Promise<Route> => {
-    try {
-      const { prepareRoute } = await import("./api-route.ts");
-      return await prepareRoute(reach, { env, signal });
-    } catch (error) {
-      made = undefined; // whoever asks next may have more luck
-      throw error;
-    }
+  const make = (signal: AbortSignal | undefined): Promise<Route> => {
+    const mine = import("./api-route.ts").then(({ prepareRoute }) => prepareRoute(reach, { env, signal }));
+    mine.catch(() => {
+      if (made === mine) made = undefined; // whoever asks next may have more luck
+    });
+    return mine;
   };
   return async (signal) => {
-    const route = await (made ??= make(signal));
-    return route.stands() ? route : (made = make(signal));
+    const mine = (made ??= make(signal));
+    const route = await mine;
+    if (route.stands()) return route;
+    if (made === mine) made = undefined; // of all that find it broken, the first makes another
+    return (made ??= make(signal));
   };
 }
 

@@ -34,14 +34,19 @@ export interface TunnelOptions {
 }
 
 /**
- * It is there until this process ends, however it ends: the command at the other side reads from us and ends with us. Rejects
- * with Problems of code "ssh-...", as a MachineShell does, and "aborted".
+ * It is there until this process ends, however it ends: the command at the other side reads from us and ends with us. When it
+ * breaks nothing of it stays. Rejects with Problems of code "ssh-...", as a MachineShell does, and "aborted".
  */
 export async function openTunnel({ endpoint, ssh, env, signal }: TunnelOptions): Promise<Tunnel> {
   const { tunnel } = ssh;
   if (tunnel === undefined) throw new Error("There is no tunnel to open");
   const folder = await mkdtemp(join(env["TMPDIR"] ?? tmpdir(), "flotilla-ssh-"));
   const clear = (): void => rmSync(folder, { recursive: true, force: true });
+  let end = (): void => undefined;
+  const over = (): void => {
+    process.off("exit", clear).off("exit", end);
+    clear();
+  };
   process.once("exit", clear);
   const socket = join(folder, "api");
   const log = join(folder, "ssh.log");
@@ -67,13 +72,15 @@ export async function openTunnel({ endpoint, ssh, env, signal }: TunnelOptions):
       `${socket}:${farSide(endpoint)}`,
     ];
     const child = spawn("ssh", [...forward, ...words], { env: { ...env }, stdio: ["pipe", "ignore", "ignore"] });
-    const end = (): void => void child.kill("SIGTERM");
+    end = () => void child.kill("SIGTERM");
     process.once("exit", end);
     await ready(child, { socket, log, host: tunnel.host, withinMs: ssh.timeoutMs + letInMs, signal });
-    return { socket, stands: () => child.exitCode === null && child.signalCode === null };
+    const stands = (): boolean => child.exitCode === null && child.signalCode === null;
+    if (stands()) child.once("exit", over);
+    else over();
+    return { socket, stands };
   } catch (error) {
-    process.off("exit", clear);
-    clear();
+    over();
     throw error;
   }
 }
