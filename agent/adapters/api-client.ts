@@ -87,7 +87,12 @@ async function ask(what: Ask): Promise<unknown> {
   const { signal: asked, timeoutMs = answerTimeoutMs } = what;
   const route = await what.route(asked);
   const deadline = AbortSignal.timeout(timeoutMs);
-  const signal = asked === undefined ? deadline : AbortSignal.any([asked, deadline]);
+  // Plain listeners: AbortSignal.any() would leave something of each question at the asker's signal, which may last for hours
+  const over = new AbortController();
+  const { signal } = over;
+  const stop = (): void => over.abort();
+  if (asked?.aborted === true) stop();
+  for (const each of [asked, deadline]) each?.addEventListener("abort", stop, { once: true });
   try {
     const response = await send({ ...what, signal, timeoutMs }, route);
     const answer = parse(await readAll(response), what);
@@ -98,6 +103,8 @@ async function ask(what: Ask): Promise<unknown> {
     if (asked?.aborted === true) throw aborted(what.path);
     if (deadline.aborted) throw tooSlow(route.name, timeoutMs);
     throw unreachableAgent(route, error);
+  } finally {
+    for (const each of [asked, deadline]) each?.removeEventListener("abort", stop);
   }
 }
 

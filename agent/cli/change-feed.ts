@@ -21,7 +21,10 @@ export class ChangeFeed {
   #changed = false;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
-  readonly #stop = (): void => this.#over.abort();
+  readonly #stop = (): void => {
+    this.#over.abort();
+    this.#wake?.();
+  };
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -41,10 +44,9 @@ export class ChangeFeed {
     const { clock, signal } = this.#options;
     if (!this.#changed && this.#failure === undefined && !signal.aborted) {
       const woken = new AbortController();
-      this.#wake = () => woken.abort();
-      const either = AbortSignal.any([woken.signal, signal]);
-      await clock.sleep(mostMs, either).catch((error: unknown) => {
-        if (!either.aborted) throw error;
+      this.#wake = () => woken.abort(); // the end wakes it too: any() would leave something of each wait at `signal`
+      await clock.sleep(mostMs, woken.signal).catch((error: unknown) => {
+        if (!woken.signal.aborted) throw error;
       });
       this.#wake = undefined;
     }
