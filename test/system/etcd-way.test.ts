@@ -1,7 +1,10 @@
-// The way from a machine to etcd: straight, whatever proxy the environment names. Real etcd on loopback.
+// The way from a machine to etcd: straight, whatever proxy the environment names; by a new connection where one is silent, and
+// by none where an endpoint rests. Real etcd on loopback.
 import assert from "node:assert/strict";
+import { type AddressInfo, type Server, type Socket, connect as dial, createServer } from "node:net";
 import { type TestContext, describe, test } from "node:test";
-import { connect } from "./etcd-client.ts";
+import { rejectsWith } from "../contract/registry.ts";
+import { clock, connect } from "./etcd-client.ts";
 import { startEtcd, withoutEtcd } from "./etcd-server.ts";
 
 describe("the way to etcd", { skip: withoutEtcd, timeout: 120_000 }, () => {
@@ -14,7 +17,73 @@ describe("the way to etcd", { skip: withoutEtcd, timeout: 120_000 }, () => {
       t.after(() => client.close());
       assert.equal((await client.get("a")).entry, undefined);
     });
+
+  test("behind one address a silent member is left for another within the machine's lease", async (t) => {
+    const server = await startEtcd({ members: 3, isHidden: true });
+    t.after(() => server.close());
+    let target = 0;
+    const balancer = createServer((from) => {
+      const to = dial(server.port(target), "127.0.0.1");
+      for (const [one, other] of [
+        [from, to],
+        [to, from],
+      ] as const)
+        one
+          .on("error", () => undefined)
+          .on("close", () => other.destroy())
+          .pipe(other);
+    });
+    const client = connect([`http://127.0.0.1:${await listen(t, balancer)}`]);
+    t.after(() => client.close());
+    const { revision } = await client.get("a");
+    const watch = client.watch("", revision + 1, new AbortController().signal)[Symbol.asyncIterator]();
+    await watch.next();
+    const broken = rejectsWith("registry-unreachable", watch.next());
+    target = 1;
+    server.freeze(0);
+    const fromMs = performance.now();
+    while (!(await client.get("a").then(isSo, () => false))) await clock.sleep(100);
+    const tookMs = performance.now() - fromMs;
+    assert.ok(tookMs < 9_000, `it took ${tookMs} ms`);
+    await broken;
+    server.thaw(0);
+  });
+
+  test("an endpoint that rests is not connected to", async (t) => {
+    const server = await startEtcd({ isHidden: true });
+    t.after(() => server.close());
+    let connections = 0;
+    const bad = createServer((socket) => {
+      connections++;
+      socket.on("error", () => undefined).destroy();
+    });
+    const client = connect([`http://127.0.0.1:${await listen(t, bad)}`, ...server.endpoints]);
+    t.after(() => client.close());
+    for (let call = 0; call < 20; call++) {
+      await client.get("a");
+      await clock.sleep(50);
+    }
+    assert.ok(connections > 0);
+    const before = connections;
+    await clock.sleep(6_000);
+    assert.equal(connections, before);
+  });
 });
+
+function isSo(): true {
+  return true;
+}
+
+async function listen(t: TestContext, server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => sockets.add(socket));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
 
 /** Until the test is over. */
 function setVariable(t: TestContext, name: string, value: string): void {

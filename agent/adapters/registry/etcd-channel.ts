@@ -58,6 +58,9 @@ interface DuplexStream extends AsyncIterable<unknown> {
   on(event: "error", listener: (error: Error) => void): void;
 }
 
+/** gRPC shares a connection among channels of equal options. */
+let opened = 0;
+
 /** Loads what takes a while, so that it is not taken from the time of the first call. */
 export async function loadChannels(): Promise<void> {
   await Promise.all([import("etcd3/lib/connection-pool.js"), import("cockatiel")]);
@@ -84,6 +87,8 @@ export async function openChannel(url: string, credentials: Credentials | undefi
     grpcOptions: {
       // the environment's proxy is there for git; gRPC would go through it to every place, http:// too
       "grpc.enable_http_proxy": 0,
+      // no option of gRPC's: a new channel is a new connection
+      "flotilla.channel": ++opened,
       "grpc.max_receive_message_length": -1,
       "grpc.keepalive_time_ms": pingEveryMs,
       "grpc.keepalive_timeout_ms": pingTimeoutMs,

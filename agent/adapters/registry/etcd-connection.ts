@@ -303,7 +303,7 @@ export class EtcdConnection {
     const good = this.#endpoints.filter((endpoint) => endpoint.isGood);
     const chosen = good[Math.floor(this.#options.clock.random() * good.length)];
     if (chosen !== undefined) {
-      for (const endpoint of this.#endpoints) endpoint.endStreamsIfSilent();
+      for (const endpoint of this.#endpoints) endpoint.letGoIfSilent();
       return chosen;
     }
     try {

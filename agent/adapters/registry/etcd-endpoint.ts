@@ -2,11 +2,15 @@
 // answered a check. Given to etcd-connection.ts, which chooses among several.
 import type { Clock } from "../../ports/clock.ts";
 import type { Channel, EtcdStream, Sent } from "./etcd-channel.ts";
-import { CallFailed, isEndpointFault } from "./etcd-errors.ts";
+import { CallFailed, isDropped, isEndpointFault } from "./etcd-errors.ts";
 
 /** How long an endpoint rests after a fault: each time twice as long, until a call goes well. */
 const firstRestMs = 1_000;
 const longestRestMs = 30_000;
+/** A connection on which nothing was answered for so long is given up; an answer that is merely late is there by then. */
+const silentMs = 4_000;
+/** The same for one that is not up yet: at half a second each way that takes nearly 5 s. */
+const connectingMs = 10_000;
 
 export interface EndpointParts {
   /** http://HOST:PORT or https://HOST:PORT. */
@@ -28,6 +32,12 @@ export class Endpoint {
   #callsUnderWay = 0;
   #isRetired = false;
   #isSilent = false;
+  /** There is no connection, and none is being made that might still come up. */
+  #isDown = false;
+  /** Since when it was asked and has answered nothing. */
+  #askedMs: number | undefined;
+  /** Whether the connection has ever brought an answer. */
+  #isProven = false;
   readonly #streams = new Set<EtcdStream>();
 
   constructor(parts: EndpointParts) {
@@ -62,9 +72,11 @@ export class Endpoint {
   }
 
   /** The same, and its success does not shorten the rests: an endpoint may answer checks and fail with all else. */
-  callToCheck(sent: Sent, timeoutMs: number): Promise<unknown> {
+  async callToCheck(sent: Sent, timeoutMs: number): Promise<unknown> {
     // gRPC wants a moment of the wall clock and turns it into a span at once.
-    return this.#with((channel) => channel.call(sent, this.#parts.clock.wallMs() + timeoutMs));
+    const response = await this.#with((channel) => channel.call(sent, this.#parts.clock.wallMs() + timeoutMs));
+    this.#heard();
+    return response;
   }
 
   /** A stream on which `sent.request` has been sent. That it breaks is noted as a fault. */
@@ -74,7 +86,9 @@ export class Endpoint {
     const stream: EtcdStream = {
       next: async () => {
         try {
-          return await inner.next();
+          const message = await inner.next();
+          this.#heard();
+          return message;
         } catch (error) {
           if (isOpen) this.#note(error);
           stream.cancel();
@@ -91,9 +105,14 @@ export class Endpoint {
     return stream;
   }
 
-  /** Breaks the streams of an endpoint that did not pass its last check: gRPC's own pings take 13 s to find out. */
-  endStreamsIfSilent(): void {
-    if (this.#isSilent) for (const stream of [...this.#streams]) stream.cancel();
+  /**
+   * While another endpoint is good: breaks the streams of one that did not pass its last check, for gRPC's own pings take 13 s to
+   * find out; and lets its connection go, for gRPC would try to make one every 2 s for good.
+   */
+  letGoIfSilent(): void {
+    if (!this.#isSilent) return;
+    this.#endStreams();
+    if (this.#isDown || this.#isStuck()) this.#letGo();
   }
 
   /** It rests: a fault that showed elsewhere than in a call. */
@@ -105,6 +124,7 @@ export class Endpoint {
 
   /** It answered after all. */
   pass(): void {
+    this.#heard();
     this.#isSilent = false;
     this.#isGood = !this.#isRetired;
     this.#restMs = firstRestMs;
@@ -133,8 +153,12 @@ export class Endpoint {
       this.#isSilent = !answers;
       if (!answers) {
         this.fail();
+        this.#isDown = isDropped(error);
+        // behind one address there may be several members, and the next connection may lead to one that answers
+        if (this.#isStuck()) this.#letGo();
         throw error;
       }
+      this.#heard();
     }
     this.#isSilent = false;
     this.#isGood = !this.#isRetired;
@@ -142,6 +166,7 @@ export class Endpoint {
 
   async #with<T>(use: (channel: Channel) => Promise<T>): Promise<T> {
     this.#callsUnderWay++;
+    this.#askedMs ??= this.#parts.clock.monotonicMs();
     try {
       return await use(await this.#open());
     } catch (error) {
@@ -154,9 +179,36 @@ export class Endpoint {
 
   /** A check at once tells a short trouble from a lasting one, and frees the streams of an endpoint that went silent. */
   #note(error: unknown): void {
+    if (isDropped(error)) {
+      this.#isProven = false; // gRPC makes another one
+      this.#askedMs = this.#parts.clock.monotonicMs();
+    } else if (error instanceof CallFailed && !isEndpointFault(error)) this.#heard();
     if (!isEndpointFault(error) || !this.#isGood) return;
     this.fail();
     this.check().catch(() => undefined); // noted: it rests
+  }
+
+  #heard(): void {
+    this.#askedMs = undefined;
+    this.#isProven = true;
+  }
+
+  #isStuck(): boolean {
+    const silence = this.#askedMs === undefined ? 0 : this.#parts.clock.monotonicMs() - this.#askedMs;
+    return silence >= (this.#isProven ? silentMs : connectingMs);
+  }
+
+  #endStreams(): void {
+    for (const stream of [...this.#streams]) stream.cancel();
+  }
+
+  /** The next to ask makes a new connection. Streams would live on, on one that nobody uses. */
+  #letGo(): void {
+    this.#endStreams();
+    this.#close();
+    this.#channel = undefined;
+    this.#askedMs = undefined;
+    this.#isProven = false;
   }
 
   #open(): Promise<Channel> {

@@ -32,7 +32,8 @@ export class CallFailed extends Error {
 }
 
 /** gRPC's words before anything is sent, and etcd's for a read that waited for its leader: a write never ends so. */
-const undoneText = /No connection established|Name resolution failed|etcdserver: leader changed/;
+const undoneText =
+  /No connection established|Name resolution failed|closed before call started|client was already closed|etcdserver: leader changed/;
 
 /** A gRPC error as a CallFailed; anything else as one of code "unavailable" with its text. */
 export function callFailed(error: unknown): CallFailed {
@@ -55,6 +56,11 @@ function plainWords(message: string): string {
 export function isEndpointFault(error: unknown): boolean {
   const codes: readonly number[] = [grpc.unavailable, grpc.deadlineExceeded, grpc.internal];
   return error instanceof CallFailed && codes.includes(error.code) && !isUnhealthy(error);
+}
+
+/** There is no connection (any more); gRPC makes another one. */
+export function isDropped(error: unknown): boolean {
+  return error instanceof CallFailed && error.code === grpc.unavailable && !error.message.startsWith("etcdserver:");
 }
 
 /** etcd would lose its majority, or is in danger to, if the members were changed now. */

@@ -6,6 +6,7 @@ import { CallFailed, grpc } from "../../../agent/adapters/registry/etcd-errors.t
 import { FakeClock, settled } from "../../fakes/fake-clock.ts";
 
 const sent: Sent = { service: "KV", method: "range", request: {}, token: undefined };
+const silent = new CallFailed(grpc.deadlineExceeded, "No answer in time");
 const dead = new CallFailed(grpc.unavailable, "connect ECONNREFUSED");
 
 /** An endpoint on a channel of the test's own: `fault` is what calls and checks come to, `checks` and `closes` are counted. */
@@ -13,6 +14,7 @@ class Bench {
   readonly clock = new FakeClock();
   fault: Error | undefined;
   checks = 0;
+  opens = 0;
   closes = 0;
   readonly cancelled: string[] = [];
   /** Calls wait for it. */
@@ -28,6 +30,7 @@ class Bench {
   });
 
   #channel(): Channel {
+    this.opens++;
     const answer = async (): Promise<unknown> => {
       await this.gate;
       if (this.fault !== undefined) throw this.fault;
@@ -126,12 +129,12 @@ suite("one endpoint", () => {
     const bench = new Bench();
     await bench.endpoint.check();
     await bench.endpoint.open(sent);
-    bench.endpoint.endStreamsIfSilent();
+    bench.endpoint.letGoIfSilent();
     assert.deepEqual(bench.cancelled, []);
     bench.fault = dead;
     await assert.rejects(bench.endpoint.check());
     assert.deepEqual(bench.cancelled, []);
-    bench.endpoint.endStreamsIfSilent();
+    bench.endpoint.letGoIfSilent();
     assert.deepEqual(bench.cancelled, ["range"]);
   });
 
@@ -143,11 +146,88 @@ suite("one endpoint", () => {
     await assert.rejects(bench.endpoint.check());
     bench.endpoint.pass();
     assert.equal(bench.endpoint.isGood, true);
-    bench.endpoint.endStreamsIfSilent();
+    bench.endpoint.letGoIfSilent();
     assert.deepEqual(bench.cancelled, []);
     bench.endpoint.retire();
     bench.endpoint.pass();
     assert.equal(bench.endpoint.isGood, false);
+  });
+
+  test("a connection on which nothing is answered for 4 s is given up, with its streams, and the next check makes another", async () => {
+    const bench = new Bench();
+    await bench.endpoint.check();
+    await bench.endpoint.open(sent);
+    bench.fault = silent;
+    for (const [closes, waitMs] of [
+      [0, 2_000],
+      [0, 1_900],
+      [0, 200],
+      [1, 2_000],
+      [1, 0],
+    ] as const) {
+      await assert.rejects(bench.endpoint.check());
+      await settled();
+      assert.equal(bench.closes, closes);
+      await bench.clock.advance(waitMs);
+    }
+    assert.deepEqual(bench.cancelled, ["range"]);
+    assert.equal(bench.opens, 2);
+  });
+
+  test("an answer that is late counts: the connection stays", async () => {
+    const bench = new Bench();
+    await bench.endpoint.check();
+    for (let round = 0; round < 5; round++) {
+      bench.fault = silent;
+      await assert.rejects(bench.endpoint.check());
+      await bench.clock.advance(3_000);
+      await assert.rejects(bench.endpoint.check());
+      bench.endpoint.pass();
+      bench.fault = undefined;
+      await bench.call();
+    }
+    assert.deepEqual([bench.opens, bench.closes], [1, 0]);
+  });
+
+  test("a connection that is still being made, be it anew, has 10 s for it", async () => {
+    const bench = new Bench();
+    for (const before of [undefined, dead]) {
+      bench.closes = 0;
+      if (before !== undefined) {
+        bench.fault = undefined;
+        await bench.endpoint.check();
+        bench.fault = before;
+        await assert.rejects(bench.endpoint.check());
+      }
+      bench.fault = silent;
+      for (let second = 0; second <= 9; second++) {
+        await assert.rejects(bench.endpoint.check());
+        bench.endpoint.letGoIfSilent();
+        await settled();
+        assert.equal(bench.closes, 0, `after ${second} s`);
+        await bench.clock.advance(1_000);
+      }
+      await assert.rejects(bench.endpoint.check());
+      await settled();
+      assert.equal(bench.closes, 1);
+    }
+  });
+
+  test("without any connection it is left to gRPC to make one, until another endpoint is good", async () => {
+    const bench = new Bench();
+    bench.fault = dead;
+    for (let second = 0; second <= 30; second++) {
+      await assert.rejects(bench.endpoint.check());
+      await bench.clock.advance(1_000);
+    }
+    assert.deepEqual([bench.opens, bench.closes], [1, 0]);
+    bench.endpoint.letGoIfSilent();
+    bench.endpoint.letGoIfSilent();
+    await settled();
+    assert.equal(bench.closes, 1);
+    bench.fault = undefined;
+    await bench.endpoint.check();
+    assert.deepEqual([bench.opens, bench.endpoint.isGood], [2, true]);
   });
 
   test("retired, it closes when the calls under way are over, and is never good again", async () => {
