@@ -24,7 +24,7 @@ interface MemberMessage {
   readonly isLearner: boolean;
 }
 interface MembersResponse {
-  readonly header: { readonly cluster_id: string };
+  readonly header: { readonly cluster_id: string } | null;
   readonly members: readonly MemberMessage[];
 }
 
@@ -47,6 +47,8 @@ export async function listMembers(connection: EtcdConnection, signal?: AbortSign
     request: { linearizable: true }, // etcd 3.4 does not know it, and ignores it
     signal,
   });
+  if (header === null)
+    throw refused("list the members of etcd", "The answer has no header: is it etcd that answers there?");
   return { clusterId: hexId(header.cluster_id), members: inOrder(members) };
 }
 

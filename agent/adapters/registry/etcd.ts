@@ -59,12 +59,12 @@ interface Header {
   readonly revision: string;
 }
 interface RangeResponse {
-  readonly header: Header;
+  readonly header: Header | null;
   readonly kvs: readonly KeyValue[];
   readonly more: boolean;
 }
 interface WatchResponse {
-  readonly header: Header;
+  readonly header: Header | null;
   readonly created: boolean;
   readonly canceled: boolean;
   readonly compact_revision: string;
@@ -118,7 +118,7 @@ class EtcdRegistry implements Registry {
         request,
         signal,
       });
-      revision ??= page.header.revision;
+      revision ??= revisionIn(page);
       let bytes = 0;
       for (const each of page.kvs) {
         entries.push(this.#entry(each));
@@ -140,7 +140,7 @@ class EtcdRegistry implements Registry {
     const request = { key: this.#bytes(key) };
     const response = await this.#call<RangeResponse>(what, { service: "KV", method: "range", request, signal });
     const found = response.kvs[0];
-    return { entry: found === undefined ? undefined : this.#entry(found), revision: whole(response.header.revision) };
+    return { entry: found === undefined ? undefined : this.#entry(found), revision: whole(revisionIn(response)) };
   }
 
   async write(transaction: Transaction, signal?: AbortSignal): Promise<WriteResult> {
@@ -159,13 +159,13 @@ class EtcdRegistry implements Registry {
         : { request_put: { key: this.#bytes(write.key), value: Buffer.from(write.value), lease: write.lease ?? "0" } },
     );
     const request = { compare, success, failure: [] };
-    const response = await this.#call<{ readonly header: Header; readonly succeeded: boolean }>(what, {
+    const response = await this.#call<{ readonly header: Header | null; readonly succeeded: boolean }>(what, {
       service: "KV",
       method: "txn",
       request,
       signal,
     });
-    return { applied: response.succeeded, revision: whole(response.header.revision) };
+    return { applied: response.succeeded, revision: whole(revisionIn(response)) };
   }
 
   async grantLease(ttlMs: number, signal?: AbortSignal): Promise<{ readonly id: LeaseId; readonly ttlMs: number }> {
@@ -187,9 +187,9 @@ class EtcdRegistry implements Registry {
     const call: StreamCall = { service: "Lease", method: "leaseKeepAlive", request, signal, doubtMs: renewDoubtMs };
     const stream = await this.#stream(what, call);
     stream.cancel();
-    const { TTL, header } = stream.first as { readonly TTL: string; readonly header: Header };
-    if (whole(TTL) <= 0) throw new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended" });
-    return whole(header.revision);
+    const first = stream.first as { readonly TTL: string; readonly header: Header | null };
+    if (whole(first.TTL) <= 0) throw new Problem("lease-lost", `Cannot ${what}`, { hint: "The lease has ended" });
+    return whole(revisionIn(first));
   }
 
   async leaseLeftMs(id: LeaseId, signal?: AbortSignal): Promise<number> {
@@ -261,9 +261,9 @@ class EtcdRegistry implements Registry {
   /** `done`: the last revision of which everything was delivered. */
   #batch(what: string, response: WatchResponse, done: number): WatchBatch {
     if (response.canceled) throw this.#canceled(what, response);
-    if (response.created && whole(response.header.revision) < done) {
+    if (response.created && whole(revisionIn(response)) < done) {
       throw new Problem("watch-compacted", `Cannot ${what} from revision ${done + 1}`, {
-        hint: `etcd is at ${response.header.revision}: it was put back to an earlier state, or is behind; read anew`,
+        hint: `etcd is at ${revisionIn(response)}: it was put back to an earlier state, or is behind; read anew`,
       });
     }
     if (response.created && response.events.length === 0) return { revision: done, changes: [] };
@@ -273,7 +273,7 @@ class EtcdRegistry implements Registry {
     });
     const last = response.events.at(-1);
     // Without events it is a progress note: etcd sends those only to watches that have been sent everything so far.
-    const revision = whole(last === undefined ? response.header.revision : last.kv.mod_revision);
+    const revision = whole(last === undefined ? revisionIn(response) : last.kv.mod_revision);
     return { revision: Math.max(revision, done), changes };
   }
 
@@ -334,6 +334,12 @@ function endOf(prefix: Buffer): Buffer {
   const end = Buffer.from(prefix);
   end[end.length - 1] = (end.at(-1) ?? 0) + 1;
   return end;
+}
+
+/** Where etcd is, as every answer of its says. */
+function revisionIn({ header }: { readonly header: Header | null }): string {
+  if (header !== null) return header.revision;
+  throw refused("understand etcd's answer", "It has no header: is it etcd that answers there?");
 }
 
 /** etcd's 64-bit numbers come as text. */
