@@ -1,10 +1,12 @@
 // The way from a machine to etcd: straight, whatever proxy the environment names; by a new connection where one is silent, and
-// by none where an endpoint rests. Real etcd on loopback.
+// by none where an endpoint rests; to one cluster, and to nothing that is no etcd. Real etcd on loopback.
 import assert from "node:assert/strict";
+import { createServer as createHttp2 } from "node:http2";
 import { type AddressInfo, type Server, type Socket, connect as dial, createServer } from "node:net";
 import { type TestContext, describe, test } from "node:test";
+import { Secret } from "../../agent/domain/settings.ts";
 import { rejectsWith } from "../contract/registry.ts";
-import { clock, connect } from "./etcd-client.ts";
+import { clock, connect, connectCluster } from "./etcd-client.ts";
 import { startEtcd, withoutEtcd } from "./etcd-server.ts";
 
 describe("the way to etcd", { skip: withoutEtcd, timeout: 120_000 }, () => {
@@ -49,6 +51,46 @@ describe("the way to etcd", { skip: withoutEtcd, timeout: 120_000 }, () => {
     server.thaw(0);
   });
 
+  test("two clusters with users: no call fails for the one that is not used", async (t) => {
+    const servers = [await startEtcd({ isHidden: true }), await startEtcd({ isHidden: true })];
+    t.after(() => Promise.all(servers.map((server) => server.close())));
+    const [name, password] = ["fleet", "s3cret-pass"];
+    for (const server of servers) await server.enableAuth({ name, password, prefix: "/flotilla/" });
+    const login = { username: name, password: new Secret(password) };
+    const client = connect(
+      servers.flatMap((server) => server.endpoints),
+      login,
+    );
+    t.after(() => client.close());
+    for (let call = 0; call < 40; call++) {
+      await client.get("a");
+      await clock.sleep(100);
+    }
+  });
+
+  test("what answers without a header is no etcd, and that is said", async (t) => {
+    const empty = createHttp2();
+    empty.on("stream", (stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      stream.end(Buffer.alloc(5)); // one message, with nothing in it
+    });
+    const url = `http://127.0.0.1:${await listen(t, empty)}`;
+    const client = connect([url]);
+    t.after(() => client.close());
+    const put = { kind: "put", key: "a", value: "1" } as const;
+    const members = connectCluster([url]);
+    t.after(() => members.close());
+    for (const call of [
+      () => client.get("a"),
+      () => client.read(""),
+      () => client.write({ guards: [], writes: [put] }),
+      () => client.watch("", 2, new AbortController().signal)[Symbol.asyncIterator]().next(),
+      () => members.members(),
+    ])
+      assert.match(String((await rejectsWith("registry-refused", call())).hint), /no header/);
+  });
+
   test("an endpoint that rests is not connected to", async (t) => {
     const server = await startEtcd({ isHidden: true });
     t.after(() => server.close());
@@ -74,7 +116,7 @@ function isSo(): true {
   return true;
 }
 
-async function listen(t: TestContext, server: Server): Promise<number> {
+async function listen(t: TestContext, server: Pick<Server, "on" | "listen" | "close" | "address">): Promise<number> {
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => sockets.add(socket));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

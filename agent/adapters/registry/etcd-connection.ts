@@ -20,6 +20,11 @@ import { CallFailed, callFailed, grpc, isEndpointFault, isStaleToken, problemOf 
 
 /** A refused password is not tried again for this long: each try costs etcd a quarter of a second. */
 const refusedLoginMs = 1_000;
+/** Methods that change nothing, whichever cluster is asked. */
+const changeless: ReadonlySet<string> = new Set([
+  ...["authenticate", "range", "memberList", "watch"],
+  ...["leaseTimeToLive", "leaseKeepAlive"],
+]);
 /** Longer than the deadline of a call, which has first to be heard of. */
 const deadlineSlack = 1.25;
 
@@ -67,6 +72,8 @@ export class EtcdConnection {
   #clusterId: string | undefined;
   #credentials: Promise<Credentials | undefined> | undefined;
   #token: Promise<string> | undefined;
+  /** The last one that was got. */
+  #word: string | undefined;
   /** Endpoints of another cluster that were told of. */
   readonly #toldForeign = new Set<string>();
   /** Faults of endpoints so far. */
@@ -113,7 +120,7 @@ export class EtcdConnection {
     const timeoutMs = this.#options.settings.requestTimeoutMs;
     const response = await this.#bounded(what, { signal, timeoutMs }, () =>
       this.#loggedIn((token) =>
-        this.#onEndpoint((endpoint) => this.#ask(endpoint, { service, method, request, token })),
+        this.#onEndpoint(method, (endpoint) => this.#ask(endpoint, { service, method, request, token })),
       ),
     );
     return response as Response;
@@ -131,7 +138,7 @@ export class EtcdConnection {
     try {
       return await this.#bounded(what, { signal, timeoutMs }, () => {
         opening = this.#loggedIn((token) =>
-          this.#onEndpoint((endpoint) =>
+          this.#onEndpoint(method, (endpoint) =>
             this.#firstOf(endpoint, { service, method, request, token }, { doubtMs, timeoutMs }),
           ),
         );
@@ -187,11 +194,14 @@ export class EtcdConnection {
     return this.#beginning;
   }
 
-  /** A read that takes a majority: an endpoint that is cut off from the others does not pass. It needs no login. */
+  /**
+   * A read that takes a majority: an endpoint that is cut off from the others does not pass. It needs no login; with one an
+   * endpoint that was of another cluster can show that it is of ours.
+   */
   async #check(endpoint: Endpoint): Promise<void> {
     const { prefix, requestTimeoutMs } = this.#options.settings;
     const request = { key: Buffer.from(prefix), count_only: true };
-    const sent: Sent = { service: "KV", method: "range", request, token: undefined };
+    const sent: Sent = { service: "KV", method: "range", request, token: endpoint.isForeign ? this.#word : undefined };
     this.#recognise(endpoint, await endpoint.callToCheck(sent, requestTimeoutMs));
   }
 
@@ -242,8 +252,11 @@ export class EtcdConnection {
     if (decimal === undefined || decimal === "0") return; // some answers have no header
     const found = hexId(decimal);
     this.#clusterId ??= found;
-    if (found === this.#clusterId) return;
-    endpoint.fail();
+    if (found === this.#clusterId) {
+      endpoint.own();
+      return;
+    }
+    endpoint.disown();
     const ids = { known: this.#clusterId, found };
     const problem = this.#options.foreign?.(endpoint.url, ids) ?? mixed(endpoint.url, ids);
     if (!this.#toldForeign.has(endpoint.url)) this.#options.log.error("registry.foreign-cluster", problem);
@@ -283,8 +296,11 @@ export class EtcdConnection {
     }
   }
 
-  /** Runs `use` on one endpoint; on another one as well if the first has certainly done nothing for the call. */
-  async #onEndpoint<T>(use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+  /**
+   * Runs `use` on one endpoint; on another one as well if the first has certainly done nothing for the call, or belongs to
+   * another cluster and was asked nothing that changes one.
+   */
+  async #onEndpoint<T>(method: string, use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
     for (let left = this.#endpoints.length; ; left--) {
       const endpoint = await this.#choose();
       try {
@@ -292,7 +308,9 @@ export class EtcdConnection {
       } catch (error) {
         if (isEndpointFault(error)) this.faults++;
         const failure = error instanceof Problem ? error : callFailed(error);
-        if (left <= 1 || !(failure instanceof CallFailed && failure.isUndone)) throw failure;
+        const isUndone =
+          failure instanceof CallFailed ? failure.isUndone : endpoint.isForeign && changeless.has(method);
+        if (left <= 1 || !isUndone) throw failure;
       }
     }
   }
@@ -306,12 +324,18 @@ export class EtcdConnection {
       for (const endpoint of this.#endpoints) endpoint.letGoIfSilent();
       return chosen;
     }
-    try {
-      return await Promise.any(this.#endpoints.map((endpoint) => endpoint.check().then(() => endpoint)));
-    } catch (error) {
-      const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
-      throw errors.find((each) => each instanceof Problem) ?? errors[0];
+    const errors: unknown[] = [];
+    // one of another cluster is the last to be asked: it may have become one of ours
+    for (const isForeign of [false, true]) {
+      const asked = this.#endpoints.filter((endpoint) => endpoint.isForeign === isForeign);
+      try {
+        return await Promise.any(asked.map((endpoint) => endpoint.check().then(() => endpoint)));
+      } catch (error) {
+        const failures: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+        errors.push(...failures);
+      }
     }
+    throw errors.find((each) => each instanceof Problem) ?? errors[0];
   }
 
   /** One login at a time, shared by all calls; undefined without a user. */
@@ -321,11 +345,15 @@ export class EtcdConnection {
     if (this.#token !== undefined) return this.#token;
     const request = { name: username, password: password?.reveal() ?? "" };
     const sent: Sent = { service: "Auth", method: "authenticate", request, token: undefined };
-    const token = this.#onEndpoint(async (endpoint) => {
+    const token = this.#onEndpoint(sent.method, async (endpoint) => {
       const response = (await this.#ask(endpoint, sent)) as { readonly token: string };
       return response.token;
     });
     this.#token = token;
+    token.then(
+      (word) => (this.#word = word),
+      () => undefined, // see below
+    );
     token.catch(async (error: unknown) => {
       const isRefused = problemOf("log in", error).code === "registry-refused";
       // closed meanwhile: no matter

@@ -32,6 +32,7 @@ export class Endpoint {
   #callsUnderWay = 0;
   #isRetired = false;
   #isSilent = false;
+  #isForeign = false;
   /** There is no connection, and none is being made that might still come up. */
   #isDown = false;
   /** Since when it was asked and has answered nothing. */
@@ -47,6 +48,11 @@ export class Endpoint {
 
   get isGood(): boolean {
     return this.#isGood;
+  }
+
+  /** Its last answer that named a cluster named another one than ours. */
+  get isForeign(): boolean {
+    return this.#isForeign;
   }
 
   /** Resolves when it has answered; one check at a time, shared by all that ask. Rejects as `ask` does. */
@@ -122,11 +128,23 @@ export class Endpoint {
     this.#restMs = Math.min(this.#restMs * 2, longestRestMs);
   }
 
+  /** It belongs to another cluster: it rests for long, and no answer makes it good but one of our cluster. */
+  disown(): void {
+    this.#isForeign = true;
+    this.#restMs = longestRestMs;
+    this.fail();
+  }
+
+  /** An answer named our cluster. */
+  own(): void {
+    this.#isForeign = false;
+  }
+
   /** It answered after all. */
   pass(): void {
     this.#heard();
     this.#isSilent = false;
-    this.#isGood = !this.#isRetired;
+    this.#isGood = !this.#isRetired && !this.#isForeign;
     this.#restMs = firstRestMs;
   }
 
@@ -161,7 +179,8 @@ export class Endpoint {
       this.#heard();
     }
     this.#isSilent = false;
-    this.#isGood = !this.#isRetired;
+    this.#isGood = !this.#isRetired && !this.#isForeign;
+    if (this.#isForeign) this.#restUntilMs = this.#parts.clock.monotonicMs() + longestRestMs;
   }
 
   async #with<T>(use: (channel: Channel) => Promise<T>): Promise<T> {

@@ -230,6 +230,23 @@ suite("one endpoint", () => {
     assert.deepEqual([bench.opens, bench.endpoint.isGood], [2, true]);
   });
 
+  test("of another cluster it is not good, whatever it answers, until an answer names ours", async () => {
+    const bench = new Bench();
+    await bench.endpoint.check();
+    await bench.call();
+    bench.endpoint.disown();
+    bench.fault = new CallFailed(grpc.invalidArgument, "etcdserver: user name is empty");
+    for (let second = 0; second < 60; second++) {
+      bench.endpoint.checkWhenRested();
+      await bench.clock.advance(1_000);
+      assert.equal(bench.endpoint.isGood, false);
+    }
+    assert.equal(bench.checks, 2, "one at the start, one after half a minute");
+    bench.endpoint.own();
+    await bench.endpoint.check();
+    assert.equal(bench.endpoint.isGood, true);
+  });
+
   test("retired, it closes when the calls under way are over, and is never good again", async () => {
     const bench = new Bench();
     await bench.endpoint.check();
