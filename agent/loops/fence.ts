@@ -1,7 +1,7 @@
 // Units with OnPartition=stop on this machine: they run on a permit of systemd's that ends before this machine's lease can
 // have run out, and are started only while that lease is held and on the leader's word for it. Given
 // to local.ts.
-import type { MachineId } from "../domain/names.ts";
+import type { MachineId, UnitName } from "../domain/names.ts";
 import { fenceLeadMs } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -91,17 +91,21 @@ export class Fence {
     return !this.isCutOff() && !this.isFresh() && this.#isOverdue;
   }
 
-  /** Gives a permit after one has ended. The Problem: systemd will not have it. Rejects where it cannot be reached. */
-  async open(): Promise<Problem | undefined> {
+  /**
+   * Gives a permit after one has ended, and says what went down with that and has none itself. The Problem: systemd will not
+   * have it. Rejects where it cannot be reached.
+   */
+  async open(): Promise<readonly UnitName[] | Problem> {
     const untilMs = this.#untilMs();
+    let fallen: readonly UnitName[];
     try {
-      await this.#ports.systemd.grantPermit(untilMs);
+      fallen = await this.#ports.systemd.grantPermit(untilMs);
     } catch (error) {
       if (error instanceof Problem && error.code === "systemd-permit") return error;
       throw error;
     }
     this.#set({ untilMs });
-    return undefined;
+    return fallen;
   }
 
   /** Calls `listener` when such units may be started, or no longer may. */

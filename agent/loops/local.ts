@@ -225,8 +225,10 @@ export class Local {
       const names = lying.map(({ name }) => name);
       this.#jobs.forgetStarts(names);
       for (const name of names) await systemd.noteLaunched(name, undefined);
+      const opened = await fence.open();
+      if (opened instanceof Problem) refusal = opened;
+      else this.#jobs.forgetStarts(opened);
       await this.#look();
-      refusal = await fence.open();
     }
     if (isFresh && fence.isOpen()) return new Map();
     const why = refusal ?? (fence.isCutOff() ? cutOff : fence.isUnconfirmed() ? unconfirmed : undefined);

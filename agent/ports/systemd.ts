@@ -53,10 +53,12 @@ export interface Systemd {
   /**
    * Units that were written with `fence` run on a permit. This one lasts until `untilMs` of the clock (monotonic), in place of
    * any before, and from now on they may be started. When it ends, systemd itself stops them, whatever has become of us, and
-   * keeps them down: a start is a `dependency` failure. Rejects with "systemd-permit" where systemd will not have it.
+   * keeps them down: a start is `refused` until they are, and a `dependency` failure then. Rejects with "systemd-permit" where
+   * systemd will not have it, as long as units that had one are being stopped; the end of that is told to `onChange` as any
+   * change. Those of ours that depend on such units and are down with them count as not launched any more: the answer.
    */
-  grantPermit(untilMs: number): Promise<void>;
-  /** The same where a permit still stands; false, and nothing done, where it has ended or there never was one. */
+  grantPermit(untilMs: number): Promise<readonly UnitName[]>;
+  /** The same where a permit still stands; false where it has ended or cannot be extended, or there never was one. */
   extendPermit(untilMs: number): Promise<boolean>;
   /**
    * For a unit on its way out, before its stop: what its [Install] section asked for no longer starts it. Where it is called

@@ -15,6 +15,7 @@ systemdContract("fake", async () => {
   return {
     open: () => machine.open(),
     behave: (name, behaviour) => machine.onStart(name, starts[behaviour]),
+    stopsWithin: (name, ms) => machine.fallsWithin(name, ms),
     addHostUnit: async (name, where) => machine.addHostUnit(name, `/${where}/${name}`),
     addHostAlias: async (alias, of) => machine.addHostAlias(alias, of),
     isWanted: async (name) => machine.isEnabled(name),

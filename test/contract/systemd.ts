@@ -17,6 +17,8 @@ export interface SystemdHarness {
   open(): Systemd;
   /** Before a unit of this name is started. */
   behave(name: UnitName, behaviour: Behaviour): void;
+  /** Before a unit whose stop takes so long: a fake has to be told that, too. */
+  stopsWithin(name: UnitName, ms: number): void;
   /** A unit that the host has of its own, as a file in the runtime folder or elsewhere in systemd's search path. */
   addHostUnit(name: UnitName, where: "runtime" | "elsewhere"): Promise<void>;
   /** A slice that systemd makes as soon as a unit names it. */
@@ -693,9 +695,73 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
         await run("start", fenced);
         await systemd.extendPermit(soon(-1_000));
         await until(fenced, (active) => active === "inactive");
-        // What it let run is down a moment before it is
-        const signal = AbortSignal.timeout(patienceMs);
-        while (await systemd.extendPermit(soon(60_000))) signal.throwIfAborted();
+        assert.equal(await systemd.extendPermit(soon(60_000)), false);
+      });
+
+      test("that has ended is not called back by a start while the unit stops; the next is given when it is down, which is told", async () => {
+        const [fenced, free] = await pair();
+        const slow = unit(fenced, `${service}ExecStop=/bin/sleep 1\n`);
+        const wants = unit(fresh("stays").name, `[Unit]\nWants=${fenced}\n${texts.stays}`);
+        const requires = unit(fresh("stays").name, `[Unit]\nRequires=${fenced}\n${texts.stays}`);
+        harness.stopsWithin(fenced, 1_000);
+        await place({ ...slow, fence: { stepMs: 5_000, stopMs: 10_000 } }, wants, requires);
+        await systemd.grantPermit(soon(300));
+        await run("start", fenced);
+        await until(fenced, (active) => active === "deactivating");
+        for (const each of [fenced, wants.name, requires.name, fenced])
+          assert.equal((await run("start", each)).result, "refused", each);
+        assert.equal(await systemd.extendPermit(soon(60_000)), false);
+        const told = new Promise<void>((resolve) => {
+          const stop = systemd.onChange((names) => {
+            if (names !== undefined) return;
+            stop();
+            resolve();
+          });
+        });
+        await assert.rejects(
+          systemd.grantPermit(soon(60_000)),
+          (error) => error instanceof Problem && error.code === "systemd-permit",
+        );
+        assert.deepEqual(await run("start", free), { result: "done" }, "others start as ever");
+        assert.deepEqual(await states(fenced, wants.name), ["deactivating", "inactive"]);
+        await told;
+        assert.deepEqual(await states(fenced), ["inactive"]);
+        assert.equal((await run("start", fenced)).result, "dependency");
+        assert.deepEqual(await run("start", wants.name), { result: "done" });
+        await systemd.grantPermit(soon(60_000));
+        assert.deepEqual(await run("start", requires.name), { result: "done" });
+        assert.deepEqual(await states(fenced), ["active"]);
+        for (const each of [requires.name, wants.name, fenced, free]) {
+          await run("stop", each);
+          await systemd.remove(each);
+        }
+      });
+
+      test("that ends takes along what depends on its units; with the next that counts as not launched, and nothing else", async () => {
+        const [fenced, free] = await pair();
+        const requires = unit(fresh("stays").name, `[Unit]\nRequires=${fenced}\nAfter=${fenced}\n${texts.stays}`);
+        const part = unit(
+          fresh("stays").name,
+          `[Unit]\nPartOf=${requires.name}\nAfter=${requires.name}\n${texts.stays}`,
+        );
+        const wants = unit(fresh("stays").name, `[Unit]\nWants=${fenced}\nAfter=${fenced}\n${texts.stays}`);
+        const all = [fenced, requires.name, part.name, wants.name, free];
+        await place(requires, part, wants);
+        await systemd.grantPermit(soon(1_000));
+        for (const each of all) {
+          assert.deepEqual(await run("start", each), { result: "done" });
+          await systemd.noteLaunched(each, { hash: requires.hash });
+        }
+        await until(fenced, (active) => active === "inactive");
+        assert.deepEqual(await states(...all), ["inactive", "inactive", "inactive", "active", "active"]);
+        assert.deepEqual(await systemd.grantPermit(soon(60_000)), [requires.name, part.name].sort());
+        const lying = await systemd.placed();
+        assert.deepEqual(
+          all.filter((name) => lying.find((each) => each.name === name)?.launched === undefined).sort(),
+          [requires.name, part.name].sort(),
+        );
+        assert.deepEqual(await systemd.grantPermit(soon(60_000)), [], "it stands");
+        for (const each of all) await run("stop", each);
       });
 
       test("outlives the agent, ends without it, and is taken over by the next", async () => {

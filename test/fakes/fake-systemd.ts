@@ -50,6 +50,11 @@ interface Hanging {
   readonly end: (result: JobResult) => void;
 }
 
+/** Lines by which a unit goes down with another, takes another with it when it starts, and cannot start without it. */
+const goesWith = /^(Requires|Requisite|BindsTo|PartOf)=/;
+const pullsIn = /^(Wants|Requires|Requisite|BindsTo)=/;
+const needs = /^(Requires|BindsTo)=/;
+
 const forgotten: Partial<Lying> = { launched: undefined, restarted: undefined, ahead: undefined };
 
 const notFound: SystemdState = {
@@ -83,6 +88,10 @@ export class FakeSystemd {
   /** How long a unit takes to go down when its permit ends, on the clock; at once unless set. */
   readonly #fallMs = new Map<UnitName, number>();
   #falls = new AbortController();
+  /** What the end of the permit is stopping: no start calls that off. */
+  readonly #falling = new Set<UnitName>();
+  /** A permit was refused because of that. */
+  #isAwaited = false;
   #permit: { readonly untilMs: number; readonly over: AbortController } | undefined;
   #reachable = true;
   #isEnded = false;
@@ -188,8 +197,7 @@ export class FakeSystemd {
   /** Ends a job that hangs. */
   finish(name: UnitName, result: "done" | "failed"): void {
     if (this.state(name).active === "deactivating") {
-      this.setState(name, { active: "inactive", sub: "dead" });
-      this.#endHanging(name, () => ({ result: "done" }));
+      this.#down(name);
       return;
     }
     if (result === "done") this.setState(name, { load: "loaded", active: "active", sub: "running", result: "success" });
@@ -218,6 +226,7 @@ export class FakeSystemd {
     this.#falls.abort(new Error("reboot"));
     this.#falls = new AbortController();
     this.#permit = undefined;
+    this.#falling.clear();
     this.#lying.clear();
     this.#states.clear();
     this.#invocations.clear();
@@ -231,6 +240,7 @@ export class FakeSystemd {
     this.#falls.abort(new Error("soft reboot"));
     this.#falls = new AbortController();
     this.#permit = undefined;
+    this.#falling.clear();
     this.#states.clear();
     this.#isEnded = true;
   }
@@ -281,7 +291,16 @@ export class FakeSystemd {
       },
       grantPermit: async (untilMs) => {
         reach();
+        if (this.#falling.size > 0) {
+          this.#isAwaited = true;
+          throw new Problem("systemd-permit", "Cannot let units with OnPartition=stop run", {
+            hint: "What ran here is still being stopped",
+          });
+        }
+        const fallen = this.#permit === undefined ? this.#dependents((name) => !this.#isUp(name)) : [];
+        for (const name of fallen) this.#note(name, forgotten);
         this.#arm(untilMs);
+        return fallen;
       },
       extendPermit: async (untilMs) => {
         reach();
@@ -383,17 +402,52 @@ export class FakeSystemd {
   /** The permit is over: what had it goes down, by systemd's own doing. */
   #fall(): void {
     this.#permit = undefined;
-    for (const [name, { fenceStepMs }] of this.#lying) {
-      if (fenceStepMs === undefined || ["inactive", "failed"].includes(this.state(name).active)) continue;
+    const fenced = [...this.#lying].flatMap(([name, { fenceStepMs }]) => (fenceStepMs === undefined ? [] : [name]));
+    for (const name of [...fenced, ...this.#dependents(() => true)].filter((each) => this.#isUp(each))) {
       this.#endHanging(name, (job) => canceled(job, name));
-      const down = (): void => {
-        if (this.state(name).active === "deactivating") this.setState(name, { active: "inactive", sub: "dead" });
-      };
       this.setState(name, { active: "deactivating", sub: "stop" });
+      this.#falling.add(name);
       const ms = this.#fallMs.get(name) ?? 0;
-      if (ms === 0) down();
-      else this.#clock.sleep(ms, this.#falls.signal).then(down, () => undefined);
+      if (ms === 0) this.#down(name);
+      else
+        this.#clock.sleep(ms, this.#falls.signal).then(
+          () => this.#down(name),
+          () => undefined,
+        );
     }
+  }
+
+  /** The stop of `name` has come to its end. */
+  #down(name: UnitName): void {
+    if (this.state(name).active !== "deactivating") return;
+    this.setState(name, { active: "inactive", sub: "dead" });
+    this.#endHanging(name, () => ({ result: "done" }));
+    if (!this.#falling.delete(name) || this.#falling.size > 0 || !this.#isAwaited) return;
+    this.#isAwaited = false;
+    this.#tell(undefined);
+  }
+
+  #isUp(name: UnitName): boolean {
+    return !["inactive", "failed"].includes(this.state(name).active);
+  }
+
+  /** Units of ours without a permit of their own that depend on one with, or on another that does, and are as asked. */
+  #dependents(isAsked: (name: UnitName) => boolean): readonly UnitName[] {
+    const lying = [...this.#lying].filter(([name, { fenceStepMs }]) => fenceStepMs !== undefined || isAsked(name));
+    const reached = new Set(lying.flatMap(([name, { fenceStepMs }]) => (fenceStepMs === undefined ? [] : [name])));
+    for (let before = -1; before !== reached.size;) {
+      before = reached.size;
+      for (const [name] of lying)
+        if (this.#named(name, goesWith).some((other) => reached.has(other))) reached.add(name);
+    }
+    return lying.flatMap(([name, { fenceStepMs }]) => (fenceStepMs === undefined && reached.has(name) ? [name] : []));
+  }
+
+  /** Units of ours that its text names behind these keys. */
+  #named(name: UnitName, keys: RegExp): readonly UnitName[] {
+    const lines = (this.#lying.get(name)?.text ?? "").split("\n").filter((line) => keys.test(line));
+    const words = lines.flatMap((line) => line.slice(line.indexOf("=") + 1).split(" ")) as UnitName[];
+    return words.filter((word) => this.#lying.has(word));
   }
 
   #enable(name: UnitName): [UnitName, Problem][] {
@@ -418,6 +472,7 @@ export class FakeSystemd {
     if (state.load === "not-found" && job !== "stop") return refused(job, name, "systemd has no such unit");
     switch (job) {
       case "stop":
+        if (this.#falling.has(name)) return this.#hang(job, name, signal);
         this.#endHanging(name, (hanging) => canceled(hanging, name));
         if (this.#slowStops.has(name) && !["inactive", "failed"].includes(state.active)) {
           this.setState(name, { active: "deactivating", sub: "stop" });
@@ -440,6 +495,13 @@ export class FakeSystemd {
   }
 
   async #start(job: FakeJob, name: UnitName, signal: AbortSignal): Promise<JobResult> {
+    const falls = [name, ...this.#named(name, pullsIn)].find((each) => this.#falling.has(each));
+    if (falls !== undefined) return refused(job, name, `${falls} is being stopped`);
+    for (const other of this.#named(name, needs)) {
+      if (this.state(other).active === "active") continue;
+      if ((await this.#start("start", other, signal)).result !== "done")
+        return { result: "dependency", problem: failure(job, name, `It needs ${other}`) };
+    }
     if (this.#lying.get(name)?.fenceStepMs !== undefined && this.#permit === undefined)
       return { result: "dependency", problem: failure(job, name, "It needs flotilla-permit.target (inactive)") };
     // A stop under way has to end first

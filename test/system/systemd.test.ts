@@ -52,6 +52,7 @@ else {
     return {
       open: () => open(machine),
       behave: () => undefined,
+      stopsWithin: () => undefined,
       addHostUnit: async (name, where) => {
         places.set(name, file(name, where));
         await writeFile(file(name, where), hostText);
@@ -326,6 +327,168 @@ else {
       await systemd.remove(name);
     });
 
+    /** Its stop takes a second and a half, in which somebody may want it up. */
+    const slow = "[Service]\nExecStart=/bin/sleep 600\nExecStop=/bin/sleep 1.5\n";
+    const fence = { stepMs: 2_000, stopMs: 4_000 };
+    const activeOf = async (name: UnitName) => (await systemd.states([name])).get(name)?.active;
+    const refusesPermit = (): Promise<void> =>
+      assert.rejects(
+        systemd.grantPermit(performance.now() + 60_000),
+        (error) => error instanceof Problem && error.code === "systemd-permit",
+      );
+    /** It is stopped by the end of the permit, and nobody calls that off. */
+    const goesDown = async (name: UnitName): Promise<void> => {
+      while ((await activeOf(name)) !== "deactivating") await pause(20);
+      assert.equal((await systemd.run("start", name, patience())).result, "refused");
+      assert.equal(await systemd.extendPermit(performance.now() + 60_000), false);
+      await untilDown(name);
+      assert.equal((await systemd.run("start", name, patience())).result, "dependency");
+    };
+
+    test("whoever asks for a unit while the end of its permit stops it: paths and sockets, with no agent", async () => {
+      const [fenced, socket, path] = ["asked-for.service", "asked-for.socket", "asked-for.path"].map(unitName) as [
+        UnitName,
+        UnitName,
+        UnitName,
+      ];
+      const client = unit(
+        unitName("client.service"),
+        `[Service]\nExecStart=/bin/sh -c 'while :; do ${clientCommand} && :; done'\n`,
+      );
+      await systemd.write([
+        { ...unit(fenced, slow), fence },
+        unit(socket, "[Socket]\nListenStream=%t/asked-for\n"),
+        unit(path, "[Path]\nPathExists=/\n"),
+        client,
+      ]);
+      await systemd.reload();
+      await systemd.grantPermit(performance.now() + 1_500);
+      for (const name of [socket, path, fenced, client.name]) {
+        assert.equal((await systemd.run("start", name, patience())).result, "done", name);
+        await systemd.noteLaunched(name, { hash: client.hash });
+      }
+      await systemd.close();
+      await pause(4_500);
+      systemd = open(machine);
+      assert.equal(await activeOf(fenced), "inactive");
+      assert.equal(await systemd.extendPermit(performance.now() + 60_000), false);
+      const down = new Set(await systemd.grantPermit(performance.now() + 60_000));
+      for (const name of [socket, path]) {
+        const isUp = (await activeOf(name)) === "active";
+        assert.equal(down.has(name), !isUp, name);
+        if (!isUp) assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+      }
+      assert.deepEqual(await systemd.run("start", fenced, patience()), { result: "done" });
+      for (const name of [client.name, path, socket, fenced]) await systemd.run("stop", name, patience());
+      for (const name of [client.name, path, socket, fenced]) await systemd.remove(name);
+    });
+
+    test("a permit and its end outlive `systemctl isolate`, and its end a systemd that is executed anew meanwhile", async () => {
+      const name = unitName("isolated.service");
+      const text = `${slow}[Install]\nWantedBy=other.target\n`;
+      await systemd.write([{ ...unit(name, text), fence }]);
+      await systemd.enable([name]);
+      await systemd.reload();
+      const endMs = performance.now() + 2_500;
+      await systemd.grantPermit(endMs);
+      assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+      await isolate(machine);
+      assert.equal(await activeOf(name), "active");
+      await pause(endMs - performance.now() + 100);
+      await execAnew(machine);
+      await untilReached(systemd);
+      await goesDown(name);
+      await systemd.remove(name);
+    });
+
+    test("a permit that stands under the texts of an older version ends as one of this one", async () => {
+      const name = unitName("upgraded.service");
+      await systemd.write([{ ...unit(name, slow), fence }]);
+      await systemd.reload();
+      const folder = join(machine.directory, "flotilla", "permit");
+      const leaveOlder = async (): Promise<void> => {
+        for (const [file, text] of olderTexts) await writeFile(join(folder, file), text);
+        await systemd.reload();
+        const began = await managerStartUs(machine);
+        const moment = process.hrtime.bigint() / 1_000n - began + 1_000_000n;
+        await ask(machine, "StartUnit", [`flotilla-permit@${moment}.timer`, "replace"]);
+        while ((await systemd.run("start", name, patience())).result !== "done") await pause(20);
+      };
+      // Its timer was armed by the older one
+      await leaveOlder();
+      await systemd.close();
+      systemd = open(machine);
+      await systemd.placed();
+      assert.equal(await systemd.extendPermit(performance.now() + 1_500), true);
+      await goesDown(name);
+      // It fell under the older one, whose target of the fence is up since
+      await systemd.grantPermit(performance.now() - 1);
+      await leaveOlder();
+      await untilDown(name);
+      await pause(100);
+      assert.equal(await systemd.extendPermit(performance.now() + 60_000), false);
+      await systemd.grantPermit(performance.now() + 500);
+      assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+      await goesDown(name);
+      await systemd.remove(name);
+    });
+
+    test("a permit that cannot end by itself is none: where one of its units is masked only those that need it are down", async () => {
+      const [name, free] = [unitName("masked.service"), unitName("not-masked.service")];
+      await systemd.write([{ ...unit(name, slow), fence }, unit(free, slow)]);
+      await systemd.reload();
+      assert.deepEqual(await systemd.run("start", free, patience()), { result: "done" });
+      const etc = join(machine.directory, "home", ".config", "systemd", "user");
+      await mkdir(etc, { recursive: true });
+      for (const part of ["fence.target", "down.target", "never.target", "permit.target", "permit-more@.timer"]) {
+        const mask = join(etc, `flotilla-${part}`);
+        await systemd.grantPermit(performance.now() + 60_000);
+        assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" }, part);
+        await symlink("/dev/null", mask);
+        await systemd.reload();
+        assert.equal(await systemd.extendPermit(performance.now() + 60_000), false, part);
+        await untilDown(name);
+        if (part !== "permit-more@.timer") await refusesPermit();
+        await rm(mask);
+        await systemd.reload();
+      }
+      await symlink("/dev/null", join(etc, "flotilla-permit@.timer"));
+      await systemd.reload();
+      await refusesPermit();
+      await rm(join(etc, "flotilla-permit@.timer"));
+      // As `systemctl mask --runtime --force` does
+      const link = join(machine.unitDirectory, "flotilla-fence.target");
+      await rm(link);
+      await symlink("/dev/null", link);
+      await refusesPermit();
+      await rm(link);
+      await systemd.grantPermit(performance.now() + 60_000);
+      assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+      assert.equal(await activeOf(free), "active");
+      for (const each of [name, free]) await systemd.run("stop", each, patience());
+      for (const each of [name, free]) await systemd.remove(each);
+    });
+
+    test("a machine is shut down as ever while the end of a permit stops a unit, and before it", async () => {
+      for (const afterMs of [800, 0]) {
+        const other = await startTestMachine("shutdown");
+        const direct = open(other);
+        const name = unitName("last.service");
+        await direct.write([{ ...unit(name, slow), fence }]);
+        await direct.reload();
+        await direct.grantPermit(performance.now() + 500);
+        assert.deepEqual(await direct.run("start", name, patience()), { result: "done" });
+        await pause(afterMs);
+        const beganMs = performance.now();
+        await ask(other, "StartUnit", ["exit.target", "replace-irreversibly"]).catch(() => undefined); // it may be gone
+        await other.exited;
+        const tookMs = performance.now() - beganMs;
+        assert.ok(tookMs < 5_000, `${tookMs} ms`);
+        await direct.close();
+        await other.dispose();
+      }
+    });
+
     const busProgram = "/usr/bin/dbus-daemon";
     const busMissing = existsSync(busProgram) ? false : "needs dbus-daemon";
     test("over a message bus it is the same", { skip: busMissing }, async () => {
@@ -386,6 +549,31 @@ else {
       assert.ok((await systemd.placed()).every((each) => !each.name.startsWith("many@")));
     });
   });
+}
+
+/** Speaks to the socket of asked-for.service. */
+const clientCommand = `/usr/bin/env python3 -c "import socket,time; s=socket.socket(socket.AF_UNIX); s.connect(\\"%t/asked-for\\"); time.sleep(0.05)"`;
+
+/** What stood for a permit in the versions before. */
+const olderTimer = (dependency: string): string =>
+  `[Unit]\nDefaultDependencies=no\n${dependency}=flotilla-permit.target\nAfter=flotilla-permit.target\n[Timer]\nOnStartupSec=%ius\nAccuracySec=10ms\nRemainAfterElapse=no\nUnit=flotilla-fence.target\n`;
+const olderTexts: readonly (readonly [string, string])[] = [
+  ["flotilla-permit.target", "[Unit]\nDefaultDependencies=no\n"],
+  ["flotilla-fence.target", "[Unit]\nDefaultDependencies=no\nConflicts=flotilla-permit.target\n"],
+  ["flotilla-permit@.timer", olderTimer("Wants")],
+  ["flotilla-permit-more@.timer", olderTimer("Requisite")],
+];
+
+async function managerStartUs(machine: TestMachine): Promise<bigint> {
+  const peer = await connect(machine);
+  const which = { interface: managerInterface, name: "UserspaceTimestampMonotonic" };
+  const value = await property(managerPath, which, (call) => peer.call(call));
+  peer.close();
+  return value as bigint;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Has systemd end what another target does not want, as for `systemctl isolate rescue.target`: that is all of ours. */

@@ -286,6 +286,8 @@ function refusalHint(error: PeerError, unit: UnitName): string | undefined {
       return "The unit file has a setting that systemd will not take; run flotilla verify on it";
     case "org.freedesktop.systemd1.UnitMasked":
       return "The unit is masked on this machine";
+    case "org.freedesktop.systemd1.TransactionIsDestructive":
+      return "It needs a unit that is being stopped, or is one; it can be started when that is down";
     default:
       return undefined;
   }

@@ -8,6 +8,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { Systemd } from "../../ports/systemd.ts";
 import { Connection, managerInterface, managerPath } from "./connection.ts";
+import { downWith } from "./dependents.ts";
 import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
 import { Permit } from "./permit.ts";
@@ -56,7 +57,12 @@ export function createSystemd(options: SystemdOptions): Systemd {
   const call = (what: Call): Promise<readonly unknown[]> => connection.call(what);
   const jobs = new Jobs({ call, concurrency: options.concurrency });
   const sockets = new Sockets({ call, jobs, files });
-  const permit = new Permit({ call, run: (job, unit, signal) => jobs.runAtOnce(job, unit, signal), clock });
+  const permit = new Permit({
+    call,
+    run: (job, unit, signal) => jobs.runAtOnce(job, unit, signal),
+    prepare: () => preparePermit(),
+    clock,
+  });
   let begun = false;
   const connection: Connection = new Connection({
     sockets: options.address === undefined ? usualSockets(options.scope, needed(runtime)) : [socketOf(options.address)],
@@ -66,6 +72,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       jobs.signalled(signal);
       const name = units.signalled(signal);
       if (name !== undefined) changes.tell(name);
+      if (permit.signalled(signal)) changes.tellAll();
     },
     onOpen: async (through) => {
       units.forgetAll();
@@ -109,8 +116,14 @@ export function createSystemd(options: SystemdOptions): Systemd {
     return coming;
   };
 
-  const preparePermit = async (): Promise<void> => {
-    if (files.writePermit()) await reload();
+  const preparePermit = async (): Promise<Problem | undefined> => {
+    try {
+      if (files.writePermit()) await reload();
+      return undefined;
+    } catch (error) {
+      if (error instanceof Problem && error.code === "unit-foreign") return error;
+      throw error;
+    }
   };
 
   const placed = (): readonly LyingUnit[] => {
@@ -296,13 +309,18 @@ export function createSystemd(options: SystemdOptions): Systemd {
       files.noteAhead(unit, next === "stop" ? next : { note: next, invocation: await invocation(unit) });
     },
     async grantPermit(untilMs) {
-      await preparePermit();
-      await reach("a permit", () => permit.grant(untilMs));
+      let fallen: readonly UnitName[] = [];
+      const forget = async (): Promise<void> => {
+        const lying = placed();
+        const fenced = lying.flatMap(({ name, fenceStepMs }) => (fenceStepMs === undefined ? [] : [name]));
+        const own = lying.map(({ name }) => name);
+        fallen = await downWith({ on: fenced, of: own }, call);
+        for (const name of fallen) files.noteLaunched(name, undefined);
+      };
+      await reach("a permit", () => permit.grant(untilMs, forget));
+      return fallen;
     },
-    async extendPermit(untilMs) {
-      await preparePermit();
-      return reach("a permit", () => permit.extend(untilMs));
-    },
+    extendPermit: (untilMs) => reach("a permit", () => permit.extend(untilMs)),
     async letGo(name) {
       if (files.letGo(name) || files.reloadDue()) await reloadTogether().catch(onlyRefused);
     },

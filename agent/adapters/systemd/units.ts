@@ -24,6 +24,8 @@ export interface Listed {
   readonly path: string;
   /** Object path of the job under way, or "/". */
   readonly job: string;
+  /** Of that job: `start`, `stop`, `verify-active`; "" where there is none. */
+  readonly jobType: string;
 }
 
 /** What a listing does not say, with the states for which it was true. */
@@ -205,7 +207,7 @@ export async function list(names: readonly string[], call: Caller): Promise<Read
     throw new PeerError(inconsistent, `${names.length} units were asked for, and ${told.length} answered`);
   const listed = new Map<string, Listed>();
   for (const [at, asked] of names.entries()) {
-    const [name, , load, active, sub, , path, , , job] = ((told[at] ?? []) as unknown[]).map(text);
+    const [name, , load, active, sub, , path, , jobType, job] = ((told[at] ?? []) as unknown[]).map(text);
     listed.set(asked, {
       name: name ?? "",
       load: load ?? "",
@@ -213,6 +215,7 @@ export async function list(names: readonly string[], call: Caller): Promise<Read
       sub: sub ?? "",
       path: path ?? "",
       job: job ?? "/",
+      jobType: jobType ?? "",
     });
   }
   return listed;

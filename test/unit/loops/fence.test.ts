@@ -44,6 +44,7 @@ class Bench {
         },
         grantPermit: async (untilMs) => {
           this.permitUntilMs = untilMs;
+          return [];
         },
       },
       registry: {
@@ -118,7 +119,7 @@ async function permitted(): Promise<Bench> {
   await bench.open();
   await bench.need(true);
   await bench.renew();
-  assert.equal(await bench.fence.open(), undefined);
+  assert.deepEqual(await bench.fence.open(), []);
   assert.equal(bench.fence.isOpen(), true);
   bench.told.length = 0;
   return bench;
@@ -143,7 +144,7 @@ describe("a permit", () => {
     await bench.renew();
     assert.deepEqual(told, ["ended, fresh"]);
     assert.deepEqual(log.events("warn"), ["fence.fell"]);
-    assert.equal(await fence.open(), undefined);
+    assert.deepEqual(await fence.open(), []);
     assert.deepEqual([fence.isOpen(), told.at(-1)], [true, "open"]);
   });
 
@@ -171,7 +172,7 @@ describe("a permit", () => {
     told.length = 0;
     await bench.need(true);
     assert.deepEqual(told, ["ended, fresh"], "at once, and not with the next renewal");
-    assert.equal(await fence.open(), undefined);
+    assert.deepEqual(await fence.open(), []);
     assert.equal(fence.isOpen(), true);
   });
 

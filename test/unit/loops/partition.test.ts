@@ -269,6 +269,31 @@ describe("a machine that is cut off", () => {
     assert.ok(c.log.events("warn").includes("fence.fell"));
   });
 
+  test("and back in the middle of a slow stop starts it again as soon as it is down, with what went down with it", async () => {
+    const c = await onC();
+    await house.deploy({
+      "app.service": `[Unit]\nRequires=db.service\nAfter=db.service\n${service("Prefer=disk=ssd")}`,
+      "db.service": fenced(30, "Prefer=disk=ssd"),
+      "log.service": service("MachineOf=db.service"),
+      "web.service": service("Prefer=disk=ssd"),
+    });
+    await house.until(() => c.up().includes("app.service"), startMs);
+    await house.clock.advance(machineLeaseMs);
+    const before = c.systemd.invocations(name("db.service"));
+    const stateOf = (unit: string): string => c.systemd.state(name(unit)).active;
+    c.systemd.fallsWithin(name("db.service"), 8_000);
+    c.connection.cutOff();
+    await house.until(() => stateOf("db.service") === "deactivating", machineLeaseMs, 10);
+    c.connection.restore();
+    await house.neverTwo(7_900, 10);
+    assert.deepEqual([stateOf("db.service"), stateOf("app.service")], ["deactivating", "inactive"]);
+    assert.ok(wasTold(c, /Cannot start unit "db\.service"/));
+    await house.until(() => stateOf("db.service") === "active" && stateOf("app.service") === "active", 200, 10);
+    assert.equal(c.systemd.invocations(name("db.service")), before + 1);
+    await house.neverTwo(20_000);
+    assert.deepEqual(await c.problems(), []);
+  });
+
   test("starts it again also where the registry had no manifest for it when it came back, and gets one later", async () => {
     const c = await onC();
     await c.stop();
