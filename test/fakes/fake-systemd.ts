@@ -169,6 +169,7 @@ export class FakeSystemd {
     const moved = change.active !== undefined && change.active !== this.state(name).active;
     this.#states.set(name, moved && change.sinceMs === undefined ? { ...state, sinceMs: this.#wallMs() } : state);
     this.#tell(new Set([name]));
+    if (this.state(name).active !== "deactivating") this.#fell(name);
   }
 
   state(name: UnitName): SystemdState {
@@ -422,6 +423,10 @@ export class FakeSystemd {
     if (this.state(name).active !== "deactivating") return;
     this.setState(name, { active: "inactive", sub: "dead" });
     this.#endHanging(name, () => ({ result: "done" }));
+  }
+
+  /** It is no longer stopped by the end of a permit: the last such lets another be given. */
+  #fell(name: UnitName): void {
     if (!this.#falling.delete(name) || this.#falling.size > 0 || !this.#isAwaited) return;
     this.#isAwaited = false;
     this.#tell(undefined);
