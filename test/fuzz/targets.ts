@@ -17,6 +17,7 @@ const targets: Readonly<Record<string, () => Loaded>> = {
   "dbus-replies": () => import("./targets/dbus-replies.ts"),
   "dbus-bytes": () => import("./targets/dbus-bytes.ts"),
   discovery: () => import("./targets/discovery.ts"),
+  "discovery-service": () => import("./targets/discovery-service.ts"),
   host: () => import("./targets/host.ts"),
   api: () => import("./targets/api.ts"),
   "command-line": () => import("./targets/command-line.ts"),

@@ -2,31 +2,8 @@
 import { Problem } from "../../../agent/domain/problem.ts";
 import { FakeCluster, heldPicture } from "../../fakes/fake-cluster.ts";
 import { api, mustBeAsDocumented } from "../../unit/api/asking.ts";
+import { requestIn } from "../request.ts";
 import { type Said, type Target, mustHold } from "../target.ts";
-
-function requestIn(input: Uint8Array): Request | undefined {
-  const at = Buffer.from(input).indexOf("\n\n");
-  const head = Buffer.from(input.subarray(0, at < 0 ? input.length : at)).toString("latin1");
-  const body = at < 0 ? new Uint8Array() : input.subarray(at + 2);
-  const [first = "", ...lines] = head.split("\n");
-  const [method = "", path = ""] = first.split(" ");
-  try {
-    const headers = new Headers();
-    for (const line of lines) {
-      const colon = line.indexOf(":");
-      if (colon > 0) headers.append(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
-    }
-    const hasBody = body.length > 0 && !/^(get|head)$/i.test(method);
-    return new Request(`http://localhost${path.startsWith("/") ? path : `/${path}`}`, {
-      method,
-      headers,
-      ...(hasBody ? { body: new Uint8Array(body) } : {}),
-    });
-  } catch (error) {
-    if (error instanceof TypeError) return undefined; // no server takes it for a request
-    throw error;
-  }
-}
 
 async function textOfAnswer(response: Response): Promise<string> {
   if (response.headers.get("content-type")?.startsWith("text/event-stream") !== true) return response.text();
