@@ -16,6 +16,7 @@ const targets: Readonly<Record<string, () => Loaded>> = {
   "git-store": () => import("./targets/git-store.ts"),
   "dbus-replies": () => import("./targets/dbus-replies.ts"),
   "dbus-bytes": () => import("./targets/dbus-bytes.ts"),
+  "etcd-replies": () => import("./targets/etcd-replies.ts"),
   discovery: () => import("./targets/discovery.ts"),
   "discovery-service": () => import("./targets/discovery-service.ts"),
   host: () => import("./targets/host.ts"),
