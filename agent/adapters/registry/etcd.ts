@@ -127,6 +127,7 @@ class EtcdRegistry implements Registry {
       const last = page.kvs.at(-1);
       if (!page.more || last === undefined) return { revision: whole(revision), entries };
       if (bytes > pageBytes) limit = Math.max(fewestPageKeys, Math.floor((limit * pageBytes) / bytes));
+      if (last.key.compare(key) < 0) throw refused(what, "etcd sends the same keys again and again");
       key = Buffer.concat([last.key, Buffer.from([0])]);
     }
   }
