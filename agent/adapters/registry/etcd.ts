@@ -267,6 +267,8 @@ class EtcdRegistry implements Registry {
         hint: `etcd is at ${revisionIn(response)}: it was put back to an earlier state, or is behind; read anew`,
       });
     }
+    if (response.events.some(isEmpty))
+      throw unreachable(what, new Error("etcd sent an event without a key"), "The watch may be taken up again");
     if (response.created && response.events.length === 0) return { revision: done, changes: [] };
     const changes = response.events.map(({ type, kv }): Change => {
       if (type === "Put") return { kind: "put", entry: this.#entry(kv) };
@@ -341,6 +343,11 @@ function endOf(prefix: Buffer): Buffer {
 function revisionIn({ header }: { readonly header: Header | null }): string {
   if (header !== null) return header.revision;
   throw refused("understand etcd's answer", "It has no header: is it etcd that answers there?");
+}
+
+/** protobuf lets an event come without what changed. */
+function isEmpty({ kv }: { readonly kv: KeyValue | null }): boolean {
+  return kv === null;
 }
 
 /** etcd's 64-bit numbers come as text. */
