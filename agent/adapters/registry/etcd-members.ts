@@ -5,7 +5,7 @@ import type { RegistrySettings } from "../../domain/settings.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { EtcdCluster, EtcdMember, EtcdMembers } from "../../ports/etcd-cluster.ts";
 import type { Log } from "../../ports/log.ts";
-import { refused } from "./calls.ts";
+import { refused, unreachable } from "./calls.ts";
 import { EtcdConnection, hexId } from "./etcd-connection.ts";
 import { isMemberGone, problemOf } from "./etcd-errors.ts";
 
@@ -41,14 +41,14 @@ export function createEtcdCluster(options: EtcdClusterOptions): EtcdCluster {
 
 /** As EtcdCluster's. */
 export async function listMembers(connection: EtcdConnection, signal?: AbortSignal): Promise<EtcdMembers> {
-  const { header, members } = await connection.call<MembersResponse>("list the members of etcd", {
+  const what = "list the members of etcd";
+  const { header, members } = await connection.call<MembersResponse>(what, {
     service: "Cluster",
     method: "memberList",
     request: { linearizable: true }, // etcd 3.4 does not know it, and ignores it
     signal,
   });
-  if (header === null)
-    throw refused("list the members of etcd", "The answer has no header: is it etcd that answers there?");
+  if (header === null) throw unsaid(what, "its cluster");
   return { clusterId: hexId(header.cluster_id), members: inOrder(members) };
 }
 
@@ -59,12 +59,13 @@ async function addMember(
 ): Promise<{ readonly added: EtcdMember; readonly members: readonly EtcdMember[] }> {
   const what = `add a member with peer URL "${peerUrls.join(",").slice(0, 256)}" to etcd`;
   if (peerUrls.length === 0) throw refused(what, "A member has one peer URL at least");
-  const { member, members } = await connection.call<MembersResponse & { readonly member: MemberMessage }>(what, {
+  const { member, members } = await connection.call<MembersResponse & { readonly member: MemberMessage | null }>(what, {
     service: "Cluster",
     method: "memberAdd",
     request: { peerURLs: [...peerUrls], isLearner: false },
     signal,
   });
+  if (member === null) throw unsaid(what, "the new member");
   return { added: read(member), members: inOrder(members) };
 }
 
@@ -77,6 +78,11 @@ async function removeMember(connection: EtcdConnection, id: string, signal: Abor
   } catch (error) {
     if (error instanceof Problem || !isMemberGone(error)) throw problemOf(what, error);
   }
+}
+
+/** protobuf leaves out what is not sent. */
+function unsaid(what: string, missing: string): Problem {
+  return unreachable(what, new Error(`etcd's answer does not say ${missing}`), "It is asked again later");
 }
 
 function read({ ID, name, peerURLs, clientURLs, isLearner }: MemberMessage): EtcdMember {
