@@ -13,6 +13,7 @@ const targets: Readonly<Record<string, () => Loaded>> = {
   documents: () => import("./targets/documents.ts"),
   "kept-files": () => import("./targets/kept-files.ts"),
   "git-tree": () => import("./targets/git-tree.ts"),
+  "git-poll": () => import("./targets/git-poll.ts"),
   "git-store": () => import("./targets/git-store.ts"),
   "dbus-replies": () => import("./targets/dbus-replies.ts"),
   "dbus-bytes": () => import("./targets/dbus-bytes.ts"),
@@ -21,6 +22,8 @@ const targets: Readonly<Record<string, () => Loaded>> = {
   "discovery-service": () => import("./targets/discovery-service.ts"),
   host: () => import("./targets/host.ts"),
   api: () => import("./targets/api.ts"),
+  "api-socket": () => import("./targets/api-socket.ts"),
+  "api-answers": () => import("./targets/api-answers.ts"),
   "command-line": () => import("./targets/command-line.ts"),
 };
 

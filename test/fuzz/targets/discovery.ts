@@ -1,7 +1,5 @@
 // Answers of discovery services, of etcd and of its peers, as they come from a socket, and what is judged from them. The first
 // line says whom is asked; "=== " on a line of its own stands between the answers to several questions.
-import { once } from "node:events";
-import { type Socket, createServer } from "node:net";
 import { createV2Store } from "../../../agent/adapters/discovery/v2.ts";
 import { createV3Store } from "../../../agent/adapters/discovery/v3.ts";
 import { membersOverPeer } from "../../../agent/adapters/registry/etcd-peers.ts";
@@ -10,22 +8,12 @@ import { courseFor, existingMember, usableClientUrls, verdictOf } from "../../..
 import type { Problem } from "../../../agent/domain/problem.ts";
 import { Secret } from "../../../agent/domain/settings.ts";
 import type { DiscoveryStore } from "../../../agent/ports/discovery.ts";
+import { answersIn, startRawServer } from "../raw-server.ts";
 import { type Said, type Target, problemsOf } from "../target.ts";
 
 const secret = "xyzzy5ecret";
-const sockets = new Set<Socket>();
-let answers: readonly Uint8Array[] = [];
-let next = 0;
-const server = createServer((socket) => {
-  sockets.add(socket);
-  socket.on("close", () => sockets.delete(socket));
-  socket.on("error", () => undefined); // the reader has closed it: that is its right
-  socket.once("data", () => socket.end(answers[next++ % Math.max(1, answers.length)] ?? new Uint8Array()));
-});
-server.listen(0, "127.0.0.1");
-await once(server, "listening");
-const address = server.address();
-const port = typeof address === "object" && address !== null ? address.port : 0;
+const server = await startRawServer();
+const { port } = server;
 
 const noTls = { caFile: undefined, certFile: undefined, keyFile: undefined };
 const self = { name: "m1", peerUrls: ["http://10.0.0.1:2380"] };
@@ -44,13 +32,6 @@ const stores: Readonly<Record<string, () => DiscoveryStore>> = {
     return createV3Store({ discovery, shown: "STORE", isLocal: true });
   },
 };
-
-function answersIn(input: Uint8Array): { readonly whom: string; readonly answers: readonly Uint8Array[] } {
-  const text = Buffer.from(input).toString("latin1");
-  const end = text.indexOf("\n");
-  const parts = end < 0 ? [] : text.slice(end + 1).split("=== \n");
-  return { whom: text.slice(0, Math.max(0, end)), answers: parts.map((part) => Buffer.from(part, "latin1")) };
-}
 
 async function ask(whom: string, problems: Problem[]): Promise<string> {
   if (whom === "peers") {
@@ -119,8 +100,7 @@ export const target: Target = {
   ],
   async run(input): Promise<Said> {
     const asked = answersIn(input);
-    answers = asked.answers;
-    next = 0;
+    server.answers = asked.answers;
     const problems: Problem[] = [];
     try {
       return { outcome: `${asked.whom.slice(0, 5)} ${await ask(asked.whom, problems)}`, problems };
@@ -128,8 +108,5 @@ export const target: Target = {
       return { outcome: "refused", problems: [...problems, ...problemsOf(error)] };
     }
   },
-  async close() {
-    for (const socket of sockets) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
-  },
+  close: () => server.close(),
 };

@@ -9,6 +9,7 @@ import { readNote, readRecord, writeNote, writeRecord } from "../../../agent/dis
 import { type Checked, Problem, invalid, valid } from "../../../agent/domain/problem.ts";
 import { encodeRecord, parseRecord } from "../../../agent/firstboot/record.ts";
 import { explanationAnswers } from "../../../agent/report/explanation.ts";
+import { handAnswers } from "../../../agent/report/hands.ts";
 import { answers, listings } from "../../../agent/report/report.ts";
 import { encodeBootResult, parseBootResult } from "../../../agent/text/boot-result.ts";
 import { encodeDiscoveryStore, parseDiscoveryStore } from "../../../agent/text/discovery-store.ts";
@@ -66,6 +67,7 @@ const codecs: Readonly<Record<string, Codec>> = {
   "unit-files": listing(listings.unitFiles),
   "unit-explanation": json(explanationAnswers.unit),
   "machine-explanation": json(explanationAnswers.machine),
+  ...Object.fromEntries(Object.entries(handAnswers).map(([name, read]) => [`hand-${name}`, json(read)])),
 };
 
 /** What a boot relies on of what it finds again. */

@@ -1,15 +1,17 @@
 // A git server that sends what it likes: its answers as they are, or a pack, a tree or a commit made whole around hostile
-// bytes, so that every checksum holds. The first line says which; a store takes it in whole or refuses it by name.
+// bytes, so that every checksum holds; and a store whose own files were damaged on the disk. The first line says which; a store
+// takes it in whole, or reads it whole, or refuses it by name.
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { type ServerResponse, createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { deflateSync } from "node:zlib";
 import { parseLocation } from "../../../agent/adapters/git/location.ts";
+import { readHead, writeHead } from "../../../agent/adapters/git/record.ts";
 import { Store } from "../../../agent/adapters/git/store.ts";
-import { parseCommitId } from "../../../agent/domain/names.ts";
+import { type CommitId, parseCommitId } from "../../../agent/domain/names.ts";
 import { type Said, type Target, mustHold, problemsOf, textOf } from "../target.ts";
 
 interface Answers {
@@ -111,12 +113,51 @@ const makers: Readonly<Record<string, (body: Uint8Array) => Answers>> = {
   },
 };
 
+/** A store that was whole, and one of its files of which nobody knows what became. */
+const kept: Readonly<Record<string, string>> = {
+  idx: "store.git/objects/pack/pack-*.idx",
+  "kept-pack": "store.git/objects/pack/pack-*.pack",
+  ref: "store.git/refs/remotes/origin/units",
+  config: "store.git/config",
+  head: "store.head",
+};
+
+let wholeStore: Promise<string> | undefined;
+
+async function makeStore(): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), "flotilla-fuzz-"));
+  answers = answersWith(packOf(entriesOf([usualCommit, usualTree, blob]), 3), idOf(usualCommit));
+  await takeIn(directory, answers.expected);
+  const [commit, branch, repository] = [answers.expected, "main", url];
+  await writeHead(join(directory, "store.head"), { commit: commit as CommitId, branch, repository });
+  return directory;
+}
+
+/** Reads all of the store with that file in it: what it says is right, or it says that it is damaged. */
+async function readDamaged(directory: string, { file, bytes }: { readonly file: string; readonly bytes: Uint8Array }) {
+  cpSync(await (wholeStore ??= makeStore()), directory, { recursive: true });
+  const [path = ""] = globbed(directory, file);
+  writeFileSync(path, bytes);
+  const head = await readHead(join(directory, "store.head"));
+  mustHold(head === undefined || /^[0-9a-f]{40}$/.test(head.commit), "a head that is a commit, or none");
+  const store = new Store({ directory, folder: "" });
+  const id = idOf(usualCommit) as CommitId;
+  if (!(await store.has(id))) return "not there";
+  return readAll(store, id);
+}
+
+function globbed(directory: string, file: string): readonly string[] {
+  const [folder, ending] = [join(directory, dirname(file)), file.split("*")[1]];
+  if (ending === undefined) return [join(directory, file)];
+  return readdirSync(folder).flatMap((name) => (name.endsWith(ending) ? [join(folder, name)] : []));
+}
+
 export const target: Target = {
   name: "git-store",
   reads: "answers of git servers",
   maxBytes: 64 * 1024,
   words: [
-    ...Object.keys(makers).map((name) => `${name}\n`),
+    ...[...Object.keys(makers), ...Object.keys(kept)].map((name) => `${name}\n`),
     ...[
       "\n=== \n",
       "0000",
@@ -144,11 +185,15 @@ export const target: Target = {
     const end = input.indexOf(0x0a);
     const name = textOf(input.subarray(0, Math.max(0, end)));
     const make = Object.hasOwn(makers, name) ? makers[name] : undefined;
-    if (make === undefined) return { outcome: "nothing", problems: [] };
-    answers = make(input.subarray(end + 1));
+    const file = Object.hasOwn(kept, name) ? kept[name] : undefined;
+    if (make === undefined && file === undefined) return { outcome: "nothing", problems: [] };
+    const bytes = input.subarray(end + 1);
     const directory = mkdtempSync(join(tmpdir(), "flotilla-fuzz-"));
     try {
-      return { outcome: `${name} ${await takeIn(directory, answers.expected)}`, problems: [] };
+      if (file !== undefined)
+        return { outcome: `${name} ${await readDamaged(directory, { file, bytes })}`, problems: [] };
+      answers = make?.(bytes);
+      return { outcome: `${name} ${await takeIn(directory, answers?.expected ?? "")}`, problems: [] };
     } catch (error) {
       return { outcome: `${name} refused`, problems: problemsOf(error) };
     } finally {
@@ -156,6 +201,7 @@ export const target: Target = {
     }
   },
   async close() {
+    if (wholeStore !== undefined) rmSync(await wholeStore, { recursive: true, force: true });
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   },
@@ -170,6 +216,10 @@ async function takeIn(directory: string, id: string): Promise<string> {
   const store = new Store({ directory, folder: "" });
   const errand = { access, branch: "main", known: undefined, expected: expected.value, anew: false };
   const { commit } = await store.bring(errand, new AbortController().signal);
+  return readAll(store, commit);
+}
+
+async function readAll(store: Store, commit: CommitId): Promise<string> {
   const { subject, author, atMs } = await store.info(commit);
   mustHold(!/\p{Cc}/u.test(subject + author), "words without control characters");
   mustHold(Number.isFinite(atMs), `a time, not ${atMs}`);
