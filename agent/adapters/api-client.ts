@@ -17,6 +17,8 @@ import { checkSocketPath } from "./socket-path.ts";
 const maxEventLineChars = 4096;
 /** What an agent finds wrong with one thing is less than this. */
 const maxProblems = 1_000;
+/** As every code of ours is. */
+const codePattern = /^[a-z][a-z0-9-]*$/;
 const changesPath = "/v2/changes";
 
 /** One way to an agent's API. */
@@ -205,6 +207,7 @@ function refusal(answer: unknown, what: Ask & { readonly status: number | undefi
 function problemIn(told: unknown): Problem | undefined {
   const { code, message, hint, file, line, column, key } = isObject(told) ? told : {};
   if (typeof code !== "string" || typeof message !== "string") return undefined;
+  if (!codePattern.test(code) || message.trim() === "") return undefined;
   const at: Place | undefined =
     typeof file !== "string"
       ? undefined
