@@ -26,6 +26,8 @@ export function parseLocation(url: string): Checked<Location> {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return parseFullUrl(url);
   if (/^[^/@:]+:[^/@]*@/.test(url)) return refuse(url, "It holds a password; ssh takes a key");
   const scp = /^(?:([^@/:]+)@)?(\[[0-9a-fA-F:.]+\]|[^@/:[\]]+):(?!\/\/)(.+)$/.exec(url);
+  // "https:://..." or "git:https://..." is a slip in a URL, and may hold a password
+  if (scp?.[3]?.includes("://") === true) return refuse(url, forms);
   if (scp?.[2] === undefined || scp[3] === undefined) return refuse(url, forms);
   return ssh({ url, user: scp[1], host: scp[2], port: undefined, path: scp[3] });
 }

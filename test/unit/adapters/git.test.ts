@@ -47,6 +47,8 @@ suite("git addresses", () => {
     "https://git.example.org/a\nb": /Use https/,
     "file:///srv/a%0Ab": /Use https/,
     "http://[": /Use https/,
+    "https:://me:hunter2@git.example.org/units": /Use https/,
+    "git:https://me:hunter2@git.example.org/units": /Use https/,
   };
   for (const [url, says] of Object.entries(bad))
     test(`refuses ${JSON.stringify(url)}`, () => {
