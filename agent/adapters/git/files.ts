@@ -2,9 +2,10 @@
 // never looked for. Given to store.ts. The library itself writes in place and without fsync.
 import { createHash } from "node:crypto";
 import { lstat, readFile, readdir, rmdir, stat } from "node:fs/promises";
-import { dirname, resolve, sep } from "node:path";
+import { basename, dirname, resolve, sep } from "node:path";
 import { type FileCalls, fileCalls, makeFolder, writeDurably } from "../durable-files.ts";
 import { errorCode, writeProblem } from "./failures.ts";
+import { checkIndex } from "./indexes.ts";
 
 type Encoding = { encoding?: BufferEncoding } | BufferEncoding | undefined;
 
@@ -42,6 +43,7 @@ export function confinedFiles(root: string, calls: FileCalls = fileCalls): Files
       readFile: async (path, options) => {
         // Without a path the library only tries, before each call, whether this returns a promise.
         if (path === undefined || looseObject.test(path)) throw notKept;
+        if (path.endsWith(".idx")) return checkIndex(await readFile(inside(path)), basename(path));
         return await readFile(inside(path), options);
       },
       writeFile: async (path, data) => {

@@ -42,6 +42,12 @@ class PackIndex {
   }
 }
 
+/** Throws when it is no index: the git library would read as many names as it says that there are. */
+export function checkIndex(bytes: Buffer, pack: string): Buffer {
+  new PackIndex(bytes, pack);
+  return bytes;
+}
+
 /** `find` names the pack that holds an object; undefined when none does. Throws when an index is damaged or has no pack. */
 export async function readIndexes(gitdir: string): Promise<{ find(oid: string): string | undefined }> {
   const folder = join(gitdir, "objects/pack");
