@@ -232,7 +232,9 @@ class EtcdRegistry implements Registry {
     try {
       // From here on the place is our own: a header's revision says where etcd is, not what it has sent.
       let done = from - 1;
-      yield this.#batch(what, stream.first as WatchResponse, done);
+      const first = this.#batch(what, stream.first as WatchResponse, done);
+      done = first.revision;
+      yield first;
       for (;;) {
         const batch = this.#batch(what, await this.#nextOf(what, stream, signal), done);
         if (batch.revision === done && batch.changes.length === 0) continue;
