@@ -1,6 +1,7 @@
 // What every systemd adapter must do: each sentence of ports/systemd.ts as a test. Run against the fake
 // (systemd.fake.test.ts) and against a real systemd in a private machine (test/system/systemd.test.ts).
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import type { PlacedUnit } from "../../agent/domain/action.ts";
 import { type UnitName, parseUnitName, unknownText } from "../../agent/domain/names.ts";
@@ -10,7 +11,7 @@ import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
 import { systemdHash, unitHash } from "../../agent/text/hash.ts";
 
 /** What a unit's text does when it is started; a fake has to be told, a real systemd does it. */
-export type Behaviour = "stays" | "fails" | "hangs" | "missing-dependency" | "failed-dependency";
+export type Behaviour = "stays" | "ends" | "fails" | "hangs" | "missing-dependency" | "failed-dependency";
 
 export interface SystemdHarness {
   /** An agent's handle; after `close` of one the next stands for the restarted agent. */
@@ -19,6 +20,8 @@ export interface SystemdHarness {
   behave(name: UnitName, behaviour: Behaviour): void;
   /** Before a unit whose stop takes so long: a fake has to be told that, too. */
   stopsWithin(name: UnitName, ms: number): void;
+  /** The process of a unit that "ends" comes to its end: a fake has to be told. */
+  ended(name: UnitName): Promise<void>;
   /** A unit that the host has of its own, as a file in the runtime folder or elsewhere in systemd's search path. */
   addHostUnit(name: UnitName, where: "runtime" | "elsewhere"): Promise<void>;
   /** A slice that systemd makes as soon as a unit names it. */
@@ -41,6 +44,7 @@ const patienceMs = 20_000;
 
 export const texts: Readonly<Record<Behaviour, string>> = {
   stays: "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+  ends: "[Service]\nType=exec\nRemainAfterExit=yes\nExecStart=/bin/sleep 1\n",
   fails: "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'\n",
   hangs: "[Service]\nType=oneshot\nExecStart=/bin/sleep 600\nTimeoutStopSec=2\n",
   "missing-dependency": "[Unit]\nRequires=nowhere.service\n[Service]\nExecStart=/bin/true\n",
@@ -169,6 +173,36 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       const inactive = until(made.name, (state) => state === "inactive");
       await run("stop", made.name);
       await inactive;
+    });
+
+    test("a unit is in its state since that began, whatever it does within it", async () => {
+      const made = fresh("ends");
+      await place(made);
+      await run("start", made.name);
+      const begun = await stateOf(made.name);
+      assert.deepEqual([begun.active, begun.sub], ["active", "running"]);
+      await harness.ended(made.name);
+      let over = await stateOf(made.name);
+      const signal = AbortSignal.timeout(20_000);
+      while (over.sub !== "exited") {
+        await sleep(20, undefined, { signal });
+        over = await stateOf(made.name);
+      }
+      assert.deepEqual([over.active, over.sub], ["active", "exited"]);
+      assert.equal(over.sinceMs, begun.sinceMs, "it has been active all the time");
+      const again = harness.open();
+      try {
+        assert.equal(
+          (await again.states([made.name])).get(made.name)?.sinceMs,
+          over.sinceMs,
+          "also for one who asks anew",
+        );
+      } finally {
+        await again.close();
+      }
+      await run("stop", made.name);
+      const { active, sinceMs } = await stateOf(made.name);
+      assert.ok(active === "inactive" && sinceMs > begun.sinceMs, `${active} since ${sinceMs}`);
     });
 
     test("a unit that fails to start is that unit's problem, in words", async () => {

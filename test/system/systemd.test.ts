@@ -53,6 +53,7 @@ else {
       open: () => open(machine),
       behave: () => undefined,
       stopsWithin: () => undefined,
+      ended: async () => undefined,
       addHostUnit: async (name, where) => {
         places.set(name, file(name, where));
         await writeFile(file(name, where), hostText);

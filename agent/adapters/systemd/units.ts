@@ -170,16 +170,18 @@ export class Units {
     }
     if (source !== unitInterface) return;
     const typed = typeInterface(name) === undefined ? { result: "", restarts: 0 } : this.#typed.get(name);
-    if (typed === undefined || !("ActiveState" in values) || !("StateChangeTimestamp" in values)) {
+    const active = text(values["ActiveState"]);
+    const moment = momentOf(active);
+    if (typed === undefined || !("ActiveState" in values) || !(moment in values)) {
       this.#details.delete(name);
       return;
     }
     this.#details.set(name, {
-      active: text(values["ActiveState"]),
+      active,
       sub: text(values["SubState"]),
       result: typed.result,
       restarts: typed.restarts,
-      sinceMs: millis(values["StateChangeTimestamp"]),
+      sinceMs: millis(values[moment]),
     });
   }
 
@@ -251,11 +253,30 @@ export async function inFlight<T>(items: readonly T[], work: (item: T) => Promis
   await Promise.all(Array.from({ length: readsInFlight }, worker));
 }
 
+/** The property that says since when a unit is in that state, as for systemctl: a change of `sub` alone is another one. */
+function momentOf(active: string): string {
+  switch (active) {
+    case "active":
+    case "reloading":
+    case "refreshing":
+      return "ActiveEnterTimestamp";
+    case "inactive":
+    case "failed":
+      return "InactiveEnterTimestamp";
+    case "activating":
+      return "InactiveExitTimestamp";
+    case "deactivating":
+      return "ActiveExitTimestamp";
+    default:
+      return "StateChangeTimestamp";
+  }
+}
+
 async function readDetails(row: Listed, call: Caller): Promise<Details> {
   const typed = typeInterface(row.name);
   const service = row.name.endsWith(".service");
   const [since, result, restarts] = await Promise.all([
-    property(row.path, { interface: unitInterface, name: "StateChangeTimestamp" }, call),
+    property(row.path, { interface: unitInterface, name: momentOf(row.active) }, call),
     typed === undefined ? "" : property(row.path, { interface: typed, name: "Result" }, call),
     typed === undefined || !service ? 0 : property(row.path, { interface: typed, name: "NRestarts" }, call),
   ]);

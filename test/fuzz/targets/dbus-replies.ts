@@ -62,7 +62,7 @@ export const target: Target = {
       "true",
       '"Result"',
       '"ActiveState"',
-      '"StateChangeTimestamp"',
+      '"ActiveEnterTimestamp"',
       '"NRestarts"',
       "\n",
     ],

@@ -82,3 +82,41 @@ test("a unit that ran and that systemd lets go of is told of", async () => {
   const { units } = await followed();
   assert.equal(units.signalled(gone("a.service")), "a.service");
 });
+
+test("since when a unit is in its state is the moment that this state began, by asking and by signal", async () => {
+  const moments = [
+    ["active", "ActiveEnterTimestamp"],
+    ["reloading", "ActiveEnterTimestamp"],
+    ["activating", "InactiveExitTimestamp"],
+    ["deactivating", "ActiveExitTimestamp"],
+    ["inactive", "InactiveEnterTimestamp"],
+    ["failed", "InactiveEnterTimestamp"],
+    ["maintenance", "StateChangeTimestamp"],
+  ] as const;
+  const values = Object.fromEntries([...moments.entries()].map(([at, [, name]]) => [name, BigInt(at + 1) * 1_000n]));
+  const [name] = names;
+  for (const [active, moment] of moments) {
+    const units = new Units();
+    units.follow(names);
+    const { call } = manager([active, "sub"]);
+    const asked = (each: Call): Promise<readonly unknown[]> =>
+      each.member === "Get" && String(each.body?.[1]).endsWith("Timestamp")
+        ? Promise.resolve([values[String(each.body?.[1])]])
+        : call(each);
+    const wanted = Number(values[moment]) / 1_000;
+    assert.equal((await units.states(names, asked)).get(name!)?.sinceMs, wanted, `${active}, asked for`);
+    const changed = {
+      path: unitPath(name!),
+      interface: "org.freedesktop.DBus.Properties",
+      member: "PropertiesChanged",
+    };
+    units.signalled({
+      ...changed,
+      body: ["org.freedesktop.systemd1.Service", { Result: "success", NRestarts: 0 }, []],
+    });
+    const all = { ...values, ActiveState: active, SubState: "sub" };
+    units.signalled({ ...changed, body: ["org.freedesktop.systemd1.Unit", all, []] });
+    const told = await units.states(names, () => call({ path: "", interface: "", member: "ListUnitsByNames" }));
+    assert.equal(told.get(name!)?.sinceMs, wanted, `${active}, told by signal`);
+  }
+});
