@@ -36,7 +36,7 @@ const name = "fleetctl";
 /** As `runCommand`, with fleetctl's commands. */
 export async function runFleetctl(argv: readonly string[], given: Tools): Promise<number> {
   let called = "";
-  const tools: Tools = { ...given, failureText: (problem) => fleetText(called, problem) };
+  const tools: Tools = { ...given, asFleetctl: true, failureText: (problem) => fleetText(called, problem) };
   try {
     // First, so that a command for a machine keeps its own options, whatever they are called
     const apart = setApart(argv, { commands: fleetCommands, valued: unusedValued });

@@ -51,13 +51,23 @@ export async function retarget(tools: Tools, what: Retargeting): Promise<number>
     const changed = new Set(outcomes.filter(isChanged).map(({ unit }) => unit));
     const names = found.flatMap(({ name }) => (changed.has(name) ? [name] : []));
     const isGood = problems.length === 0 && outcomes.every(({ outcome }) => outcome === "done");
-    if (names.length > 0 || isGood) await tools.stderr.write(`Successfully ${done} units [${names.join(" ")}].\n`);
+    if (names.length > 0 || (isGood && tools.asFleetctl === true)) {
+      await tools.stderr.write(`Successfully ${done} units [${names.join(" ")}].\n`);
+    } else if (isGood && found.length > 0) {
+      const same = found.map(({ name }) => name);
+      await tools.stderr.write(alreadyText(same, target));
+    }
   }
   return conclude(outcomes, how);
 }
 
 function isChanged({ outcome, change }: UnitOutcome): boolean {
   return outcome === "done" && change !== "unchanged";
+}
+
+function alreadyText(names: readonly string[], target: "loaded" | "inactive"): string {
+  const said = names.length === 1 ? `Unit ${names.join("")} is` : `Units [${names.join(" ")}] are`;
+  return `${said} ${target} already\n`;
 }
 
 /** To stop what shall be nowhere would place it. */

@@ -44,6 +44,7 @@ export async function resolveGiven(
   const replace = given.options["replace"] === true;
   const { units, warnings, remarks, notes } = await resolveUnits(args, {
     ...{ client, files, verb, replace },
+    warnsOnly: tools.asFleetctl === true,
     signal: tools.signal,
   });
   const odd = remarks.map((remark) => `warning: ${problemText(toRecord(remark))}`);

@@ -35,6 +35,8 @@ export interface Resolving {
   readonly files: LocalUnits;
   readonly verb: Verb;
   readonly replace: boolean;
+  /** As fleet's client: what cannot be replaced is only warned of, and keeps its text. */
+  readonly warnsOnly: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -188,12 +190,24 @@ async function keepOrReplace({ name, argument, own, known }: Known, how: Resolvi
     return { units: [unit], note: `Found same Unit(${name}) in Registry, nothing to do` };
   }
   if (!replaceable[how.verb].includes(known.desired)) {
+    if (!how.warnsOnly) throw irreplaceable(known, { verb: how.verb, typed: argument.typed });
     return {
       units: [unit],
       warning: `Warning: can not replace Unit(${name}) in state '${known.desired}', use the appropriate command`,
     };
   }
   return { units: [{ name, known, text: local }], remarks: local.warnings };
+}
+
+/** To put a text under what is to be up would stop it, or leave it running with the old one. */
+function irreplaceable(
+  { name, desired }: UnitFileReport,
+  { verb, typed }: { readonly verb: Verb; readonly typed: string },
+): Problem {
+  const right = desired === "launched" ? "start" : "load";
+  return new Problem("unit-replace", `Cannot ${verb} unit "${name}" with a new text: it is ${desired}`, {
+    hint: `flotilla ${right} --replace ${typed} puts the text in place and keeps it ${desired}`,
+  });
 }
 
 function readTemplate(name: UnitName, path: string, how: Resolving): Promise<LocalText | undefined> {

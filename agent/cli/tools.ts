@@ -89,6 +89,8 @@ export interface Tools {
   readonly clock: Clock;
   /** How a problem is told on stderr, with its line feed, where the program is called by another name; left out: as usual. */
   readonly failureText?: (problem: ProblemRecord) => string;
+  /** Scripts that know fleet's client count on what it said and how it ended. */
+  readonly asFleetctl?: true;
   /** Aborted by the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
   /** Cheap: connects only when asked something. A text is the path of a socket of this machine. */

@@ -21,7 +21,7 @@ export const besideGit: readonly Scenario[] = [
       [stderr] Unit db.service is held at loaded for 2h (disk is replaced); the repository wants it launched: flotilla resume db.service
       [stderr] Successfully stopped units [db.service].
       $ flotilla stop db
-      [stderr] Successfully stopped units [].
+      [stderr] Unit db.service is loaded already
       $ flotilla list-units --unit db.service --unit idle.service
       UNIT		MACHINE			ACTIVE		SUB	HOLD
       db.service	MACHINE	inactive	dead	loaded by ann@HOST, for SPAN more: disk is replaced

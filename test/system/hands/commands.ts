@@ -315,7 +315,7 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       Unit hello.service loaded on MACHINE
       [stderr] Successfully stopped units [hello.service].
       $ flotilla stop hello
-      [stderr] Successfully stopped units [].
+      [stderr] Unit hello.service is loaded already
       $ flotilla start hello
       Unit hello.service launched on MACHINE
       $ flotilla restart hello.service
@@ -330,7 +330,7 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       [stderr] hint: flotilla load hello.service places it without starting it
       [exit 1]
       $ flotilla unload hello
-      [stderr] Successfully unloaded units [].
+      [stderr] Unit hello.service is inactive already
       $ flotilla start --no-block hello.service
       Triggered unit hello.service start
       $ flotilla destroy hello.service
@@ -452,16 +452,21 @@ ExecStart=/bin/sh -c 'while true; do echo Hello; sleep 1; done'
       $ flotilla load may.service
       Unit may.service loaded on MACHINE
       $ echo 'Environment=EDITION=2' >>may.service
-      $ flotilla submit --replace may.service
+      $ fleetctl submit --replace may.service
       [stderr] Warning: can not replace Unit(may.service) in state 'loaded', use the appropriate command
+      $ flotilla submit --replace may.service
+      [stderr] flotilla: Cannot submit unit "may.service" with a new text: it is loaded
+      [stderr] hint: flotilla load --replace may.service puts the text in place and keeps it loaded
+      [exit 1]
       $ flotilla load --replace may.service
       Unit may.service loaded on MACHINE
       $ flotilla start may
       Unit may.service launched on MACHINE
       $ echo 'Environment=EDITION=3' >>may.service
       $ flotilla load --replace may.service
-      Unit may.service loaded on MACHINE
-      [stderr] Warning: can not replace Unit(may.service) in state 'launched', use the appropriate command
+      [stderr] flotilla: Cannot load unit "may.service" with a new text: it is launched
+      [stderr] hint: flotilla start --replace may.service puts the text in place and keeps it launched
+      [exit 1]
       $ flotilla cat may.service
       [Service]
       ExecStart=/bin/sleep infinity

@@ -3,6 +3,7 @@ import { afterEach, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { createApi } from "../../../agent/api/api.ts";
 import { runCommand } from "../../../agent/cli/args.ts";
+import { runFleetctl } from "../../../agent/cli/fleetctl.ts";
 // Loaded beforehand: no clock of a test waits for a disk
 import "../../../agent/cli/agent.ts";
 import "../../../agent/cli/resolve.ts";
@@ -82,7 +83,7 @@ function begin(line: string, more: { readonly isTerminal?: boolean } = {}): Prom
     clock: house.clock,
   };
   const words = Array.from(line.matchAll(/'([^']*)'|(\S+)/g), ([, quoted, plain]) => quoted ?? plain ?? "");
-  return runCommand(words, tools);
+  return words[0] === "fleetctl" ? runFleetctl(words.slice(1), tools) : runCommand(words, tools);
 }
 
 /** The command with what it says and its exit code, as golden files have it. */
@@ -157,6 +158,9 @@ describe("the life cycle by hand (fleet-scenarios Q)", () => {
       [stderr] Successfully stopped units [hello.service].
       [exit 0]
       $ stop hello
+      [stderr] Unit hello.service is loaded already
+      [exit 0]
+      $ fleetctl stop hello
       [stderr] Successfully stopped units [].
       [exit 0]
       $ unload hello
@@ -164,7 +168,7 @@ describe("the life cycle by hand (fleet-scenarios Q)", () => {
       [stderr] Successfully unloaded units [hello.service].
       [exit 0]
       $ unload hello
-      [stderr] Successfully unloaded units [].
+      [stderr] Unit hello.service is inactive already
       [exit 0]
       $ stop hello
       [stderr] flotilla: Unable to stop unit hello.service in state inactive
@@ -426,6 +430,16 @@ describe("the life cycle by hand (fleet-scenarios Q)", () => {
       [stderr] WARNING: Unit web@1.service in registry differs from local template unit file web@.service. Add --replace to override.
       [exit 0]
       $ submit --replace hello.service
+      [stderr] flotilla: Cannot submit unit "hello.service" with a new text: it is launched
+      [stderr] hint: flotilla start --replace hello.service puts the text in place and keeps it launched
+      [exit 1]
+      $ load --replace hello.service web@1 --json
+      [stderr] flotilla: Cannot load unit "hello.service" with a new text: it is launched
+      [stderr] hint: flotilla start --replace hello.service puts the text in place and keeps it launched
+      [stderr] flotilla: Cannot load unit "web@1.service" with a new text: it is launched
+      [stderr] hint: flotilla start --replace web@1 puts the text in place and keeps it launched
+      [exit 1]
+      $ fleetctl submit --replace hello.service
       [stderr] Warning: can not replace Unit(hello.service) in state 'launched', use the appropriate command
       [exit 0]
       $ start --replace hello.service web@1
@@ -446,8 +460,9 @@ describe("the life cycle by hand (fleet-scenarios Q)", () => {
     files["hello.service"] = hello;
     await plays(`
       $ submit --replace hello
-      [stderr] Warning: can not replace Unit(hello.service) in state 'loaded', use the appropriate command
-      [exit 0]
+      [stderr] flotilla: Cannot submit unit "hello.service" with a new text: it is loaded
+      [stderr] hint: flotilla load --replace hello puts the text in place and keeps it loaded
+      [exit 1]
       $ load --replace hello
       Unit hello.service loaded on aaaaaaaa.../10.0.0.97
       [exit 0]
