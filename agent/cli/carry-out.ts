@@ -2,6 +2,7 @@
 // in fleet's words or as one JSON document, and ends with an exit code that tells the truth. Given to the commands that
 // change units.
 import type { UnitName } from "../domain/names.ts";
+import type { Refusal } from "../domain/placement.ts";
 import { Problem, type ProblemRecord, describeProblem, toRecord } from "../domain/problem.ts";
 import type { MachineReference, UnitReport } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
@@ -299,16 +300,19 @@ class Speaker {
   ): Promise<UnitOutcome> {
     const base = { unit: name, change };
     switch (ending.kind) {
-      case "reached": {
-        const state = stateWord(goal, ending.places);
-        // What was so before is no news, as with fleet
-        if (change !== "unchanged" || !ending.atOnce) await this.#reached(name, { state, places: ending.places });
-        if (ending.note !== undefined) await this.remark(`Unit ${name}: ${ending.note}`);
-        const note = ending.note === undefined ? {} : { note: ending.note };
-        return { ...base, outcome: "done", state, machines: ending.places.map(machineOutcome), ...note };
-      }
+      case "reached":
+        return this.#done(name, { goal, ending, change });
       case "failed":
         return { ...base, outcome: "failed", ...(await this.#failed(name, { ending, change, log })) };
+      case "refused": {
+        // fleet's client waited for no global unit and took it for done
+        const note = "no machine fits it now";
+        if (this.#how.tools.asFleetctl === true)
+          return this.#done(name, { goal, ending: { ...ending, places: [], note }, change });
+        const problem = unplaced(name, { verb: this.#how.verb, refusals: ending.refusals });
+        await this.problems([problem]);
+        return { ...base, outcome: "failed", problems: [toRecord(problem)] };
+      }
       case "overtaken": {
         const problem = new Problem("wait-overtaken", `Cannot wait for unit "${name}" any longer: ${ending.why}`, {
           hint: "flotilla events shows who did what",
@@ -330,6 +334,24 @@ class Speaker {
         await this.clear();
         return { ...base, outcome: "interrupted" };
     }
+  }
+
+  async #done(
+    name: UnitName,
+    what: {
+      readonly goal: Goal;
+      readonly ending: Pick<Extract<Ending, { kind: "reached" }>, "places" | "note" | "atOnce">;
+      readonly change: Change;
+    },
+  ): Promise<UnitOutcome> {
+    const { change, goal } = what;
+    const { places, note, atOnce } = what.ending;
+    const state = stateWord(goal, places);
+    // What was so before is no news, as with fleet
+    if (change !== "unchanged" || !atOnce) await this.#reached(name, { state, places });
+    if (note !== undefined) await this.remark(`Unit ${name}: ${note}`);
+    const machines = places.map(machineOutcome);
+    return { unit: name, change, outcome: "done", state, machines, ...(note === undefined ? {} : { note }) };
   }
 
   async #reached(
@@ -368,6 +390,20 @@ class Speaker {
     const told = ending.places.flatMap(({ problem }) => problem ?? []);
     return { machines, problems: [...problems.map(toRecord), ...told] };
   }
+}
+
+/** A unit that is nowhere, and nobody waits until it is. */
+export function unplaced(
+  name: string,
+  { verb, refusals }: { readonly verb: string; readonly refusals: readonly Refusal[] },
+): Problem {
+  return new Problem(
+    "unit-not-placed",
+    `Cannot ${verb} unit "${name}": no machine takes it: ${refusalsText(refusals)}`,
+    {
+      hint: `flotilla explain ${name} says what would change that`,
+    },
+  );
 }
 
 function machineOutcome({ machine, active, sub, result }: UnitReport): MachineOutcome {

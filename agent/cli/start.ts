@@ -12,7 +12,8 @@ export const start: Command = {
 the repository it lifts a hold. In quotes a pattern names units that the cluster knows.
 
 It waits until systemd has done its part: until a unit is active, or has run and ended well. Exit code 1 says that one
-failed; the machine and the last lines of its log are told. Ctrl-C ends the waiting, not the change.`,
+failed, with the machine and the last lines of its log, or that no machine takes a global one. Ctrl-C ends the waiting,
+not the change.`,
   examples: [
     ["start hello.service", "A unit from a file, or one that the cluster knows"],
     ["start web@{1..3}", "Three instances of a template"],

@@ -21,7 +21,7 @@ export interface Awaited {
 
 /** How the waiting for one unit ended. */
 export type Ending =
-  | (Extract<Verdict, { kind: "reached" | "failed" | "overtaken" }> & {
+  | (Extract<Verdict, { kind: "reached" | "failed" | "refused" | "overtaken" }> & {
       /** Whether it was so at the first look. */
       readonly atOnce: boolean;
     })

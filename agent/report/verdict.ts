@@ -28,6 +28,8 @@ export type Verdict =
       readonly steadyMs: number;
     }
   | { readonly kind: "failed"; readonly places: readonly UnitReport[]; readonly steadyMs: number }
+  /** A global unit that no machine takes: it is for those that are there, and waits for none. */
+  | { readonly kind: "refused"; readonly refusals: readonly Refusal[]; readonly steadyMs: number }
   | {
       readonly kind: "waiting";
       /** `it is activating (start) on 59f61aeb.../10.79.0.13`. */
@@ -94,7 +96,7 @@ function judgePlaced(evidence: Evidence, goal: Extract<Goal, { kind: "launched" 
   const there = now.places.filter(isWanted);
   if (there.length === 0) {
     if (now.refusals.length > 0 && file.global) {
-      return { kind: "reached", places: [], note: "no machine fits it now", steadyMs: doubtfulSteadyMs };
+      return { kind: "refused", refusals: now.refusals, steadyMs: doubtfulSteadyMs };
     }
     return waiting(now.refusals.length > 0 ? "no machine takes it" : "it has no machine yet", now.refusals);
   }

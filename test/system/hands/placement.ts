@@ -164,8 +164,9 @@ export const placement: readonly Scenario[] = [
       Unit only.0.service launched on m2
       Unit only.0.service launched on m3
       $ flotilla start only.1
-      Unit only.1.service launched
-      [stderr] Unit only.1.service: no machine fits it now
+      [stderr] flotilla: Cannot start unit "only.1.service": no machine takes it: 3 machines: conflicts with only.0.service (conflict)
+      [stderr] hint: flotilla explain only.1.service says what would change that
+      [exit 1]
       $ flotilla list-units --no-legend --fields unit,machine,active --unit 'only.?.service'
       only.0.service	m1	active
       only.0.service	m2	active

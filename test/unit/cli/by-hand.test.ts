@@ -356,6 +356,7 @@ describe("the life cycle by hand (fleet-scenarios Q)", () => {
     await open({ machines: "abc" });
     files["log.service"] = service("Global=true", "MachineMetadata=disk=ssd");
     files["all.service"] = service("Global=true");
+    files["nowhere.service"] = service("MachineMetadata=disk=ssd");
     await plays(`
       $ start all.service
       Unit all.service launched on aaaaaaaa.../10.0.0.97
@@ -377,7 +378,22 @@ describe("the life cycle by hand (fleet-scenarios Q)", () => {
       Unit all.service inactive
       [stderr] Successfully unloaded units [all.service].
       [exit 0]
+      $ start --no-block nowhere.service
+      Triggered unit nowhere.service start
+      [exit 0]
       $ start log.service
+      [stderr] flotilla: Cannot start unit "log.service": no machine takes it: 3 machines: needs disk=ssd (metadata)
+      [stderr] hint: flotilla explain log.service says what would change that
+      [exit 1]
+      $ restart log
+      [stderr] flotilla: Cannot restart unit "log.service": no machine takes it: 3 machines: needs disk=ssd (metadata)
+      [stderr] hint: flotilla explain log.service says what would change that
+      [exit 1]
+      $ restart nowhere
+      [stderr] flotilla: Cannot restart unit "nowhere.service": no machine takes it: 3 machines: needs disk=ssd (metadata)
+      [stderr] hint: flotilla explain nowhere.service says what would change that
+      [exit 1]
+      $ fleetctl start log
       Unit log.service launched
       [stderr] Unit log.service: no machine fits it now
       [exit 0]
@@ -751,6 +767,26 @@ describe("beside git", () => {
       [stderr] flotilla: Cannot destroy unit "hello.service": the repository has it in static/hello.service
       [stderr] hint: Remove static/hello.service there and commit; flotilla unload hello.service holds it meanwhile
       [exit 1]
+    `);
+  });
+
+  test("restart holds what the repository wants loaded at launched, for as long as it is said", async () => {
+    await open({
+      units: { "batch.service": service("MachineID=aaaaaaaa", "DesiredState=loaded"), "up.service": hello },
+    });
+    await plays(`
+      $ restart batch --for 2h --reason 'by hand, once'
+      Unit batch.service launched on aaaaaaaa.../10.0.0.97
+      [stderr] Unit batch.service is held at launched for 2h (by hand, once); the repository wants it loaded: flotilla resume batch.service
+      [exit 0]
+      $ restart up --for 2h
+      Unit up.service launched on aaaaaaaa.../10.0.0.97
+      [stderr] Unit up.service is launched already: it is restarted, and no hold is placed
+      [exit 0]
+      $ list-holds --fields unit,target,declared,by,why
+      UNIT		TARGET		DECLARED	BY		WHY
+      batch.service	launched	loaded		ann@desk	by hand, once
+      [exit 0]
     `);
   });
 

@@ -77,6 +77,8 @@ function told(evidence: Pick<Evidence, "goal" | "now"> & Partial<Evidence>): str
         .join(", ");
     case "failed":
       return `failed on ${verdict.places.length}, ${verdict.steadyMs}`;
+    case "refused":
+      return `refused: ${verdict.refusals.length} reasons, ${verdict.steadyMs}`;
     case "waiting":
       return `${verdict.why}${verdict.refusals.length === 0 ? "" : `: ${verdict.refusals.length} reasons`}`;
     case "overtaken":
@@ -205,7 +207,7 @@ const cases: readonly (readonly [name: string, goal: Goal, now: Given | undefine
     "a global unit that fits nowhere",
     launched,
     { file: { global: true }, refusals: [refusal] },
-    "reached on 0, no machine fits it now, 2000",
+    "refused: 1 reasons, 2000",
   ],
   ["the agent lacks the commit", launched, { desired: "none", commitAtHand: false }, "the change is on its way"],
   ["it was taken away", launched, { desired: "none" }, "overtaken: it was taken away meanwhile"],
