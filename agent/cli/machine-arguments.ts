@@ -4,7 +4,8 @@ import { parseMachineId } from "../domain/names.ts";
 import { Problem, invalid } from "../domain/problem.ts";
 import type { MachineReference } from "../domain/report.ts";
 import type { ApiClient } from "../ports/api-client.ts";
-import { answers, isStale, listings, registryAway } from "../report/report.ts";
+import { handAnswers } from "../report/hands.ts";
+import { answers, isStale, listings, lostByEvents, registryAway } from "../report/report.ts";
 import { suggest } from "../text/suggest.ts";
 import { orThrow, usageProblem } from "./checked.ts";
 import type { Argument } from "./command.ts";
@@ -19,7 +20,7 @@ export const machineArgument: Argument = {
 /**
  * Each machine once, in the order of the words. Rejects with "machine-unknown" and "machine-unclear", for all words at once;
  * with "registry-unreachable" in place of the first while nobody can say so.
- * Machines that are gone are known by their ids, any by the whole of it.
+ * Machines that are gone are known by their ids, any by the whole of it, and by their hostnames while events tell of their loss.
  */
 export async function findMachines(
   client: ApiClient,
@@ -30,13 +31,13 @@ export async function findMachines(
   const rows = orThrow(listings.machines.read(answer));
   const alive = rows.map(({ id, ip, hostname }): MachineReference => ({ id, ip, hostname, alive: true }));
   const isAllThere = words.every((word) => matchMachines(alive, word).length > 0);
-  const gone = isAllThere ? [] : await findGone(client, signal);
+  const gone = isAllThere ? [] : await findGone(client, { alive, isAway: isStale(answer), signal });
   const found: MachineReference[] = [];
   const problems: Problem[] = [];
   for (const word of words) {
     const named = matchMachines(alive, word);
     const [only, ...others] = named.length > 0 ? named : goneBy(gone, word);
-    if (only === undefined) problems.push(isStale(answer) ? untold(word) : unknown(word, alive));
+    if (only === undefined) problems.push(isStale(answer) ? untold(word) : unknown(word, [...alive, ...gone]));
     else if (others.length > 0) problems.push(unclear(word, [only, ...others]));
     else if (!found.some(({ id }) => id === only.id)) found.push(only);
   }
@@ -44,15 +45,22 @@ export async function findMachines(
   return found;
 }
 
-/** Machines that do not answer but are remembered, for their units or for what operators say of them. */
-async function findGone(client: ApiClient, signal: AbortSignal): Promise<readonly MachineReference[]> {
-  const {
-    lost,
-    cordoned = [],
-    resting = [],
-  } = orThrow(answers.cluster(await client.get("/v2/status", { signal }))).machines;
-  const all = [...lost, ...cordoned, ...resting].map(({ machine }) => machine).filter(({ alive }) => !alive);
-  return [...new Map(all.map((machine) => [machine.id, machine])).values()];
+/** Machines that do not answer but are remembered: for their units, for what operators say of them, for their loss. */
+async function findGone(
+  client: ApiClient,
+  how: { readonly alive: readonly MachineReference[]; readonly isAway: boolean; readonly signal: AbortSignal },
+): Promise<readonly MachineReference[]> {
+  const { alive, isAway, signal } = how;
+  const [status, { events }] = await Promise.all([
+    client.get("/v2/status", { signal }).then(answers.cluster).then(orThrow),
+    // Without the registry nobody knows what happened
+    isAway ? { events: [] } : client.get("/v2/events", { signal }).then(handAnswers.events).then(orThrow),
+  ]);
+  const { lost, cordoned = [], resting = [] } = status.machines;
+  const said = [...lost, ...cordoned, ...resting].map(({ machine }) => machine);
+  const all = [...lostByEvents(events), ...said].filter((machine) => !machine.alive);
+  const isBack = ({ id }: MachineReference): boolean => alive.some((machine) => machine.id === id);
+  return [...new Map(all.filter((machine) => !isBack(machine)).map((machine) => [machine.id, machine])).values()];
 }
 
 function goneBy(gone: readonly MachineReference[], word: string): readonly MachineReference[] {
@@ -66,11 +74,16 @@ function untold(word: string): Problem {
   return registryAway(`which machine "${word.slice(0, 64)}" is`);
 }
 
-function unknown(word: string, alive: readonly MachineReference[]): Problem {
-  const names = alive.flatMap(({ id, ip, hostname }) => [hostname, ip, id.slice(0, 8)]).filter((name) => name !== "");
+function unknown(word: string, machines: readonly MachineReference[]): Problem {
+  const names = machines
+    .flatMap(({ id, ip, hostname }) => [hostname, ip, id.slice(0, 8)])
+    .filter((name) => name !== "");
   const near = suggest(word, names);
   return new Problem("machine-unknown", `Cannot find machine "${word.slice(0, 64)}"`, {
-    hint: near === undefined ? "flotilla list-machines shows those that live" : `Did you mean ${near}?`,
+    hint:
+      near === undefined
+        ? "flotilla list-machines shows those that live; any other is named by its id"
+        : `Did you mean ${near}?`,
   });
 }
 

@@ -187,7 +187,7 @@ function aboutCommits(cluster: ClusterReport, options: LineOptions): readonly En
 
 function aboutMachines({ machines }: ClusterReport, { full, colour }: LineOptions): Entry {
   const lost = machines.lost.map(({ machine, units }) =>
-    paint(`lost: ${machineLegend(machine, full)}, with ${count(units, "unit")}`, tone(colour, "bad")),
+    paint(visible(`lost: ${machineText(machine, full)}, with ${count(units, "unit")}`), tone(colour, "bad")),
   );
   const cordoned = (machines.cordoned ?? []).map(({ machine, drain }) => {
     const { text, tone: mood } = maintenanceText({ cordoned: true, ...(drain === undefined ? {} : { drain }) });

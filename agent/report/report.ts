@@ -10,6 +10,7 @@ import type {
   CommitReport,
   HoldReport,
   MachineDetail,
+  MachineReference,
   MachineReport,
   UnitDetail,
   UnitFileReport,
@@ -31,6 +32,7 @@ import {
   readUnits,
 } from "./answers.ts";
 import { type FieldTable, machineFields, tabulate, unitFields, unitFileFields, usualFields } from "./fields.ts";
+import { type ToldEvent, nameOfGone } from "./gone.ts";
 import { clusterLines, unitLines } from "./lines.ts";
 import { lossWaitOf } from "./loss-waits.ts";
 import { describeMaintenance, leavingUnits } from "./maintenance.ts";
@@ -175,7 +177,7 @@ export function reportCluster(
       alive: picture.machines.size,
       lost: machineIds(picture)
         .filter((id) => !picture.machines.has(id))
-        .map((id) => ({ machine: referTo(id, picture.machines), units: unitsGiven(picture, id) }))
+        .map((id) => ({ machine: referByName(id, picture), units: unitsGiven(picture, id) }))
         .filter((lost) => lost.units > 0),
       ...(cordoned.length === 0 ? {} : { cordoned }),
       ...(resting.length === 0 ? {} : { resting }),
@@ -189,6 +191,12 @@ export function reportCluster(
     holds: reportHolds(picture),
     problems: picture.problems,
   };
+}
+
+/** Machines whose loss was told, each once. Some of them may be back. */
+export function lostByEvents(events: readonly ToldEvent[]): readonly MachineReference[] {
+  const ids = new Set(events.flatMap(({ kind, machine }) => (kind === "machine-lost" ? (machine ?? []) : [])));
+  return [...ids].map((id) => ({ id, ip: "", hostname: nameOfGone(events, id), alive: false }));
 }
 
 /** Every hold, in name order; also on units that the repository no longer has. */
@@ -373,18 +381,24 @@ function describeFile(
   };
 }
 
+/** Of a machine that is gone: by the name that it had, where that is remembered. */
+function referByName(id: MachineId, { machines, events }: ClusterPicture): MachineReference {
+  const machine = referTo(id, machines);
+  return machine.alive ? machine : { ...machine, hostname: nameOfGone(events, id) };
+}
+
 function cordonedMachines(picture: ClusterPicture): NonNullable<ClusterReport["machines"]["cordoned"]> {
   return [...picture.settings.keys()].sort(byName).flatMap((id) => {
     const { cordoned, drain } = describeMaintenance(picture, id);
     if (cordoned === undefined) return [];
-    return [{ machine: referTo(id, picture.machines), ...(drain === undefined ? {} : { drain }) }];
+    return [{ machine: referByName(id, picture), ...(drain === undefined ? {} : { drain }) }];
   });
 }
 
 function restingMachines(picture: ClusterPicture): NonNullable<ClusterReport["machines"]["resting"]> {
   return [...picture.settings.keys()].sort(byName).flatMap((id) => {
     const { cordoned, rests } = describeMaintenance(picture, id);
-    return cordoned === true || rests === undefined ? [] : [{ machine: referTo(id, picture.machines), rests }];
+    return cordoned === true || rests === undefined ? [] : [{ machine: referByName(id, picture), rests }];
   });
 }
 

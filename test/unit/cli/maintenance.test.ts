@@ -197,7 +197,7 @@ describe("cordon and uncordon", () => {
       await say("cordon n3 web1 10.0.0.22"),
       text(`
         [stderr] flotilla: Cannot find machine "web1"
-        [stderr] hint: flotilla list-machines shows those that live
+        [stderr] hint: flotilla list-machines shows those that live; any other is named by its id
         [stderr] flotilla: Cannot find machine "10.0.0.22"
         [stderr] hint: Did you mean 10.0.0.2?
         [exit 1]
@@ -215,6 +215,20 @@ describe("cordon and uncordon", () => {
     );
     assert.match(await say("cordon"), /Cannot tell which machines to cordon\n.*\n\[exit 2\]/);
     assert.deepEqual(asked(), []);
+  });
+
+  test("a machine that is gone is known by its hostname while an event tells of its loss", async () => {
+    const events = [{ kind: "machine-lost", machine: gone, message: "n4 is lost; it had no units" }] as const;
+    const more = { events: events.map((event) => ({ ...event, atMs: sampleNowMs, by: "n1" })) };
+    cluster.now = picture({ more });
+    hands.maintains = { outcome: "cordoned" };
+    assert.equal(
+      await say("cordon n4"),
+      "Machine 0d15ea5e... (n4), which is not there, is cordoned: it takes nothing new\n[exit 0]\n",
+    );
+    assert.match(await say("cordon n44"), /Cannot find machine "n44"\n.*Did you mean n4\?\n/);
+    cluster.now = picture({ machines: [n1, gone], more: { ...more, stale: true } });
+    assert.match(await say("cordon n4"), /Cannot tell which machine "n4" is while the registry is away\n/);
   });
 
   test("a machine that is gone is known by what is remembered of it, any by its whole id", async () => {
