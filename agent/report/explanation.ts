@@ -21,7 +21,7 @@ import { type Checked, invalid, valid } from "../domain/problem.ts";
 import type { MachineReference, UnitDetail } from "../domain/report.ts";
 import { bytesInWords, cpusInWords } from "../text/amounts.ts";
 import { paint } from "../text/columns.ts";
-import { formatMoment, formatSpan } from "../text/time.ts";
+import { formatSpan } from "../text/time.ts";
 import { visible } from "../text/width.ts";
 import { isDrain, isHold, isLossWait, isReference, isRefusal, isRest } from "./answers.ts";
 import { type Entry, count, entry, holdText, machineText, print, raw } from "./lines.ts";
@@ -226,15 +226,14 @@ export function unitExplanationText(unit: UnitExplanation, options: TextOptions)
 }
 
 function aboutPlace(
-  { machine, because, from, rank, sinceMs, leaving }: PlaceExplanation,
+  { machine, because, from, rank, leaving }: PlaceExplanation,
   { unit, options }: { readonly unit: UnitExplanation; readonly options: TextOptions },
 ): readonly Entry[] {
-  const { nowMs, full } = options;
-  const since = sinceMs === undefined ? "" : `, since ${formatMoment(sinceMs)}; ${formatSpan(nowMs - sinceMs)} ago`;
+  const { full } = options;
   const whence = from === undefined ? "" : `, from ${machineText(from, full)}`;
   const { machines: takers } = unit.candidates;
   return [
-    entry("Machine", `${machineText(machine, full)}${since}${whence}`),
+    entry("Machine", `${machineText(machine, full)}${whence}`),
     entry("Why", because),
     ...(rank === undefined ? [] : [entry("Rank", `${rank} of ${count(takers, "machine")} that would take it anew`)]),
     ...(leaving === undefined ? [] : [raw("Leaving", leavingLines(leaving, full))]),
