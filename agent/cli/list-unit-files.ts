@@ -5,7 +5,7 @@ import { listings } from "../report/report.ts";
 import type { Command } from "./command.ts";
 import { fieldsHelp, listingOptions, runListing, unitFilters } from "./listing.ts";
 
-export const unitFilesFilters = unitFilters("inactive, loaded or launched", targetStates);
+export const unitFilesFilters = unitFilters("inactive, loaded or launched", { usual: targetStates });
 
 export const listUnitFiles: Command = {
   name: "list-unit-files",

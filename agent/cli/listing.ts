@@ -1,7 +1,8 @@
 // What the three listings have in common: columns, order, legend, JSON, watching, and what narrows them.
 import { type Listing, checkListing, isStale, listingText, registryAway, sortedRows } from "../report/report.ts";
+import { suggest } from "../text/suggest.ts";
 import { orThrow, usageProblem } from "./checked.ts";
-import type { Command, Given, Option } from "./command.ts";
+import type { Given, Option } from "./command.ts";
 import { hasColour, jsonText } from "./print.ts";
 import { type Drawn, jsonOption, show, watchOption } from "./show.ts";
 import type { Tools } from "./tools.ts";
@@ -12,6 +13,10 @@ export interface Filter {
   readonly option: Option;
   readonly key: string;
   readonly meant: (word: string) => string;
+  /** All words that there are; any other is a mistake. */
+  readonly words?: readonly string[];
+  /** `words` may lack some of a newer systemd: one that is there counts. */
+  readonly orSeen?: true;
 }
 
 const unitFilter: Filter = {
@@ -30,10 +35,14 @@ const machineFilter: Filter = {
   meant: machineWord,
 };
 
-/** Those of list-units and list-unit-files. `words`: states that are often asked for. */
-export function unitFilters(states: string, words: readonly string[]): readonly Filter[] {
-  const option: Option = { flags: "--state STATE", means: `Only in these states: ${states}`, many: true, words };
-  return [unitFilter, machineFilter, { option, key: "state", meant: (word) => word }];
+/** Those of list-units and list-unit-files. `usual`: states that are often asked for; `all`: where there are others. */
+export function unitFilters(
+  states: string,
+  { usual, all }: { readonly usual: readonly string[]; readonly all?: readonly string[] },
+): readonly Filter[] {
+  const option: Option = { flags: "--state STATE", means: `Only in these states: ${states}`, many: true, words: usual };
+  const state: Filter = { option, key: "state", meant: (word) => word, words: [...usual, ...(all ?? [])] };
+  return [unitFilter, machineFilter, all === undefined ? state : { ...state, orSeen: true }];
 }
 
 export const metadataFilter: Filter = {
@@ -70,7 +79,7 @@ export function fieldsHelp<Row>({ fields }: Listing<Row>): string {
 }
 
 /** Asks `path` and prints the rows as a table or as JSON. */
-export function runListing<Row>(
+export async function runListing<Row>(
   listing: Listing<Row>,
   what: {
     readonly path: string;
@@ -78,12 +87,13 @@ export function runListing<Row>(
     readonly tools: Tools;
     readonly given: Given;
   },
-): ReturnType<Command["run"]> {
+): Promise<number> {
   const { tools, given } = what;
   const { options } = given;
   // Before anybody is asked: a mistake in the fields does not need an agent to be found
   const shape = orThrow(checkListing(listing.fields, { fields: textOf(given, "fields"), sort: textOf(given, "sort") }));
   const path = what.path + queryOf(what.filters ?? [], given);
+  await mustBeKnown(listing, what);
   return show(tools, given, async (client, signal) => {
     const answer = await client.get(path, { signal });
     const nowMs = tools.clock.wallMs();
@@ -116,15 +126,65 @@ function marked(answer: unknown, text: string): Drawn {
 function queryOf(filters: readonly Filter[], given: Given): string {
   const query = new URLSearchParams();
   for (const { option, key, meant } of filters) {
-    const long = /--([\w-]+)/.exec(option.flags)?.[1] ?? "";
-    const text = textOf(given, long);
-    if (text === undefined) continue;
-    const words = splitList(text);
+    const long = longOf(option);
+    const words = wordsOf(option, given);
+    if (words === undefined) continue;
     if (words.length === 0) throw usageProblem(`Cannot look for nothing with --${long}`, "Name what is to be listed");
     for (const word of words) query.append(key, meant(word));
   }
   const text = query.toString();
   return text === "" ? "" : `?${text}`;
+}
+
+/** What cannot be there is a mistake; to show nothing of it would be to say that all is well. */
+async function mustBeKnown<Row>(
+  { read }: Listing<Row>,
+  what: {
+    readonly path: string;
+    readonly filters?: readonly Filter[];
+    readonly tools: Tools;
+    readonly given: Given;
+  },
+): Promise<void> {
+  const { path, filters = [], tools, given } = what;
+  const { signal } = tools;
+  for (const { option, key, meant, words: known, orSeen } of filters) {
+    const words = (wordsOf(option, given) ?? []).map(meant);
+    if (key === "machine" && words.length > 0) {
+      // Its readers are loaded for nobody else
+      const [{ mustBeMachines }, client] = await Promise.all([
+        import("./machine-arguments.ts"),
+        tools.apiClient(given.reach),
+      ]);
+      await mustBeMachines(client, words, signal);
+    }
+    for (const word of words) {
+      if (known === undefined || known.includes(word)) continue;
+      if (orSeen === true) {
+        const client = await tools.apiClient(given.reach);
+        const answer = await client.get(`${path}?${key}=${encodeURIComponent(word)}`, { signal });
+        if (orThrow(read(answer)).length > 0) continue;
+      }
+      const near = suggest(word, known);
+      const among = (option.words ?? known).join(", ");
+      throw usageProblem(
+        `Cannot take "${word.slice(0, 64)}" as --${longOf(option)}`,
+        near === undefined
+          ? `It is one of ${among}${orSeen === true ? ", or another of systemd's" : ""}`
+          : `Did you mean ${near}?`,
+      );
+    }
+  }
+}
+
+function longOf({ flags }: Option): string {
+  return /--([\w-]+)/.exec(flags)?.[1] ?? "";
+}
+
+/** Undefined: the option was not given. */
+function wordsOf(option: Option, given: Given): readonly string[] | undefined {
+  const text = textOf(given, longOf(option));
+  return text === undefined ? undefined : splitList(text);
 }
 
 /** Between brackets a comma is one of the characters that fit. */

@@ -45,6 +45,18 @@ export async function findMachines(
   return found;
 }
 
+/** Rejects with "machine-unknown" for words that begin no id and name no machine, living or gone, where that can be told. */
+export async function mustBeMachines(client: ApiClient, words: readonly string[], signal: AbortSignal): Promise<void> {
+  const answer = await client.get("/v2/machines", { signal });
+  if (isStale(answer)) return;
+  const alive = orThrow(listings.machines.read(answer)).map((row): MachineReference => ({ ...row, alive: true }));
+  const left = words.filter((word) => matchMachines(alive, word).length === 0);
+  if (left.length === 0) return;
+  const gone = await findGone(client, { alive, isAway: false, signal });
+  const wrong = left.filter((word) => goneBy(gone, word).length === 0);
+  if (wrong.length > 0) orThrow(invalid(...wrong.map((word) => unknown(word, [...alive, ...gone]))));
+}
+
 /** Machines that do not answer but are remembered: for their units, for what operators say of them, for their loss. */
 async function findGone(
   client: ApiClient,

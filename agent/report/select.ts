@@ -13,7 +13,7 @@ export interface UnitSelection {
   readonly units: readonly string[];
   /** Each the beginning of a machine id, a whole hostname, or a whole address. */
   readonly machines: readonly string[];
-  /** Any of systemd's three words, or what is known instead of them; of unit files fleet's state or what they want. */
+  /** Any of systemd's three words, "problem" for a unit that has one, or what is known instead of them; of unit files fleet's state or what they want. */
   readonly states: readonly string[];
 }
 
@@ -21,7 +21,10 @@ export interface UnitSelection {
 export function selectUnits(rows: readonly UnitReport[], selection: UnitSelection): Checked<readonly UnitReport[]> {
   return select(rows, selection, {
     machine: (row) => row.machine,
-    states: (row) => (row.knowledge === "reported" ? [row.active, row.sub, row.load] : [row.knowledge]),
+    states: (row) =>
+      row.knowledge === "reported"
+        ? [row.active, row.sub, row.load, ...(row.problem === undefined ? [] : ["problem"])]
+        : [row.knowledge],
   });
 }
 

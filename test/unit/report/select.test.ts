@@ -46,6 +46,14 @@ for (const [selection, expected] of unitCases) {
   test(`units by ${JSON.stringify(selection)}`, () => assert.equal(unitsOf(selection).join(" "), expected));
 }
 
+test("a unit that its machine could not start is found by its problem, whatever systemd says of it", () => {
+  const row = reportUnits(picture).find((each) => each.problem === undefined);
+  assert.ok(row);
+  const problem = { code: "systemd-job", message: "Cannot start unit" };
+  const rows = [{ ...row, knowledge: "reported", active: "inactive", sub: "dead", problem } as const, row];
+  assert.deepEqual(good(selectUnits(rows, { ...everything, states: ["problem"] })), rows.slice(0, 1));
+});
+
 test("nothing asked is everything", () => {
   assert.deepEqual(unitsOf({}), unitsOf({ units: ["*"] }));
   assert.equal(unitsOf({}).length, reportUnits(picture).length);
