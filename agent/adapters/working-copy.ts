@@ -197,6 +197,9 @@ async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
 }
 
 function cannotRead(path: string, cause: unknown): Problem {
+  if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") {
+    return new Problem("working-copy-read", `Cannot read "${path}": there is no such file or folder`);
+  }
   return new Problem("working-copy-read", `Cannot read "${path}"`, { cause });
 }
 

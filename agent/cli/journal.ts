@@ -31,7 +31,8 @@ export const journal: Command = {
     { flags: "--until TIME", means: "Not after this" },
     {
       flags: "-o, --output MODE",
-      means: "journalctl's mode: short, short-iso, cat, json, verbose, ... (default: short)",
+      means:
+        "journalctl's mode: short, short-iso, cat, json, verbose, ... (default: short; of several machines ISO times)",
     },
     { flags: "--sudo", means: "Run journalctl by sudo, where the user may not read the journal" },
   ],
@@ -47,7 +48,8 @@ The exit code is that of journalctl where it failed, 255 where a machine cannot 
     ["journal -o json -n all db", "For programs"],
   ],
   run: async (tools, given) => {
-    if (given.args.length === 0) throw usageProblem("Cannot tell whose journal", "One unit file must be provided");
+    if (given.args.length === 0)
+      throw usageProblem("Cannot tell whose journal", "Name at least one unit: flotilla journal web@1");
     const what = readQuery(tools, given);
     const client = await tools.apiClient(given.reach);
     const { places, problems } = await findPlaces(client, given.args, tools.signal);

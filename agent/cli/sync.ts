@@ -43,7 +43,7 @@ function words(outcome: "adopted" | "unchanged" | "refused" | "failed"): string 
     case "refused":
       return "Refused";
     case "failed":
-      return "Failed";
+      return "Could not fetch";
     default:
       return unreachable(outcome);
   }

@@ -31,13 +31,15 @@ export async function verifyWorkingCopy(
   const { found, units, templates, problems, warnings } = await examineWorkingTree(tree, signal);
   const nameProblems = problems.length === 0 ? askedProblems(tree) : [];
   const wanted = tree.asked?.path;
+  // That it looks like a unit is no news where its name is refused as one
+  const isUntold = ({ at }: Problem): boolean => nameProblems.length === 0 || at?.file !== wanted;
   const all = [...templates.values(), ...units.values()];
   const looked = wanted === undefined ? worthAnalyzing(all) : all.filter(({ file }) => file === wanted);
   const analysis = looked.length === 0 ? undefined : await copy.analyze(looked, signal);
   return {
     problems: [...problems, ...nameProblems],
     warnings: [
-      ...warnings.filter(({ code }) => wanted === undefined || !acrossUnits.has(code)),
+      ...warnings.filter(({ code }) => wanted === undefined || !acrossUnits.has(code)).filter(isUntold),
       ...(analysis?.findings ?? []),
     ],
     units: wanted === undefined ? found : Math.min(found, 1),

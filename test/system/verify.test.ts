@@ -200,3 +200,12 @@ suite("verify", { concurrency: false }, () => {
     assert.deepEqual(await readdir(scratch), []);
   });
 });
+
+test("one file with a name that is no unit's is told of once; a path that is not there in words", async (t) => {
+  const folder = await folderOf(t, { "b.servce": service });
+  const found = await verifyWorkingCopy(createWorkingCopy(), { path: join(folder, "b.servce") });
+  assert.deepEqual([found.problems.length, found.warnings.length], [1, 0]);
+  await assert.rejects(verifyWorkingCopy(createWorkingCopy(), { path: join(folder, "nope.service") }), {
+    message: /^Cannot read ".*nope\.service": there is no such file or folder$/,
+  });
+});

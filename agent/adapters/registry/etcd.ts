@@ -91,7 +91,7 @@ class EtcdRegistry implements Registry {
   }
 
   async read(prefix: string, signal?: AbortSignal): Promise<Snapshot> {
-    const what = `read registry keys under ${shownKey(prefix)}`;
+    const what = prefix === "" ? "read the registry" : `read registry keys under ${shownKey(prefix)}`;
     checkPrefix(what, prefix);
     for (let restarts = 0; ; restarts++) {
       try {

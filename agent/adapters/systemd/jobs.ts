@@ -170,7 +170,7 @@ export class Jobs {
       default: {
         // "failed", and words of newer systemds ("invalid", "assert", "unsupported", "collected", "once", "frozen").
         const hint = result === "failed" ? await this.#resultHint(unit) : `systemd says "${result}"`;
-        return { result: "failed", problem: failure(kind, unit, hint) };
+        return { result: "failed", problem: failure(kind, unit, hint ?? `flotilla journal ${unit} says why`) };
       }
     }
   }

@@ -220,7 +220,7 @@ test("ssh --all runs it everywhere, and ends with the first code that is none", 
 });
 
 const wrong: readonly (readonly [line: string, code: number, says: RegExp])[] = [
-  ["journal", 2, /One unit file must be provided/],
+  ["journal", 2, /Name at least one unit/],
   ["journal -n many web@1", 2, /"many" as --lines/],
   ["journal -o json;x web@1", 2, /as --output/],
   ["ssh", 2, /One machine or unit must be provided/],
