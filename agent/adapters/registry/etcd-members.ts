@@ -48,7 +48,7 @@ export async function listMembers(connection: EtcdConnection, signal?: AbortSign
     request: { linearizable: true }, // etcd 3.4 does not know it, and ignores it
     signal,
   });
-  if (header === null) throw unsaid(what, "its cluster");
+  if (header === null) throw refused(what, "The answer has no header: is it etcd that answers there?");
   return { clusterId: hexId(header.cluster_id), members: inOrder(members) };
 }
 
