@@ -10,6 +10,7 @@ import { type KeptUnits, readKept } from "./kept.ts";
 import { indexPaths } from "./links.ts";
 import { type Blobs, type ParseCache, createParseCache, createTextReader } from "./texts.ts";
 import { type TreeEntryLike, maxDropIns, sortTree } from "./tree.ts";
+import { reckonStops } from "./stop-order.ts";
 import { WantedReader, type WantedSources } from "./wanted.ts";
 
 export type { Blobs, KeptUnits, ParseCache, TreeEntryLike, WantedReader, WantedSources };
@@ -93,9 +94,16 @@ export function examineTree({ entries, blobs, cache = createParseCache(), mostDr
   warnings.add(checkDropIns(tree.dropIns, { ...expansion, named }));
   // With units missing for their faults, who follows whom would be guesswork.
   if (problems.isEmpty) warnings.add(checkPeers(expansion.units));
+  const { fences, problems: endless } = reckonStops(expansion.units);
+  problems.add(endless);
   return {
     found: named.size,
-    units: new Map([...expansion.units].map(([name, { unit }]) => [name, unit])),
+    units: new Map(
+      [...expansion.units].map(([name, { unit }]) => {
+        const fence = fences.get(name);
+        return [name, fence === undefined ? unit : { ...unit, fence }];
+      }),
+    ),
     templates: expansion.templates,
     problems: problems.sorted(),
     warnings: warnings.sorted(),

@@ -21,6 +21,8 @@ export interface Reports {
 export interface ExpandedUnit {
   readonly unit: Unit;
   readonly machineOfAt: UnitOptions["machineOfAt"];
+  /** Its texts: the same list for all that share them. */
+  readonly sources: readonly Source[];
 }
 
 export interface Expansion {
@@ -109,7 +111,7 @@ export function expand(given: Given, reports: Reports): Expansion {
   const add = (entry: NamedEntry, body: Body, options: UnitOptions): void => {
     const unit = makeUnit(entry, body, options);
     if (isTemplate(entry.name)) templates.set(entry.name, unit);
-    else units.set(entry.name, { unit, machineOfAt: options.machineOfAt });
+    else units.set(entry.name, { unit, machineOfAt: options.machineOfAt, sources: body.sources });
   };
 
   for (const entry of tree.files) {

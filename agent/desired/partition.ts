@@ -1,6 +1,6 @@
 // OnPartition=: what becomes of a unit while its machine is cut off from the cluster. One that is to be stopped there must
-// be sure to end within a known time, which is read from its own text here. Given to options.ts. Pure.
-import { type UnitName, unitNameParts } from "../domain/names.ts";
+// be sure to end within a known time, which is read from its own text here. Given to options.ts and stop-order.ts. Pure.
+import { unitNameParts } from "../domain/names.ts";
 import { type Place, Problem } from "../domain/problem.ts";
 import { type Fence, defaultStopMs, longestStopMs } from "../domain/unit.ts";
 import { parseTimeSpan } from "../text/time-span.ts";
@@ -10,13 +10,13 @@ import { type Reading, itemsOf } from "./option-reading.ts";
 export const partitionWords = ["keep", "stop"] as const;
 
 /** One text of a unit and the file that it stands in. */
-interface Source {
+export interface Source {
   readonly file: string;
   readonly parsed: UnitFile;
 }
 
 /** An assignment with its place. */
-interface Placed {
+export interface Placed {
   readonly key: string;
   readonly value: string;
   readonly at: Place;
@@ -88,34 +88,62 @@ const unbounded: readonly {
 export function readFence(reading: Reading, sources: readonly Source[]): Fence | undefined {
   const asked = itemsOf("OnPartition", reading).at(-1);
   if (asked?.text !== "stop") return undefined;
-  const { type } = unitNameParts(reading.name);
+  const asking: Placed = { key: "OnPartition", value: "stop", at: asked.setting.at };
+  return readStop(sources, {
+    type: unitNameParts(reading.name).type,
+    defaultMs: defaultStopMs,
+    refuse: (what, fix) => {
+      const { key, value, at } = what ?? asking;
+      const message = `Cannot take ${key}=${value} with OnPartition=stop in unit "${reading.shown}"`;
+      reading.problems.push(new Problem("unit-partition", message, { hint: fix, at }));
+    },
+  });
+}
+
+export interface StopReading {
+  readonly type: string;
+  /** Of each step, where the text says nothing. */
+  readonly defaultMs: number;
+  /** What keeps its end from being known; undefined: that it is of such a type, or so long. */
+  readonly refuse: (what: Placed | undefined, fix: string) => void;
+}
+
+/** How long the stop of a unit may take, by its own text; undefined where something was refused. */
+export function readStop(
+  sources: readonly Source[],
+  { type, defaultMs, refuse }: StopReading,
+): Pick<Fence, "stepMs" | "stopMs"> | undefined {
   if (instant.includes(type)) return { stepMs: 0, stopMs: 0 };
   const rule = rules[type];
   if (rule === undefined) {
-    refuse(reading, { key: "OnPartition", value: "stop", at: asked.setting.at }, fixOfType(type));
+    refuse(undefined, fixOfType(type));
     return undefined;
   }
-  const before = reading.problems.length;
+  let isSure = true;
   for (const { key, isFine, fix } of unbounded) {
     const last = all(sources, rule.section, [key]).findLast(({ value }) => value !== "" || key === "KillMode");
-    if (last !== undefined && !isFine(last.value)) refuse(reading, last, fix);
+    if (last === undefined || isFine(last.value)) continue;
+    refuse(last, fix);
+    isSure = false;
   }
   const timeout = all(sources, rule.section, rule.timeouts).findLast(({ value }) => value !== "");
-  const stepMs = timeout === undefined ? defaultStopMs : readTimeout(reading, timeout);
-  if (stepMs === undefined || reading.problems.length > before) return undefined;
+  const read = timeout === undefined ? { ms: defaultMs } : readTimeout(timeout);
+  if ("fix" in read) refuse(timeout, read.fix);
+  if ("fix" in read || !isSure) return undefined;
   const count = (key: string): number => commands(sources, { section: rule.section, key });
-  const stopMs = rule.steps(count(rule.before), count(rule.after)) * stepMs;
-  if (stopMs <= longestStopMs) return { stepMs, stopMs };
-  refuse(reading, timeout ?? asked.setting, `All steps of its stop together may take ${longestStopMs / 60_000} min`);
+  const stopMs = rule.steps(count(rule.before), count(rule.after)) * read.ms;
+  if (stopMs <= longestStopMs) return { stepMs: read.ms, stopMs };
+  refuse(timeout, tooLong);
   return undefined;
 }
 
-function readTimeout(reading: Reading, timeout: Placed): number | undefined {
-  const ms = parseTimeSpan(timeout.value);
-  if (ms === undefined) refuse(reading, timeout, "Write a time, as in 10s or 1min 30s");
-  else if (ms === 0 || ms === Infinity) refuse(reading, timeout, "It would never be killed: write a time, as in 10s");
-  else return ms;
-  return undefined;
+export const tooLong = `All steps of its stop together may take ${longestStopMs / 60_000} min`;
+
+function readTimeout({ value }: Placed): { readonly ms: number } | { readonly fix: string } {
+  const ms = parseTimeSpan(value);
+  if (ms === undefined) return { fix: "Write a time, as in 10s or 1min 30s" };
+  if (ms === 0 || ms === Infinity) return { fix: "It would never be killed: write a time, as in 10s" };
+  return { ms };
 }
 
 function fixOfType(type: string): string {
@@ -142,13 +170,4 @@ function commands(sources: readonly Source[], option: { readonly section: string
     (sum, { value }) => sum + value.split(/[ \t]+/).filter((word) => word === ";").length + 1,
     0,
   );
-}
-
-function refuse(
-  { shown, problems }: { readonly shown: UnitName; readonly problems: Problem[] },
-  what: Placed,
-  fix: string,
-) {
-  const message = `Cannot take ${what.key}=${what.value} with OnPartition=stop in unit "${shown}"`;
-  problems.push(new Problem("unit-partition", message, { hint: fix, at: what.at }));
 }
