@@ -97,7 +97,7 @@ const words: ReadonlyMap<string, boolean> = new Map([
 /** fleet's words in any case; others, which fleet took for "no", are refused. */
 export function readBoolean(text: string): Read<boolean> {
   const value = words.get(text.toLowerCase());
-  return value === undefined ? { fix: `Write one of ${[...words.keys()].join(" ")}` } : { value };
+  return value === undefined ? { fix: `Write one of ${[...words.keys()].join(", ")}` } : { value };
 }
 
 /** A whole number within bounds. */

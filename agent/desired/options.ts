@@ -237,5 +237,5 @@ function oneOf<T extends string>(words: readonly T[], text: string): Read<T> {
   const word = words.find((each) => each === text);
   if (word !== undefined) return { value: word };
   const meant = suggest(text, words);
-  return { fix: `Write one of ${words.join(" ")}${meant === undefined ? "" : `; did you mean ${meant}?`}` };
+  return { fix: `Write one of ${words.join(", ")}${meant === undefined ? "" : `; did you mean ${meant}?`}` };
 }

@@ -174,7 +174,7 @@ const refused: readonly (readonly [id: string, lines: readonly string[], code: s
   ],
   ["F-087", ["MachineMetadata=region eu"], "unit-option-value", /Quote each item: MachineMetadata="region" "eu"/],
   ["F-061", ['MachineMetadata="a=b'], "unit-option-value", /quote/],
-  ["F-088", ["Global=what"], "unit-option-value", /Write one of true/],
+  ["F-088", ["Global=what"], "unit-option-value", /Write one of true, yes, 1, on, t, false, no, 0, off, f$/],
   ["F-088", ["Global=12"], "unit-option-value", /Write one of true/],
   ["F-090", ["Global=what", "Global=true"], "unit-option-value", /Write one of true/],
   ["F-095", ["MachineID="], "unit-option-value", /empty id/],
