@@ -75,11 +75,7 @@ export function readOptions(name: UnitName, sources: readonly Source[]): Options
     for (const { section, key, value, line } of parsed.assignments) {
       if (section === "X-Fleet") collect({ key, value, at: { file, line } }, settings, reading);
     }
-    for (const section of parsed.sections) {
-      if (section === "X-Fleet" || section.toLowerCase() !== "x-fleet") continue;
-      const message = `Cannot take the section "${section}" of unit "${name}"`;
-      problems.push(new Problem("unit-section", message, { hint: "Write it as [X-Fleet]", at: { file } }));
-    }
+    for (const section of parsed.sections) if (section !== "X-Fleet") tellSlip(section, { file, parsed }, reading);
   }
 
   const machineOf = readMachineOf(reading);
@@ -113,6 +109,24 @@ export function readOptions(name: UnitName, sources: readonly Source[]): Options
     problems,
     warnings,
   };
+}
+
+/** Refuses a section whose name is X-Fleet but for case and blanks, and warns of one that is two slips away at most. */
+function tellSlip(section: string, { file, parsed }: Source, { shown, problems, warnings }: Reading): void {
+  // No section of systemd's has either letter: they are not measured for each of very many units
+  if (!/[xf]/i.test(section)) return;
+  const trimmed = section.trim();
+  const isSame = trimmed.toLowerCase() === "x-fleet";
+  if (!isSame && suggest("X-Fleet", [trimmed]) === undefined) return;
+  const first = parsed.assignments.find((each) => each.section === section);
+  const at = first === undefined ? { file } : { file, line: first.line };
+  if (isSame) {
+    const message = `Cannot take the section "${section}" of unit "${shown}"`;
+    problems.push(new Problem("unit-section", message, { hint: "Write it as [X-Fleet]", at }));
+  } else {
+    // Without the unit's name, which would tell it once more for each instance
+    warnings.push(new Problem("near-miss", `Section "${section}" is ignored`, { hint: "Did you mean [X-Fleet]?", at }));
+  }
 }
 
 /** The first item of the first name that is there, as fleet has it. */

@@ -313,6 +313,15 @@ const odd: readonly (readonly [name: string, files: Readonly<Record<string, Cont
       { "fix.patch": "", ".a.swp": "", "notes.txt": "", Makefile: "", "x.conf": "", "nginx/conf.d/a.conf": "" },
       [],
     ],
+    [
+      "a slip in the section, told once for all instances",
+      {
+        "web@.service": withFleet("MachineMetadata=rack=%i", "[X-Flet]", "Global=yes"),
+        "web@1.service": { link: "web@.service" },
+        "web@2.service": { link: "web@.service" },
+      },
+      ["near-miss@web@.service:6"],
+    ],
     ["a drop-in under a slip", { "a.servce.d/x.conf": "" }, ["near-miss@a.servce.d/x.conf"]],
     ["a drop-in without the type", { "a.d/x.conf": "" }, ["near-miss@a.d/x.conf"]],
     ["a drop-in for a whole type", { "service.d/x.conf": "" }, ["near-miss@service.d/x.conf"]],

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { isKnownOption } from "../../../agent/desired/option-reading.ts";
 import { expandSpecifiers, readBoolean, readItems, splitItems } from "../../../agent/desired/option-values.ts";
 import { type OptionsReading, readOptions } from "../../../agent/desired/options.ts";
+import type { Problem } from "../../../agent/domain/problem.ts";
 import { patternTest } from "../../../agent/text/conflict.ts";
 import { parseUnitFile } from "../../../agent/text/unit-file.ts";
 import { nameOf } from "./build.ts";
@@ -353,12 +354,38 @@ test("drop-ins come after the text: they add, reset and are blamed at their own 
   );
 });
 
-test("a section that only looks like [X-Fleet] is refused", () => {
-  const parsed = parseUnitFile("[X-fleet]\nGlobal=true", "x");
+for (const section of ["X-fleet", "x-fleet", "X-FLEET", "X-Fleet ", " X-Fleet", " x-fleet "]) {
+  test(`a section that only looks like [X-Fleet] is refused: ${JSON.stringify(section)}`, () => {
+    assert.deepEqual(readSection(section), ["refused: Write it as [X-Fleet] at x:4"]);
+  });
+}
+
+for (const section of [
+  "X-Flet",
+  "X-Fleeet",
+  "X-Felet",
+  "x-flet",
+  "XFleet",
+  "X_Fleet",
+  "Fleet",
+  "X-Fleets",
+  "X-Flet ",
+]) {
+  test(`a section that is a slip away from [X-Fleet] is warned of: ${JSON.stringify(section)}`, () => {
+    assert.deepEqual(readSection(section), ["warned: Did you mean [X-Fleet]? at x:4"]);
+  });
+}
+
+for (const section of ["X-Fleet", "X-Fleetctl", "X-Flask", "X-Foo", "X-F", "Unit", "Service", "Socket", "Slice"]) {
+  test(`a section of its own name is nobody's slip: ${section}`, () => assert.deepEqual(readSection(section), []));
+}
+
+/** What is said of a section of this name. */
+function readSection(section: string): readonly string[] {
+  const parsed = parseUnitFile(`[Unit]\n# mine\n[${section}]\nGlobal=true`, "x");
   assert.ok(parsed.ok);
-  const { problems } = readOptions(nameOf("a.service"), [{ file: "x", parsed: parsed.value }]);
-  assert.deepEqual(
-    problems.map(({ hint }) => hint),
-    ["Write it as [X-Fleet]"],
-  );
-});
+  const { problems, warnings } = readOptions(nameOf("a.service"), [{ file: "x", parsed: parsed.value }]);
+  const say = (how: string) => (problem: Problem) =>
+    `${how}: ${problem.hint ?? ""} at ${problem.at?.file ?? ""}:${problem.at?.line ?? 0}`;
+  return [...problems.map(say("refused")), ...warnings.map(say("warned"))];
+}
