@@ -184,7 +184,7 @@ export class ClusterHands implements Hands {
     request: Omit<TargetRequest, "name"> & { readonly patterns: readonly string[] },
     signal?: AbortSignal,
   ): Promise<readonly Hold[]> {
-    const { patterns, target } = request;
+    const { patterns } = request;
     const wanted = await this.#wanted(signal);
     const all = [...wanted.units.values()].filter(({ source }) => source === "git").map(({ name }) => name);
     const names = [...chosen(all, patterns)];
@@ -199,7 +199,7 @@ export class ClusterHands implements Hands {
     }
     const holds = names.map((unit) => this.#newHold(request, unit));
     const by = person(request.by);
-    const say = (what: string): string => `${by} holds ${what} at ${target}${reason(request.why)}`;
+    const say = (what: string): string => heldWords(request, what);
     const said = this.#eventsOf("unit-held", { by, names, patterns, say });
     const puts = holds.map((hold): Write => ({ kind: "put", key: keys.hold(hold.unit), value: encodeHold(hold) }));
     await this.#writeHolds(puts, { said, signal });
@@ -296,11 +296,12 @@ export class ClusterHands implements Hands {
         value: { outcome: "resumed", before, target },
       };
     }
-    if (hold?.target === target && why === undefined && forMs === undefined) {
+    // A hold that ends is not what is asked for where no end is
+    const isHeld = hold?.target === target && hold.untilMs === undefined;
+    if (isHeld && why === undefined && forMs === undefined) {
       return { kind: "done", value: { outcome: "unchanged", before, target } };
     }
-    const message = `${by} holds ${name} at ${target}${reason(why)}`;
-    const said = this.#event("unit-held", { by, unit: name, message });
+    const said = this.#event("unit-held", { by, unit: name, message: heldWords(request, name) });
     const put: Write = { kind: "put", key, value: encodeHold(this.#newHold(request, name)) };
     return { kind: "write", guards, writes: [put, said], value: { outcome: "held", before, target } };
   }
@@ -481,8 +482,9 @@ function neverRun(name: UnitName): Problem {
   });
 }
 
-function reason(why: string | undefined): string {
-  return why === undefined || why === "" ? "" : ` (${why})`;
+/** What a hold's event says, however it was placed. */
+function heldWords({ by, target, why }: Omit<TargetRequest, "name">, what: string): string {
+  return `${person(by)} holds ${what} at ${target}${why === undefined || why === "" ? "" : ` (${why})`}`;
 }
 
 function person(by: Person): Person {

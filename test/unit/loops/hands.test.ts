@@ -248,6 +248,28 @@ describe("holds", () => {
     assert.ok((await events("a")).includes("unit-resumed host-a web.service"));
   });
 
+  test("without an end take the place of one that ends; asked for once more they are as they were", async () => {
+    await open({ machines: "a" });
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    const outcomes: string[] = [];
+    const hold = async (more: { readonly forMs?: number; readonly why?: string }): Promise<void> => {
+      await house.clock.advance(5);
+      outcomes.push((await target("a", "web.service", "inactive", more)).outcome);
+    };
+    await hold({ forMs: 12_000 });
+    await hold({});
+    await house.clock.advance(60_000);
+    assert.deepEqual(house.up(), {}, "nothing lifts it");
+    await hold({});
+    await hold({ forMs: 12_000, why: "a rest" });
+    await hold({ forMs: 24_000 });
+    assert.deepEqual(outcomes, ["held", "held", "unchanged", "held", "held"]);
+    assert.equal((await events("a")).filter((event) => event === `unit-held ${by} web.service`).length, 4);
+    await house.until(() => house.isUp({ "web.service": "a" }), 60_000, 1_000);
+  });
+
   test("by patterns, and lifted by patterns; what is not there is named", async () => {
     await open({ machines: "a" });
     await house.ready();
