@@ -29,6 +29,7 @@ import type {
   TargetResult,
 } from "../ports/hands.ts";
 import type { Entry, Guard, Registry, Write } from "../ports/registry.ts";
+import { lostByEvents } from "../report/report.ts";
 import { compileGlob } from "../text/glob.ts";
 import {
   encodeEvent,
@@ -225,10 +226,9 @@ export class ClusterHands implements Hands {
   }
 
   async changeMetadata(changes: readonly MetadataChange[], by: Person, signal?: AbortSignal): Promise<void> {
-    const { registry, clock } = this.#ports;
     await this.#attempt("change the metadata of machines", signal, async () => {
       const who = person(by);
-      const step = await changeSettings(changes, { registry, by: who, atMs: clock.wallMs(), signal });
+      const step = await changeSettings(changes, this.#settingsWith(who, signal));
       if (step.writes.length === 0) return { kind: "done", value: undefined };
       const said = step.said.map((each) => this.#event("machine-changed", { by: who, ...each }));
       return { kind: "write", guards: step.guards, writes: [...step.writes, ...said], value: undefined };
@@ -236,15 +236,24 @@ export class ClusterHands implements Hands {
   }
 
   async maintain(request: MaintenanceRequest, signal?: AbortSignal): Promise<MaintenanceResult> {
-    const { registry, clock } = this.#ports;
     const by = person(request.by);
     return this.#attempt(`${request.change} machine "${request.machine}"`, signal, async () => {
-      const given = { registry, by, atMs: clock.wallMs(), newId: () => this.#newId(), signal };
+      const given = { ...this.#settingsWith(by, signal), newId: () => this.#newId() };
       const { guards, writes, event, result } = await maintain(request, given);
       if (event === undefined) return { kind: "done", value: result };
       const said = this.#event(event.kind, { by, machine: event.machine, message: event.message });
       return { kind: "write", guards, writes: [...writes, said], value: result };
     });
+  }
+
+  /** What a change of a machine's settings is made with. */
+  #settingsWith(by: Person, signal: AbortSignal | undefined): Parameters<typeof changeSettings>[1] {
+    const { registry, clock, view } = this.#ports;
+    const nameOfGone = async (machine: MachineId): Promise<string | undefined> => {
+      const { events } = await view.picture(signal);
+      return lostByEvents(events).find(({ id }) => id === machine)?.hostname;
+    };
+    return { registry, by, atMs: clock.wallMs(), nameOfGone, signal };
   }
 
   async #setSubmitted(request: TargetRequest, signal: AbortSignal | undefined): Promise<Attempt<TargetResult>> {

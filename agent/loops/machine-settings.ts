@@ -28,6 +28,8 @@ interface Given {
   readonly registry: Pick<Registry, "get">;
   readonly by: Person;
   readonly atMs: number;
+  /** What a machine that is gone was called; undefined or "" where nobody knows. */
+  readonly nameOfGone: (machine: MachineId) => Promise<string | undefined>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,7 +67,8 @@ export async function changeSettings(changes: readonly MetadataChange[], given: 
     }
     guards.push({ kind: "modified", key, revision: before.revision });
     writes.push(writeSettings({ ...before.settings, metadata, by: given.by, atMs: given.atMs }));
-    said.push({ machine, message: `${given.by} changed the metadata of ${machine.slice(0, 8)}: ${inWords(own)}` });
+    const shown = await nameOf(machine, before, given);
+    said.push({ machine, message: `${given.by} changed the metadata of ${shown}: ${inWords(own)}` });
   }
   return { guards, writes, said };
 }
@@ -83,7 +86,8 @@ export async function maintain(
       hint: `It takes from ${minDrainMs / 1000} s to ${maxDrainMs / 86_400_000} days, or as long as it takes`,
     });
   }
-  const { settings: before, revision, isThere } = await readSettings(machine, given);
+  const found = await readSettings(machine, given);
+  const { settings: before, revision, isThere } = found;
   const { cordoned, drain: known, rests, ...others } = before;
   const moving = known?.state === "moving" ? known : undefined;
   const { by, atMs } = given;
@@ -93,7 +97,7 @@ export async function maintain(
     event: { kind, machine, message: `${by} ${says}` },
     result,
   });
-  const shown = machine.slice(0, 8);
+  const shown = await nameOf(machine, found, given);
   switch (change) {
     case "cordon": {
       if (cordoned === true) return unchanged(moving);
@@ -165,6 +169,8 @@ interface Before {
   /** Nothing said: without metadata. */
   readonly settings: MachineSettings;
   readonly isThere: boolean;
+  /** "" as long as `published` is undefined. */
+  readonly hostname: string;
   /** What the machine says itself; undefined while it is not there, or cannot be read. */
   readonly published: Readonly<Record<string, string>> | undefined;
 }
@@ -180,8 +186,15 @@ async function readSettings(machine: MachineId, { registry, by, atMs, signal }: 
     revision: entry?.modRevision ?? 0,
     settings: read?.value ?? { machine, metadata: {}, by, atMs },
     isThere: announced !== undefined,
+    hostname: parsed?.ok === true ? parsed.value.hostname : "",
     published: parsed?.ok === true ? parsed.value.metadata : undefined,
   };
+}
+
+/** As the leader names it in its events. */
+async function nameOf(machine: MachineId, { hostname, isThere }: Before, { nameOfGone }: Given): Promise<string> {
+  const known = isThere ? hostname : ((await nameOfGone(machine)) ?? "");
+  return known === "" ? machine.slice(0, 8) : known;
 }
 
 /** A key that is taken away is remembered as such only where the machine has it itself, or may have it when it comes. */

@@ -48,8 +48,8 @@ test("changes are laid over what the machine says itself, and decide where units
       kind === "machine-changed" ? [[by, machine, message]] : [],
     ),
     [
-      ["ann@desk", idOf("a"), "ann@desk changed the metadata of aaaaaaaa: no region"],
-      ["ann@desk", idOf("b"), "ann@desk changed the metadata of bbbbbbbb: region=eu, disk=ssd"],
+      ["ann@desk", idOf("a"), "ann@desk changed the metadata of host-a: no region"],
+      ["ann@desk", idOf("b"), "ann@desk changed the metadata of host-b: region=eu, disk=ssd"],
     ],
   );
 });

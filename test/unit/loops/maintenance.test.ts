@@ -43,8 +43,8 @@ async function put(settings: MachineSettings): Promise<void> {
 }
 
 /** The events of machines, without who did it. */
-async function told(): Promise<readonly string[]> {
-  const { events } = await house.settle(house.box("b").agent.view.picture());
+async function told(letter = "b"): Promise<readonly string[]> {
+  const { events } = await house.settle(house.box(letter).agent.view.picture());
   return events.flatMap(({ machine, kind, message }) =>
     machine === undefined ? [] : [`${machine.charAt(0)} ${kind}: ${message}`],
   );
@@ -61,8 +61,8 @@ test("a cordon stands, is said once, and leaves nothing behind when it is lifted
   assert.equal(await kept("b"), undefined);
   assert.deepEqual(await ask("b", "uncordon"), { outcome: "unchanged" });
   assert.deepEqual(await told(), [
-    "b machine-cordoned: ann@desk cordoned bbbbbbbb",
-    "b machine-uncordoned: ann@desk uncordoned bbbbbbbb",
+    "b machine-cordoned: ann@desk cordoned host-b",
+    "b machine-uncordoned: ann@desk uncordoned host-b",
   ]);
 });
 
@@ -88,8 +88,8 @@ test("a drain cordons; another one joins it, unless it names a time", async () =
   assert.deepEqual((await kept("b"))?.drain, timed.drain);
   assert.deepEqual(await ask("b", "drain"), { outcome: "unchanged", drain: timed.drain }, "its time stays");
   assert.deepEqual(await told(), [
-    "b drain-started: ann@desk drains bbbbbbbb",
-    "b drain-started: ann@desk drains bbbbbbbb, for 10min at most",
+    "b drain-started: ann@desk drains host-b",
+    "b drain-started: ann@desk drains host-b, for 10min at most",
   ]);
 });
 
@@ -97,7 +97,7 @@ test("an uncordoning ends a drain that is moving, and says so", async () => {
   const { drain } = await ask("b", "drain");
   assert.deepEqual(await ask("b", "uncordon"), { outcome: "uncordoned", drain });
   assert.equal(await kept("b"), undefined);
-  assert.equal((await told()).at(-1), "b machine-uncordoned: ann@desk uncordoned bbbbbbbb, which ends its drain");
+  assert.equal((await told()).at(-1), "b machine-uncordoned: ann@desk uncordoned host-b, which ends its drain");
 });
 
 for (const state of ["done", "stopped"] as const) {
@@ -148,6 +148,20 @@ test("a machine that is not there can be cordoned, and not drained", async () =>
   await assert.rejects(ask("c", "drain"), isProblem("machine-unknown"));
   assert.equal((await kept("c"))?.drain, undefined);
   assert.deepEqual(await ask("c", "uncordon"), { outcome: "uncordoned" });
+});
+
+test("a machine that is lost is named as the event of its loss names it, and one that nobody knew by its id", async () => {
+  await house.box("b").crash();
+  await house.until(async () => (await told("a")).some((line) => line.includes("lost")), 60_000);
+  await ask("b", "cordon");
+  await house.settle(house.box("a").agent.hands.changeMetadata([{ machine: idOf("b"), key: "rack", value: "r7" }], by));
+  await ask("c", "cordon");
+  assert.deepEqual(await told("a"), [
+    "b machine-lost: host-b is lost; it had no units",
+    "b machine-cordoned: ann@desk cordoned host-b",
+    "b machine-changed: ann@desk changed the metadata of host-b: rack=r7",
+    "c machine-cordoned: ann@desk cordoned cccccccc",
+  ]);
 });
 
 test("what two say at the same moment stands whole", async () => {
