@@ -6,7 +6,7 @@ import type { DropIn, Unit } from "../domain/unit.ts";
 import { parsedUnitHash } from "../text/hash.ts";
 import { type UnitFile, concatenate, lastValue, listValue } from "../text/unit-file.ts";
 import { type Paths, resolveLink, templateOf } from "./links.ts";
-import { hasSpecifiers } from "./option-values.ts";
+import { expandKnown, hasSpecifiers } from "./option-values.ts";
 import { type OptionsReading, type Source, type UnitOptions, readOptions } from "./options.ts";
 import { type Blobs, type Text, type TextReader, blobProblem, rememberOptions } from "./texts.ts";
 import type { DropInEntry, NamedEntry, Tree } from "./tree.ts";
@@ -49,6 +49,7 @@ interface Body {
   /** Text and drop-ins, read one after the other. */
   readonly whole: UnitFile;
   readonly hash: Unit["hash"];
+  /** As it is written. */
   readonly description: string | undefined;
   readonly hasInstall: boolean;
   /** Whether its options depend on the unit's name. */
@@ -181,9 +182,15 @@ function makeUnit(entry: NamedEntry, body: Body, options: UnitOptions): Unit {
     options: options.placement,
     onChange: options.onChange,
     ...(options.fence === undefined ? {} : { fence: options.fence }),
-    description: body.description,
+    description: descriptionOf(entry.name, body),
     hasInstall: body.hasInstall,
   };
+}
+
+/** As systemd shows it, as far as the name tells; a template's as it is written. */
+function descriptionOf(name: UnitName, { description }: Body): string | undefined {
+  if (description?.includes("%") !== true || isTemplate(name)) return description;
+  return expandKnown(description, name).value;
 }
 
 /** What in [Install] makes systemd do something when the unit is enabled. */

@@ -45,7 +45,18 @@ export function expandSpecifiers(
   name: UnitName,
   { write = (part) => part }: { readonly write?: (part: string) => string } = {},
 ): Read<string> {
-  if (!text.includes("%")) return { value: text };
+  const { value, unknown } = expandKnown(text, name, { write });
+  if (unknown === undefined) return { value };
+  return { fix: `"${unknown}" is none of %n %N %p %i; write %% for a percent sign` };
+}
+
+/** The same where other specifiers are systemd's, and stay as they stand; `unknown` is the first of them. */
+export function expandKnown(
+  text: string,
+  name: UnitName,
+  { write = (part) => part }: { readonly write?: (part: string) => string } = {},
+): { readonly value: string; readonly unknown: string | undefined } {
+  if (!text.includes("%")) return { value: text, unknown: undefined };
   const { stem, prefix, instance = "" } = unitNameParts(name);
   let unknown: string | undefined;
   const value = text.replace(/%(.?)/gsu, (whole, letter: string) => {
@@ -65,8 +76,7 @@ export function expandSpecifiers(
         return whole;
     }
   });
-  if (unknown === undefined) return { value };
-  return { fix: `"${unknown}" is none of %n %N %p %i; write %% for a percent sign` };
+  return { value, unknown };
 }
 
 /** The same for a glob pattern over names, where a backslash that a name brings in stands for itself. */

@@ -41,7 +41,7 @@ test("a tree of all kinds", () => {
   assert.deepEqual([...state.templates.keys()], ["web@.service"]);
   const hello = unitOf(state, "hello.service");
   assert.ok(hello.text.startsWith("# mine\r\n[Unit]\r\n"), "byte for byte");
-  assert.equal(hello.description, "Says %i");
+  assert.equal(hello.description, "Says ", "it is no instance");
   assert.equal(hello.hasInstall, true);
   assert.equal(hello.target, "launched");
   assert.equal(hello.hash, unitHash(hello.text, []));
@@ -56,6 +56,27 @@ test("a tree of all kinds", () => {
   assert.deepEqual(
     state.warnings.map(({ code }) => code),
     ["unit-no-reload"],
+  );
+});
+
+test("a description tells the name of its unit, as far as specifiers of it go; a template's stands as it is written", () => {
+  const says = (description: string): string => `[Unit]\nDescription=${description}\n${service}`;
+  const { units, templates } = good({
+    "web@.service": says("Web %i of %p on %H: %n, %N, 100%% %"),
+    "web@1.service": { link: "web@.service" },
+    "web@b\\x2d.service": { link: "web@.service" },
+    "web@2.service": says("Another %i"),
+    "plain.service": says("%p"),
+  });
+  assert.deepEqual(
+    [...units.values(), ...templates.values()].map(({ description }) => description),
+    [
+      "plain",
+      "Web 1 of web on %H: web@1.service, web@1, 100% %",
+      "Another 2",
+      "Web b\\x2d of web on %H: web@b\\x2d.service, web@b\\x2d, 100% %",
+      "Web %i of %p on %H: %n, %N, 100%% %",
+    ],
   );
 });
 
