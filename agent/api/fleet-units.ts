@@ -67,7 +67,7 @@ export async function putUnit(asked: FleetInquiry, inUrl: string): Promise<Respo
   if (target === undefined) throw new FleetFailure(409, "must provide DesiredState to update existing unit");
   // A hold that says the same already keeps its reason and its end
   const isHeldThere = picture.holds.get(name)?.target === target;
-  await hands.setTarget({ name, target, by, ...(isHeldThere ? {} : { why: "fleet API" }) }, signal);
+  await hands.setTarget({ name, target, by, ...(isHeldThere ? { keepsHold: true } : { why: "fleet API" }) }, signal);
   return done(204);
 }
 

@@ -306,7 +306,7 @@ export class ClusterHands implements Hands {
       };
     }
     // A hold that ends is not what is asked for where no end is
-    const isHeld = hold?.target === target && hold.untilMs === undefined;
+    const isHeld = hold?.target === target && (hold.untilMs === undefined || request.keepsHold === true);
     if (isHeld && why === undefined && forMs === undefined) {
       return { kind: "done", value: { outcome: "unchanged", before, target } };
     }

@@ -23,6 +23,8 @@ export interface TargetRequest {
   readonly why?: string | undefined;
   /** Only for a hold: how long, in ms; undefined: until it is lifted. */
   readonly forMs?: number | undefined;
+  /** A hold at this state stays as it is, also one that ends. */
+  readonly keepsHold?: true;
 }
 
 /** `set`: the submitted unit has it now. `held`, `resumed`: a hold was placed or changed, lifted. `unchanged`: it was so. */
