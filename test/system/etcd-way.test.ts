@@ -56,7 +56,7 @@ describe("the way to etcd", { skip: withoutEtcd, timeout: 120_000 }, () => {
     t.after(() => Promise.all(servers.map((server) => server.close())));
     const [name, password] = ["fleet", "s3cret-pass"];
     for (const server of servers) await server.enableAuth({ name, password, prefix: "/flotilla/" });
-    // A login keeps etcd's processor busy for a good part of a second, and there are many
+    // A login keeps etcd's processor busy for a good part of a second
     const login = { username: name, password: new Secret(password), requestTimeoutMs: 10_000 };
     const client = connect(
       servers.flatMap((server) => server.endpoints),

@@ -72,8 +72,6 @@ export class EtcdConnection {
   #clusterId: string | undefined;
   #credentials: Promise<Credentials | undefined> | undefined;
   #token: Promise<string> | undefined;
-  /** The last one that was got. */
-  #word: string | undefined;
   /** Endpoints of another cluster that were told of. */
   readonly #toldForeign = new Set<string>();
   /** Faults of endpoints so far. */
@@ -195,14 +193,24 @@ export class EtcdConnection {
   }
 
   /**
-   * A read that takes a majority: an endpoint that is cut off from the others does not pass. It needs no login; with one an
-   * endpoint that was of another cluster can show that it is of ours.
+   * A read that takes a majority: an endpoint that is cut off from the others does not pass. It needs no login. An etcd with users
+   * refuses it, and does not say of which cluster it is: it says so of its members, whoever asks. It must be known before it
+   * is shown a login, for one of another cluster does not refuse that, but waits until it comes to it.
    */
   async #check(endpoint: Endpoint): Promise<void> {
     const { prefix, requestTimeoutMs } = this.#options.settings;
-    const request = { key: Buffer.from(prefix), count_only: true };
-    const sent: Sent = { service: "KV", method: "range", request, token: endpoint.isForeign ? this.#word : undefined };
-    this.#recognise(endpoint, await endpoint.callToCheck(sent, requestTimeoutMs));
+    const ask = async (service: Sent["service"], method: string, request: object): Promise<void> =>
+      this.#recognise(
+        endpoint,
+        await endpoint.callToCheck({ service, method, request, token: undefined }, requestTimeoutMs),
+      );
+    try {
+      await ask("KV", "range", { key: Buffer.from(prefix), count_only: true });
+    } catch (error) {
+      if (isEndpointFault(error) || error instanceof Problem) throw error;
+      await ask("Cluster", "memberList", {});
+      throw error;
+    }
   }
 
   async #ask(endpoint: Endpoint, sent: Sent): Promise<unknown> {
@@ -350,10 +358,6 @@ export class EtcdConnection {
       return response.token;
     });
     this.#token = token;
-    token.then(
-      (word) => (this.#word = word),
-      () => undefined, // see below
-    );
     token.catch(async (error: unknown) => {
       const isRefused = problemOf("log in", error).code === "registry-refused";
       // closed meanwhile: no matter

@@ -20,8 +20,6 @@ export const besideGit: readonly Scenario[] = [
       Unit db.service loaded on MACHINE
       [stderr] Unit db.service is held at loaded for 2h (disk is replaced); the repository wants it launched: flotilla resume db.service
       [stderr] Successfully stopped units [db.service].
-      $ flotilla stop db
-      [stderr] Unit db.service is loaded already
       $ flotilla list-units --unit db.service --unit idle.service
       UNIT		MACHINE			ACTIVE		SUB	HOLD
       db.service	MACHINE	inactive	dead	loaded by ann@HOST, for SPAN more: disk is replaced
@@ -61,6 +59,8 @@ export const besideGit: readonly Scenario[] = [
       Unit db.service inactive
       [stderr] Unit db.service is held at inactive; the repository wants it launched: flotilla resume db.service
       [stderr] Successfully unloaded units [db.service].
+      $ flotilla unload db
+      [stderr] Unit db.service is inactive already
       $ flotilla list-holds
       UNIT		TARGET		DECLARED	BY	UNTIL	WHY
       db.service	inactive	launched	ann@HOST	-	-
