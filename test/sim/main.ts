@@ -11,7 +11,7 @@ const usage = `npm run sim -- [--from N] [--seeds K] [--jobs J] [--trace]
 npm run sim -- --mutants [NAME...] [--seeds K] [--jobs J]
 
   --from N    the first seed (default: 1)
-  --seeds K   how many, also of each mutant (default: 1000)
+  --seeds K   how many (default: 1000), or of each mutant at most (default: 2000)
   --jobs J    processes side by side (default: as many as processors)
   --trace     print what happened, line by line; for one seed
   --mutants   break the product on purpose, one mistake at a time (test/sim/mutants.ts), and say which check finds it,
@@ -52,7 +52,7 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       from: { type: "string", default: "1" },
-      seeds: { type: "string", default: "1000" },
+      seeds: { type: "string" },
       jobs: { type: "string", default: String(availableParallelism()) },
       trace: { type: "boolean", default: false },
       mutants: { type: "boolean", default: false },
@@ -64,7 +64,11 @@ async function main(): Promise<void> {
     return;
   }
   if (names.length > 0 && !values.mutants) refuse(`Cannot take "${names.join(" ")}" without --mutants`);
-  const [from, seeds, jobs] = [whole(values.from), whole(values.seeds), whole(values.jobs)];
+  const [from, seeds, jobs] = [
+    whole(values.from),
+    whole(values.seeds ?? (values.mutants ? "2000" : "1000")),
+    whole(values.jobs),
+  ];
   if (values.mutants) {
     process.exitCode = (await runMutants(names, { seeds, jobs })) ? 0 : 1;
     return;
