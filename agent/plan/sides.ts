@@ -3,7 +3,7 @@ import { type UnitName, byName } from "../domain/names.ts";
 import { type ClusterState, type Placement, undecidable } from "../domain/placement.ts";
 import type { ExportedHold, ExportedMachine, ExportedState, ExportedUnit } from "../domain/plan.ts";
 import type { TargetState, Unit } from "../domain/unit.ts";
-import { systemdHash } from "../text/hash.ts";
+import { unitExporter } from "../text/exported-unit.ts";
 
 /** A unit on one side, with the target that counts. */
 export interface SideUnit extends ExportedUnit {
@@ -35,14 +35,10 @@ export function sideAfter(state: ExportedState, { units, templates }: CommitUnit
   const submitted = state.units.filter(
     ({ name, source }) => source === "submitted" && !units.has(name) && !templates.has(name),
   );
-  const own = [...units.values()].map((unit) => exportUnit(unit));
-  const patterns = [...templates.values()].map((unit) => exportUnit(unit, { template: true }));
+  const exportUnit = unitExporter();
+  const own = [...units.values()].map(exportUnit);
+  const patterns = [...templates.values()].map((unit) => ({ ...exportUnit(unit), template: true as const }));
   return sideOf(state, [...own, ...patterns, ...submitted]);
-}
-
-function exportUnit(unit: Unit, more: { readonly template?: true } = {}): ExportedUnit {
-  const { name, source, hash, target, options, onChange } = unit;
-  return { name, source, hash, systemdHash: systemdHash(unit), target, options, onChange, ...more };
 }
 
 function sideOf(state: ExportedState, units: readonly ExportedUnit[]): Side {

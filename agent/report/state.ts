@@ -6,7 +6,7 @@ import { type ExportedMachine, type ExportedState, type ExportedUnit, stateVersi
 import { type Checked, Problem, invalid, valid } from "../domain/problem.ts";
 import type { Unit, WantedState } from "../domain/unit.ts";
 import { commitMissing } from "./report.ts";
-import { systemdHash } from "../text/hash.ts";
+import { unitExporter } from "../text/exported-unit.ts";
 
 /**
  * Refused where the whole is not known, for a plan from a part would be wrong: "commit-missing", and "registry-unreachable"
@@ -38,14 +38,12 @@ export function reportState(picture: ClusterPicture, atMs: number): Checked<Expo
 /** What a hold says stands by itself: here is what the unit's source says. */
 function unitsOf(desired: WantedState, { wanted }: ClusterState): readonly ExportedUnit[] {
   const placed = new Map(wanted.map(({ name, options }) => [name, options]));
-  const exported = (unit: Unit): ExportedUnit => {
-    const { name, source, hash, target, options, onChange } = unit;
-    return {
-      ...{ name, source, hash, systemdHash: systemdHash(unit), onChange },
-      target: desired.held.get(name)?.declared ?? target,
-      options: placed.get(name) ?? options,
-    };
-  };
+  const exportUnit = unitExporter();
+  const exported = (unit: Unit): ExportedUnit => ({
+    ...exportUnit(unit),
+    target: desired.held.get(unit.name)?.declared ?? unit.target,
+    options: placed.get(unit.name) ?? unit.options,
+  });
   const all = [
     ...[...desired.units.values()].map(exported),
     ...[...desired.templates.values()].map((unit) => ({ ...exported(unit), template: true as const })),
