@@ -190,16 +190,18 @@ class HeldTenure implements Tenure {
           from = batch.revision + 1;
           pauses.reset();
         }
-      } catch (error) {
+      } catch {
         if (stopped(this.signal)) return;
         await pauses.wait(this.signal);
-        if (error instanceof Problem && error.code === "registry-unreachable") continue;
         from = await this.#lookAgain(from);
       }
     }
   }
 
-  /** After a gap in the history: whether the key is still as we wrote it. The revision to watch from. */
+  /**
+   * After every break: whether the key is still as we wrote it, for the registry may have been put back meanwhile, to before we
+   * did. The revision to watch from.
+   */
   async #lookAgain(from: number): Promise<number> {
     const { registry, key } = this.#options;
     let found: { readonly entry: Entry | undefined; readonly revision: number };
@@ -209,7 +211,7 @@ class HeldTenure implements Tenure {
       if (error instanceof Problem) return from; // away: the lease decides, and the next try looks again
       throw error;
     }
-    if (found.entry?.modRevision !== this.epoch) this.#depose();
+    if (found.entry?.modRevision !== this.epoch || found.entry.lease !== this.lease) this.#depose();
     return found.revision + 1;
   }
 

@@ -46,6 +46,11 @@ interface Named {
   readonly name: UnitName;
 }
 
+interface Place {
+  readonly id: MachineId;
+  readonly name: UnitName;
+}
+
 export interface NextManifests {
   /** To be written in this order: a gone machine is told to let go before another is told to take over. */
   readonly writes: readonly Manifest[];
@@ -72,9 +77,11 @@ export function nextManifests(input: ManifestInput): NextManifests {
       const current = draft.entries.get(name);
       const next = wantedEntry(input, { name, current });
       const held = current !== undefined && current.target !== "released";
-      const [from] = held || isGlobal(input, name) ? [] : holders(input, name).filter((other) => other !== id);
-      if (from !== undefined) handovers.push({ unit: name, from, to: id });
-      else if (current === undefined || differs(current, next)) draft.change(next);
+      const [from] = isGlobal(input, name) ? [] : held ? runners(input, { id, name }) : others(input, { id, name });
+      if (from !== undefined) {
+        handovers.push({ unit: name, from, to: id });
+        if (held) draft.change({ ...current, target: "released" });
+      } else if (current === undefined || differs(current, next)) draft.change(next);
     }
     if (!draft.changed) continue;
     const manifest = finish(input, { id, draft, wanted: new Set(wanted) });
@@ -147,6 +154,21 @@ function holders(input: ManifestInput, name: UnitName): readonly MachineId[] {
     if (manifest === undefined || entry === undefined) return false;
     return entry.target !== "released" || !goneFrom(input, manifest)(name);
   });
+}
+
+/** Those of them that are not this one. */
+function others(input: ManifestInput, { id, name }: Place): readonly MachineId[] {
+  return holders(input, name).filter((other) => other !== id);
+}
+
+/**
+ * Other machines on which a unit with OnPartition=stop is seen up, where it is not seen up on this one that has been told of it:
+ * as after the registry was put back to before it moved. It is taken back here, and handed over like any other.
+ */
+function runners(input: ManifestInput, { id, name }: Place): readonly MachineId[] {
+  const { board, desired } = input;
+  if (desired.units.get(name)?.fence === undefined || board.isSeenUp(id, name)) return [];
+  return others(input, { id, name }).filter((other) => board.isSeenUp(other, name));
 }
 
 function isGlobal(input: ManifestInput, name: UnitName): boolean {

@@ -170,6 +170,8 @@ export class FakeSystemd {
     this.#states.set(name, moved && change.sinceMs === undefined ? { ...state, sinceMs: this.#wallMs() } : state);
     this.#tell(new Set([name]));
     if (this.state(name).active !== "deactivating") this.#fell(name);
+    // However it went down: the stop that took it down has come to its end
+    if (moved && !this.#isUp(name)) this.#endStops(name);
   }
 
   state(name: UnitName): SystemdState {
@@ -280,6 +282,7 @@ export class FakeSystemd {
       },
       run: async (job, name, signal) => {
         reach();
+        if (signal.aborted) throw aborted(signal);
         return this.#run(job, name, AbortSignal.any([signal, over.signal]));
       },
       noteLaunched: async (name, note) => {
@@ -541,11 +544,19 @@ export class FakeSystemd {
       this.#hanging.set(name, jobs.add(hanging));
       const leave = (): void => {
         jobs.delete(hanging);
-        reject(new Problem("aborted", "Cannot go on waiting for systemd", { cause: signal.reason }));
+        reject(aborted(signal));
       };
       if (signal.aborted) leave();
       else signal.addEventListener("abort", leave, { once: true });
     });
+  }
+
+  #endStops(name: UnitName): void {
+    const jobs = this.#hanging.get(name) ?? new Set();
+    for (const hanging of [...jobs].filter(({ job }) => job === "stop")) {
+      jobs.delete(hanging);
+      hanging.end({ result: "done" });
+    }
   }
 
   #endHanging(name: UnitName, result: (job: FakeJob) => JobResult): void {
@@ -572,6 +583,10 @@ const realClock: Pick<Clock, "monotonicMs" | "sleep"> = {
 
 function failure(job: FakeJob, name: UnitName, hint: string, cause?: unknown): Problem {
   return new Problem("systemd-job", `Cannot ${job} unit "${name}"`, { hint, cause });
+}
+
+export function aborted(signal: AbortSignal): Problem {
+  return new Problem("aborted", "Cannot go on waiting for systemd", { cause: signal.reason });
 }
 
 function refused(job: FakeJob, name: UnitName, hint: string): JobResult {

@@ -6,7 +6,7 @@ import type { SystemdState } from "../../agent/domain/status.ts";
 import type { JobResult, Systemd } from "../../agent/ports/systemd.ts";
 import { systemdHash } from "../../agent/text/hash.ts";
 import type { FakeClock } from "../fakes/fake-clock.ts";
-import { type FakeJob, FakeSystemd } from "../fakes/fake-systemd.ts";
+import { type FakeJob, FakeSystemd, aborted } from "../fakes/fake-systemd.ts";
 import type { Dice } from "./dice.ts";
 
 /** How jobs go, as shares of all. */
@@ -144,6 +144,7 @@ export class SimSystemd extends FakeSystemd {
     handle: Systemd,
     { job, name, signal }: { readonly job: FakeJob; readonly name: UnitName; readonly signal: AbortSignal },
   ): Promise<JobResult> {
+    if (signal.aborted) throw aborted(signal); // called back before it got here
     this.#world.onJob(job, name);
     if (job !== "stop") this.#told.set(name, this.textOf(name));
     const before = this.#last.get(name) ?? Promise.resolve();
@@ -162,7 +163,7 @@ export class SimSystemd extends FakeSystemd {
     this.#last.set(name, work.then(done, done));
     let leave = (): void => undefined;
     const left = new Promise<never>((_, reject) => {
-      leave = () => reject(new Problem("aborted", "Cannot go on waiting for systemd", { cause: signal.reason }));
+      leave = () => reject(aborted(signal));
       if (signal.aborted) leave();
       else signal.addEventListener("abort", leave, { once: true });
     });

@@ -60,16 +60,22 @@ interface Call<T> {
   readonly work: () => Promise<T>;
   /** How it fails when it does; undefined: it does not. */
   readonly failure?: () => Problem;
+  /** Resolves when what was called before it has got there; told when this has. */
+  readonly turn?: { readonly before: Promise<void>; readonly over: () => void };
 }
 
-async function call<T>(seat: Seat, { what, work, failure }: Call<T>): Promise<T> {
+async function call<T>(seat: Seat, { what, work, failure, turn }: Call<T>): Promise<T> {
   const { process, dice } = seat;
   const weather = seat.weather();
   await killedBy(seat, weather.crash / 2, `before ${what}`);
   if (dice.chance(weather.slow)) await process.ownClock.sleep(dice.between(1, mostSlowMs));
+  if (turn !== undefined) await turn.before;
   const fails = failure !== undefined && dice.chance(weather.fail);
-  if (fails && dice.chance(0.5)) throw failure();
-  const answer = await process.hear(work());
+  const isLost = fails && dice.chance(0.5);
+  const done = isLost ? Promise.reject(failure()) : work();
+  turn?.over();
+  if (isLost) return done;
+  const answer = await process.hear(done);
   await killedBy(seat, weather.crash / 2, `after ${what}`);
   if (fails) throw failure();
   return answer;
@@ -117,6 +123,14 @@ async function* watched(seat: Seat, batches: AsyncIterable<WatchBatch>): AsyncGe
 
 function systemdOf(seat: Seat, systemd: Systemd): Systemd {
   const failure = (): Problem => new Problem("systemd-unreachable", "Cannot reach systemd");
+  // D-Bus and the disk take what is said of a unit in the order in which it was said
+  const turns = new Map<UnitName, Promise<void>>();
+  const turnOf = (unit: UnitName): NonNullable<Call<unknown>["turn"]> => {
+    const before = turns.get(unit) ?? Promise.resolve();
+    let over = (): void => undefined;
+    turns.set(unit, new Promise((resolve) => (over = resolve)));
+    return { before, over: () => over() };
+  };
   const listeners = (listener: Parameters<Systemd["onChange"]>[0]): Parameters<Systemd["onChange"]>[0] => {
     const { process, act } = seat;
     return (names) => {
@@ -145,6 +159,7 @@ function systemdOf(seat: Seat, systemd: Systemd): Systemd {
         what: `systemd.run ${job} ${unit}`,
         work: () => systemd.run(job, unit, signal),
         failure: lost,
+        turn: turnOf(unit),
       });
     },
     noteLaunched: (unit, note) =>
@@ -152,6 +167,14 @@ function systemdOf(seat: Seat, systemd: Systemd): Systemd {
         what: `systemd.noteLaunched ${unit}`,
         work: () => systemd.noteLaunched(unit, note),
         failure: () => full(`note of ${unit}`),
+        turn: turnOf(unit),
+      }),
+    noteAhead: (unit, next) =>
+      call(seat, {
+        what: `systemd.noteAhead ${unit}`,
+        work: () => systemd.noteAhead(unit, next),
+        ...(next === "stop" ? {} : { failure: () => full(`note of ${unit}`) }),
+        turn: turnOf(unit),
       }),
     letGo: (unit) => call(seat, { what: `systemd.letGo ${unit}`, work: () => systemd.letGo(unit), failure }),
     remove: (unit) => call(seat, { what: `systemd.remove ${unit}`, work: () => systemd.remove(unit), failure }),

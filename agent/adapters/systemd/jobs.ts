@@ -102,16 +102,18 @@ export class Jobs {
 
   /** The same without a turn, for what takes no time and cannot wait. */
   async runAtOnce(kind: JobKind, unit: UnitName, signal: AbortSignal): Promise<JobResult> {
-    const path = await abortable(this.#ask(kind, unit), signal);
+    const path = await abortable(this.#ask(kind, unit, signal), signal);
     if (typeof path !== "string") return path;
     const result = await this.#end({ kind, unit, path }, signal);
     return this.#inWords(kind, unit, result);
   }
 
   /** The job's object path, or why systemd would not take it. */
-  async #ask(kind: JobKind, unit: UnitName): Promise<string | JobResult> {
+  async #ask(kind: JobKind, unit: UnitName, signal: AbortSignal): Promise<string | JobResult> {
     try {
       const alias = aliasOf(unit, (await list([unit], this.#call)).get(unit));
+      // Called back while that was looked up
+      if (signal.aborted) throw abortedProblem(signal);
       if (alias !== undefined) return { result: "refused", problem: failure(kind, unit, aliasHint(alias)) };
       const body = [unit, "replace"];
       const [path] = await this.#call({
