@@ -4,7 +4,8 @@ import { anyRefusal, isOn, lacks, misses, closedTo } from "./board.ts";
 import { byName } from "../domain/names.ts";
 import { type Host, standingRefusal } from "./machines.ts";
 import { excludeEachOther } from "./refusals.ts";
-import { type ActiveUnit, type UnitIndex, allFollowed, groupOn } from "./units.ts";
+import type { Pass } from "./pass.ts";
+import { type ActiveUnit, allFollowed, groupOn } from "./units.ts";
 
 export interface Displacement {
   readonly host: Host;
@@ -16,7 +17,7 @@ export interface Displacement {
 /** Undefined when the machine refuses the unit for more than conflicts, memory or processors, or too few may give way. */
 export function displacement(
   unit: ActiveUnit,
-  { host, units }: { readonly host: Host; readonly units: UnitIndex },
+  { host, units, fixed }: { readonly host: Host } & Pick<Pass, "units" | "fixed">,
 ): Displacement | undefined {
   if (units.prioritized === 0 || !host.present || standingRefusal(unit.options, host) !== undefined) return undefined;
   if (closedTo(unit, host) !== undefined || misses(unit, host)) return undefined;
@@ -28,7 +29,8 @@ export function displacement(
   const withFollowers = (other: ActiveUnit): readonly ActiveUnit[] | undefined => {
     const group = groupOn(other, host);
     const mayGo = group.every(
-      (each) => !each.options.global && each.priority < unit.priority && leaders?.has(each) !== true,
+      (each) =>
+        !each.options.global && !fixed.has(each.name) && each.priority < unit.priority && leaders?.has(each) !== true,
     );
     return mayGo ? group : undefined;
   };

@@ -14,7 +14,7 @@ import type { ActiveUnit } from "./units.ts";
  * order stays.
  */
 export function keepWhatMayStay(pass: Pass, dirty: ReadonlySet<Host>): void {
-  const { units, before, waiting, hosts, freed, examined, reasons } = pass;
+  const { units, before, waiting, hosts, freed, examined, reasons, fixed } = pass;
   const placed = new Set<ActiveUnit>();
   for (const host of dirty) {
     freed.add(host);
@@ -27,13 +27,16 @@ export function keepWhatMayStay(pass: Pass, dirty: ReadonlySet<Host>): void {
       if (unit !== undefined) placed.add(unit);
     }
   }
-  for (const unit of [...placed].sort(byTurn)) {
+  // After the others: nobody who is there leaves for one of which nothing is decided
+  const isFixed = (unit: ActiveUnit): boolean => fixed.has(unit.name);
+  const inTurn = [...placed].sort(byTurn);
+  for (const unit of [...inTurn.filter((each) => !isFixed(each)), ...inTurn.filter(isFixed)]) {
     examined.add(unit);
     for (const id of before.owners(unit.name)) {
       const host = hosts.byId.get(id);
       if (host === undefined || !dirty.has(host)) continue; // gone: it holds nothing; or nothing has changed there
       if (unit.host !== undefined) break;
-      const rule = refusalToStay(unit, host);
+      const rule = isFixed(unit) ? undefined : refusalToStay(unit, host);
       if (rule === undefined) put(unit, host);
       else if (!reasons.has(unit)) reasons.set(unit, inWords({ unit, host, rule }));
     }

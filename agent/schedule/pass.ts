@@ -33,6 +33,9 @@ export interface Pass extends Scene {
   readonly moved: Map<ActiveUnit, { readonly from: Host; readonly because: string }>;
   /** How many units may be moved to make loads more even. */
   readonly rebalance: number;
-  /** Units that are moved for neither a drain nor balance, nor is any that they follow. */
+  /**
+   * Units of which nothing is decided: one that is on a machine stays, whatever the rules say, and holds its place against all
+   * that would come; one that is nowhere goes nowhere, and makes nobody give way.
+   */
   readonly fixed: ReadonlySet<UnitName>;
 }

@@ -105,7 +105,7 @@ export class Scheduler implements Board {
   constructor() {
     const hosts = new HostIndex();
     this.#scene = { units: new UnitIndex(), hosts, before: new Before(hosts), waiting: new Waiting() };
-    this.#last = this.#open(0, new Set());
+    this.#last = this.#open(0, noUnits);
   }
 
   change({ units, machines, placed, leaving, parting, running, listed }: ClusterChanges): void {
@@ -123,10 +123,11 @@ export class Scheduler implements Board {
   }
 
   /**
-   * Decides on what there is now. `moves`: how many units may be moved to make loads more even. `fixed`: those that leave no
-   * machine for that, nor because it is drained.
+   * Decides on what there is now. `moves`: how many units may be moved to make loads more even. `fixed`: those of which nothing
+   * is decided (`Pass.fixed`), with all that follow them.
    */
-  pass(moves = 0, fixed: ReadonlySet<UnitName> = new Set()): Outcome {
+  pass(moves = 0, fixed: ReadonlySet<UnitName> = noUnits): Outcome {
+    this.#fix(fixed);
     const pass = this.#open(moves, fixed);
     this.#last = pass;
     const { before, freed, examined } = pass;
@@ -201,6 +202,19 @@ export class Scheduler implements Board {
   /** The last pass and all that it looked at, for explain.ts: whoever takes a unit off there puts it back. */
   get last(): Pass {
     return this.#last;
+  }
+
+  /** What is no longer decided, or is again, is judged anew. */
+  #fix(fixed: ReadonlySet<UnitName>): void {
+    const before = this.#last.fixed;
+    if (fixed === before) return;
+    for (const name of new Set([...before, ...fixed])) {
+      const unit = this.#scene.units.named.get(name);
+      if (unit === undefined || before.has(name) === fixed.has(name)) continue;
+      this.#judge(name);
+      this.#unsettled.add(unit);
+      this.#askAnew(unit);
+    }
   }
 
   #open(moves: number, fixed: ReadonlySet<UnitName>): Pass {
@@ -386,6 +400,8 @@ export class Scheduler implements Board {
     };
   }
 }
+
+const noUnits: ReadonlySet<UnitName> = new Set();
 
 function areSame(a: PlacementOptions, b: PlacementOptions): boolean {
   return a === b || JSON.stringify(a) === JSON.stringify(b);

@@ -21,7 +21,7 @@ const maxRounds = 1_000;
 const fewFreed = 16;
 
 export function settle(pass: Pass): void {
-  const { hosts, before, waiting, units, freed, disturbed, examined, reasons } = pass;
+  const { hosts, before, waiting, units, freed, disturbed, examined, reasons, fixed } = pass;
   const replacing = [...units.replacing].filter((unit) => unit.replaces.length > 0).sort(byTurn);
   const moved = new Set<ActiveUnit>();
   /** Shapes that have found nobody to displace, as things stand. */
@@ -63,10 +63,11 @@ export function settle(pass: Pass): void {
   }
 
   function mayTake(unit: ActiveUnit, host: Host): boolean {
-    return anyRefusal(unit, host) === undefined || displacement(unit, { host, units }) !== undefined;
+    return anyRefusal(unit, host) === undefined || displacement(unit, { host, units, fixed }) !== undefined;
   }
 
   function place(unit: ActiveUnit): boolean {
+    if (fixed.has(unit.name)) return false;
     examined.add(unit);
     if (unit.host !== undefined || unit.cycle !== undefined || unit.absent !== undefined) return false;
     const host = choose(unit) ?? displaceFor(unit);
@@ -111,7 +112,7 @@ export function settle(pass: Pass): void {
   }
 
   function placeGlobal(unit: ActiveUnit): boolean {
-    if (unit.cycle !== undefined) return false;
+    if (unit.cycle !== undefined || fixed.has(unit.name)) return false;
     const { members } = hosts.classOf(unit.options, unit.wishes);
     let changed = false;
     // Whoever refused it before does so until something is freed there
@@ -134,7 +135,7 @@ export function settle(pass: Pass): void {
     const last = [...before.owners(unit.name), ...before.leaving(unit.name)];
     let best: Displacement | undefined;
     for (const host of hosts.classOf(unit.options, unit.wishes).members) {
-      const found = displacement(unit, { host, units });
+      const found = displacement(unit, { host, units, fixed });
       if (found === undefined) continue;
       const order =
         best === undefined
@@ -168,7 +169,7 @@ export function settle(pass: Pass): void {
   /** Units that were together before the one came to replace the other. */
   function partFromReplaced(unit: ActiveUnit): boolean {
     const { host } = unit;
-    if (host?.present !== true) return false;
+    if (host?.present !== true || fixed.has(unit.name)) return false;
     let changed = false;
     for (const other of [...unit.replaces].sort(byTurn)) {
       if (isOn(other, host)) changed = moveAway([other], { from: host, for: unit }) || changed;
@@ -213,7 +214,7 @@ export function settle(pass: Pass): void {
 
   /** The machine but `not` that the unit would rather have and that takes it as things stand, without moving anyone else. */
   function newHome(unit: ActiveUnit, not: Host): Host | undefined {
-    if (unit.options.global || moved.has(unit)) return undefined;
+    if (unit.options.global || moved.has(unit) || fixed.has(unit.name)) return undefined;
     take(unit, not);
     let best: Host | undefined;
     for (const host of hosts.classOf(unit.options, unit.wishes).members) {
@@ -232,7 +233,7 @@ export function settle(pass: Pass): void {
     for (let leader = left.pop(); leader !== undefined; leader = left.pop()) {
       for (const follower of leader.followers) {
         const { host } = follower;
-        if (host?.present !== true || isOn(leader, host)) continue;
+        if (host?.present !== true || isOn(leader, host) || fixed.has(follower.name)) continue;
         reasons.set(follower, inWords({ unit: follower, host, rule: "machine-of" }));
         take(follower, host);
         wake(follower);
