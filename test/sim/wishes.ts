@@ -6,11 +6,12 @@ import type { Dice } from "./dice.ts";
 type Policy = "keep" | "stop";
 
 interface Wish {
-  readonly global: boolean;
-  readonly policy: Policy;
+  global: boolean;
+  policy: Policy;
   /** How long it may take to stop; 0: it does not say. */
-  readonly stopSec: number;
-  readonly lines: readonly string[];
+  stopSec: number;
+  /** Of [X-Fleet], but for what the others say. */
+  lines: readonly string[];
   /** Changes with what systemd reads of the text. */
   edition: number;
   /** Changes with what flotilla alone reads of it. */
@@ -71,27 +72,17 @@ export class Wishes {
     const free = names.flatMap((name) => (this.#units.has(`${name}.service`) ? [] : [`${name}.service`]));
     if (free.length === 0) return;
     const name = dice.pick(free);
-    const others = [...this.#units.keys()];
-    const lines: string[] = [];
     const global = dice.chance(0.15);
-    if (!global && others.length > 0 && dice.chance(0.2)) lines.push(`Conflicts=${dice.pick(others)}`);
-    const leaders = others.filter(
-      (other) => this.#units.get(other)?.global === false && !lines.some((line) => line.includes(other)),
-    );
-    if (!global && leaders.length > 0 && dice.chance(0.2)) lines.push(`MachineOf=${dice.pick(leaders)}`);
-    if (dice.chance(0.2)) lines.push(`MachineMetadata=side=${dice.pick(["left", "right"])}`);
+    const lines = this.#rulesFor(name, global);
     const policy = !global && dice.chance(0.4) ? "stop" : "keep";
-    const stopSec = policy === "stop" ? dice.pick([0, 2, 25]) : 0;
-    if (global) this.#globals.add(name);
-    this.#policies.set(name, (this.#policies.get(name) ?? new Set()).add(policy));
-    this.#units.set(name, { global, policy, stopSec, lines, edition: 1, taste: 0 });
+    this.#set(name, { global, policy, stopSec: this.#stopSec(policy), lines, edition: 1, taste: 0 });
   }
 
   /** One change of a kind that people make. */
   change(): void {
     const dice = this.#dice;
     const present = [...this.#units.keys()];
-    switch (dice.pick(["add", "remove", "edit", "edit"])) {
+    switch (dice.pick(["add", "remove", "edit", "edit", "rules", "partition"])) {
       case "add":
         if (present.length < mostUnits) this.add();
         return;
@@ -101,8 +92,68 @@ export class Wishes {
         if (present.length > 1 && !isNeeded) this.#units.delete(unit);
         return;
       }
+      case "rules":
+        this.#changeRules(dice.pick(present));
+        return;
+      case "partition":
+        this.#changePartition(dice.pick(present));
+        return;
       default:
         for (const unit of dice.some(present, 0.4)) this.#units.get(unit)![dice.chance(0.3) ? "taste" : "edition"]++;
     }
+  }
+
+  #set(name: string, wish: Wish): void {
+    this.#units.set(name, wish);
+    if (wish.global) this.#globals.add(name);
+    this.#policies.set(name, (this.#policies.get(name) ?? new Set()).add(wish.policy));
+  }
+
+  #changeRules(name: string): void {
+    const wish = this.#units.get(name);
+    if (wish === undefined) return;
+    const isFollowed = [...this.#units.values()].some(({ lines }) => lines.includes(`MachineOf=${name}`));
+    const global = !isFollowed && wish.policy === "keep" && this.#dice.chance(0.2);
+    this.#set(name, { ...wish, global, lines: this.#rulesFor(name, global) });
+  }
+
+  /** What is to be when it is cut off, or how long it may take to stop. */
+  #changePartition(name: string): void {
+    const wish = this.#units.get(name);
+    if (wish === undefined || wish.global) return;
+    const policy = this.#dice.chance(0.3) ? (wish.policy === "stop" ? "keep" : "stop") : wish.policy;
+    this.#set(name, { ...wish, policy, stopSec: this.#stopSec(policy) });
+  }
+
+  #stopSec(policy: Policy): number {
+    return policy === "stop" ? this.#dice.pick([0, 2, 25]) : 0;
+  }
+
+  #rulesFor(name: string, global: boolean): readonly string[] {
+    const dice = this.#dice;
+    const lines: string[] = [];
+    const others = [...this.#units].filter(([other, wish]) => {
+      return other !== name && !wish.lines.some((line) => line.endsWith(`=${name}`));
+    });
+    if (!global && others.length > 0 && dice.chance(0.2)) lines.push(`Conflicts=${dice.pick(others)[0]}`);
+    const leaders = others.filter(
+      ([other, wish]) => !wish.global && !lines.some((line) => line.includes(other)) && !this.#follows(other, name),
+    );
+    if (!global && leaders.length > 0 && dice.chance(0.2)) lines.push(`MachineOf=${dice.pick(leaders)[0]}`);
+    if (dice.chance(0.2)) lines.push(`MachineMetadata=side=${dice.pick(["left", "right"])}`);
+    if (!global && dice.chance(0.2)) lines.push(`Prefer=side=${dice.pick(["left", "right"])}`);
+    if (dice.chance(0.2)) lines.push(`Priority=${dice.pick([-5, 5, 9])}`);
+    if (dice.chance(0.1)) lines.push("OnChange=reload");
+    if (dice.chance(0.1)) lines.push("DesiredState=loaded");
+    return lines;
+  }
+
+  /** Near or far. */
+  #follows(name: string, leader: string): boolean {
+    const found = new Set([name]);
+    for (const each of found)
+      for (const line of this.#units.get(each)?.lines ?? [])
+        if (line.startsWith("MachineOf=")) found.add(line.slice("MachineOf=".length));
+    return found.has(leader);
   }
 }
