@@ -37,7 +37,10 @@ export interface Systemd {
   enable(names: readonly UnitName[]): Promise<ReadonlyMap<UnitName, Problem>>;
   /** daemon-reload. Rejects with "systemd-reload" where systemd refuses it: it goes on with what it has read. */
   reload(): Promise<void>;
-  /** Asks for the job and waits until it has ended, however long that takes, or until the signal. */
+  /**
+   * Asks for the job and waits until it has ended, however long that takes, or until the signal: one that is not asked for yet
+   * is not any more then. Jobs of a unit are asked for in the order of their calls, and launches noted so.
+   */
   run(job: "start" | "stop" | "restart" | "reload", unit: UnitName, signal: AbortSignal): Promise<JobResult>;
   /**
    * Notes on disk that the unit was told to start with this text, and for which restart on request (undefined: no longer).

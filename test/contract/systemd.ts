@@ -252,6 +252,35 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.ok(problem instanceof Problem);
     });
 
+    test("of a job that is called back and another, the last one counts; one that was called back before is not asked for", async () => {
+      const made = fresh("stays");
+      await place(made);
+      await run("start", made.name);
+      const over = new AbortController();
+      const given = systemd.run("stop", made.name, over.signal);
+      over.abort(new Error("Enough"));
+      const again = run("start", made.name);
+      // It may have ended already
+      await given.catch((error: unknown) => assert.ok(error instanceof Problem && error.code === "aborted"));
+      assert.deepEqual(await again, { result: "done" });
+      await assert.rejects(
+        systemd.run("stop", made.name, over.signal),
+        (error) => error instanceof Problem && error.code === "aborted",
+      );
+      assert.deepEqual(await run("start", made.name), { result: "done" });
+      assert.equal((await stateOf(made.name)).active, "active");
+    });
+
+    test("of two notes of a launch the last one counts", async () => {
+      const made = fresh("stays");
+      await place(made);
+      const notes = [undefined, { hash: made.hash, restart: "r1" }].map((note) =>
+        systemd.noteLaunched(made.name, note),
+      );
+      await Promise.all(notes);
+      assert.equal((await systemd.placed()).find(({ name: each }) => each === made.name)?.restarted, "r1");
+    });
+
     test("a reload of what cannot be reloaded is refused", async () => {
       const made = fresh("stays", "target");
       await place(made);

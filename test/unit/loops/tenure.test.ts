@@ -207,6 +207,20 @@ describe("tenure", () => {
     assert.equal(tenure.signal.aborted, true);
   });
 
+  test("a leader whose key went with a restore notices, though the store has come further than it was watching since", async () => {
+    const { id } = await operator.grantLease(leaseMs);
+    const slow: Registry = { ...passingOn(store.connect()), grantLease: async () => ({ id, ttlMs: leaseMs }) };
+    const backup = store.backUp();
+    const tenure = await leading(slow, "a");
+    store.restoreFrom(backup);
+    for (let count = 0; count < 9; count++) {
+      await operator.write({ guards: [], writes: [{ kind: "put", key: "other", value: String(count) }] });
+    }
+    await clock.advance(1_000);
+    assert.equal(tenure.signal.aborted, true);
+    assert.match(String((tenure.signal.reason as Problem).hint), /deleted or changed/);
+  });
+
   test("an attempt that succeeded unheard is recognised by its lease", async () => {
     const tenure = await leading(deafWriter(store.connect()), "a");
     assert.equal(tenure.alive(), true);

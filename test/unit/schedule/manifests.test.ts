@@ -124,10 +124,12 @@ interface Given {
   readonly standing: ReadonlyMap<MachineId, Standing>;
   readonly shown: ManifestInput["statuses"];
   readonly marked?: string;
+  /** By letter of their machine, units that are seen up: "web db". */
+  readonly up?: ReadonlyMap<string, string>;
 }
 
 /** All of it, as changes from nothing. */
-function changesOf({ want, known, standing, shown, marked = "" }: Given): ClusterChanges {
+function changesOf({ want, known, standing, shown, marked = "", up = new Map() }: Given): ClusterChanges {
   const namesOf = (isLeaving: boolean) =>
     new Map(
       [...known].map(([on, { units }]) => [
@@ -151,6 +153,7 @@ function changesOf({ want, known, standing, shown, marked = "" }: Given): Cluste
     placed: namesOf(false),
     leaving: namesOf(true),
     listed: new Map([...shown].map(([on, { units }]) => [on, units.map(({ name }) => name)])),
+    running: new Map([...up].map(([letter, names]) => [id(letter), names.split(" ") as UnitName[]])),
   };
 }
 
@@ -412,6 +415,44 @@ suite("next manifests", () => {
   test("an entry of a unit of which nothing is decided is left as it is", () => {
     const given = { ...input({ machines: ["a"], manifests: { a: ["p"] } }), undecidable: new Set(["p" as UnitName]) };
     assert.deepEqual(nextManifests(given).writes, []);
+  });
+
+  suite("of a unit that two machines are told of, and that belongs on a", () => {
+    /** As after the registry was put back to before it moved to b; `up`: where it is seen up. */
+    function twice({ fence, up }: { readonly fence: boolean; readonly up: string }): readonly string[] {
+      const given = input({
+        units: { p: pinned },
+        machines: ["a", "b"],
+        marked: "a",
+        manifests: { a: ["p"], b: ["p"] },
+        statuses: { a: "1 p", b: "1 p" },
+      });
+      const p = given.desired.units.get("p" as UnitName);
+      assert.ok(p !== undefined);
+      const stops = { ...p, fence: { stepMs: 4_000, stopMs: 4_000 } };
+      const want = { ...given.desired, units: new Map([["p" as UnitName, fence ? stops : p]]) };
+      const { standing, statuses: shown, manifests: known } = given;
+      const board = decide({ want, known, standing, shown, marked: "a", up: new Map([[up, "p"]]) });
+      const fenced = new Map([...known].map(([on, each]) => [on, fence ? withFence(each) : each]));
+      return nextManifests({ ...given, board, desired: want, manifests: fenced }).writes.map(line);
+    }
+    const withFence = (each: Manifest): Manifest => ({
+      ...each,
+      units: each.units.map((entry) => ({ ...entry, fenceMs: 4_000 })),
+    });
+
+    test("OnPartition=stop: a, where it is not seen up, waits until it has left b", () => {
+      assert.deepEqual(twice({ fence: true, up: "b" }), ["a: p released 1@1", "b: p released 1@1"]);
+    });
+
+    test("OnPartition=stop: nothing is taken from a where it is up there, or up nowhere", () => {
+      assert.deepEqual(twice({ fence: true, up: "a" }), ["b: p released 1@1"]);
+      assert.deepEqual(twice({ fence: true, up: "c" }), ["b: p released 1@1"]);
+    });
+
+    test("OnPartition=keep: both may run for a moment", () => {
+      assert.deepEqual(twice({ fence: false, up: "b" }), ["b: p released 1@1"]);
+    });
   });
 
   suite("of a machine with units that have to be down elsewhere first", () => {

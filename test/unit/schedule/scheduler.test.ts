@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
 import type { MachineId, UnitName } from "../../../agent/domain/names.ts";
-import type { ClusterState, Placement } from "../../../agent/domain/placement.ts";
+import { type ClusterState, type Placement, undecidable } from "../../../agent/domain/placement.ts";
 import { type ClusterChanges, type Outcome, Scheduler, schedule } from "../../../agent/schedule/schedule.ts";
 import { fc, tries } from "../../property.ts";
 import { applied, cluster, describe, id, unit } from "./cluster.ts";
@@ -81,6 +81,34 @@ function follow(states: readonly ClusterState[], turns = inOrder): void {
   }
 }
 
+/** The same, where of some units, others in each state, nothing is decided. */
+function followFixed(states: readonly ClusterState[], picks: readonly number[]): void {
+  const scheduler = new Scheduler();
+  let before = nothing;
+  for (const [at, state] of states.entries()) {
+    const picked = state.wanted.filter((_, index) => ((picks[(at + index) % picks.length] ?? 0) + index) % 3 === 0);
+    const fixed = undecidable(state.wanted, new Set(picked.map(({ name }) => name)));
+    const anew = new Scheduler();
+    for (const part of differences(before, state)) scheduler.change(part);
+    for (const part of differences(nothing, state)) anew.change(part);
+    scheduler.pass(state.rebalance, fixed);
+    anew.pass(state.rebalance, fixed);
+    assert.deepEqual(scheduler.decisions().map(describe), anew.decisions().map(describe));
+    for (const { name, options, target } of state.wanted) {
+      if (!fixed.has(name) || target === "inactive") continue;
+      const known = state.machines.map((machine) => machine.id);
+      const had = state.placements.flatMap((each) => (each.unit === name && known.includes(each.on) ? [each.on] : []));
+      const has = [...scheduler.placesOf(name)];
+      assert.ok(
+        has.every((on) => had.includes(on)),
+        name,
+      );
+      assert.equal(has.length, options.global ? had.length : Math.min(1, had.length), name);
+    }
+    before = state;
+  }
+}
+
 suite("told of changes alone, it decides as from nothing", () => {
   const many = { numRuns: tries(300) };
 
@@ -98,6 +126,14 @@ suite("told of changes alone, it decides as from nothing", () => {
     fc.assert(
       fc.property(histories(), fc.shuffledSubarray(inOrder, { minLength: inOrder.length }), (history, turns) =>
         follow(statesOf(history), turns),
+      ),
+      many,
+    ));
+
+  test("over histories in which of some units nothing is decided", () =>
+    fc.assert(
+      fc.property(histories(), fc.array(fc.nat(2), { minLength: 1, maxLength: 5 }), (history, picks) =>
+        followFixed(statesOf(history), picks),
       ),
       many,
     ));
@@ -204,5 +240,50 @@ suite("a pass looks at what has changed", () => {
     scheduler.change({ units: { changed: [nowhere], removed: [] } });
     assert.deepEqual(scheduler.pass().newlyWaiting, ["nowhere.service"]);
     assert.deepEqual([scheduler.pass().newlyWaiting, scheduler.pass().waiting], [[], 1]);
+  });
+});
+
+suite("a unit of which nothing is decided", () => {
+  const fixed = (...names: string[]): ReadonlySet<UnitName> => new Set(names as UnitName[]);
+  const decide = (state: ClusterState, pass: ReadonlySet<UnitName>): readonly string[] => {
+    const scheduler = new Scheduler();
+    for (const part of differences(nothing, state)) scheduler.change(part);
+    scheduler.pass(state.rebalance, pass);
+    return scheduler.decisions().map(describe);
+  };
+
+  test("stays where it may not be, and what conflicts with it does not come", () => {
+    const state = cluster({
+      units: {
+        "old.service": { metadata: [{ key: "x", values: ["1"] }] },
+        "new.service": { conflicts: ["old.service"], machineId: "a", priority: 10 },
+      },
+      machines: { a: {}, b: { x: "1" } },
+      at: { "old.service": "a" },
+    });
+    const held = decide(state, fixed("old.service"));
+    assert.deepEqual(held.slice(1), ["keep old.service on a"]);
+    assert.match(held[0] ?? "", /^wait new.service/);
+  });
+
+  test("that is nowhere goes nowhere, and displaces and replaces nobody", () => {
+    const state = cluster({
+      units: {
+        "low.service": { priority: -5 },
+        "high.service": { conflicts: ["low.service"], priority: 5, replaces: ["low.service"] },
+      },
+      machines: ["a"],
+      at: { "low.service": "a" },
+    });
+    assert.ok(decide(state, fixed("high.service")).includes("keep low.service on a"));
+  });
+
+  test("takes nobody's place who is beside it already", () => {
+    const state = cluster({
+      units: { "one.service": { conflicts: ["two.service"] }, "two.service": {} },
+      machines: ["a", "b"],
+      at: { "one.service": "a", "two.service": "a" },
+    });
+    assert.deepEqual(decide(state, fixed("one.service")), ["keep one.service on a", "keep two.service on a"]);
   });
 });
