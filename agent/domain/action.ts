@@ -80,8 +80,8 @@ export interface MachineView {
   /** Units with a job under way: untouched in this pass. */
   readonly busy: ReadonlySet<UnitName>;
   /**
-   * Units with OnPartition=stop that may not be started now, nor written to be started, and why if that is to be told:
-   * systemd would refuse it.
+   * Units with OnPartition=stop that may be neither started nor reloaded now, nor written to be, and why if that is to be told:
+   * systemd would refuse a start.
    */
   readonly barred?: ReadonlyMap<UnitName, Problem | undefined>;
   /** True when an earlier pass wrote and was cut short before systemd read the files. */

@@ -38,7 +38,8 @@ export function plan(view: MachineView): Reconciliation {
     if (unit?.hash !== entry.hash) continue; // its text is not at hand
     const { target, restart } = entry;
     const step = stepFor({ unit, target, restart, placed: present, state: view.states.get(name) });
-    if (view.barred?.has(name) === true && (step.job?.kind === "start" || step.job?.kind === "restart")) {
+    // A reload as well: what has no permit yet would go on without one, what has one waits for its machine to be heard
+    if (view.barred?.has(name) === true && step.job !== undefined && step.job.kind !== "stop") {
       const problem = view.barred.get(name);
       if (problem !== undefined) problems.set(name, problem);
       continue;

@@ -91,13 +91,14 @@ function mayRun({ launched, unsettled }: PlacedUnit): boolean {
 }
 
 /** Has systemd take up changed text. Reload only what it was told to run, for only then is it known what is running. */
-function takeUpJob(view: UnitView, { launched }: PlacedUnit): Step["job"] {
+function takeUpJob(view: UnitView, { launched, fenceStepMs }: PlacedUnit): Step["job"] {
   const { unit, state } = view;
   if (state === undefined) return undefined; // whether to start or to restart is not known
   if (state.active === "inactive" || state.active === "failed")
     return { kind: "start", because: "it shall be launched" };
-  const reload =
-    unit.onChange === "reload" && state.active === "active" && launched !== undefined && !isRestartDue(view);
+  // Only a start asks whether there is a permit, which a unit that gets OnPartition=stop is to run on from now on
+  const mayReload = unit.onChange === "reload" && (unit.fence === undefined || fenceStepMs !== undefined);
+  const reload = mayReload && state.active === "active" && launched !== undefined && !isRestartDue(view);
   return { kind: reload ? "reload" : "restart", because: "its text has changed" };
 }
 

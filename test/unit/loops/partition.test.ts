@@ -256,6 +256,38 @@ describe("a machine that is cut off", () => {
     assert.ok(!c.log.events("warn").includes("fence.fell"));
   });
 
+  test("as it is told that a unit, which is to be reloaded, gets OnPartition=stop leaves that until it is back", async () => {
+    house = await House.open({ machines: "ab", leaders: "a", metadata: { b: { disk: "ssd" } } });
+    const b = house.box("b");
+    const accepted = (): number => b.log.events("info").filter((event) => event === "manifest.accepted").length;
+    let most = Infinity;
+    b.through = {
+      systemd: (systemd) => ({
+        ...systemd,
+        placed: async () => {
+          if (accepted() > most) b.connection.cutOff();
+          await house.clock.sleep(5);
+          return systemd.placed();
+        },
+        reload: () => house.clock.sleep(5).then(() => systemd.reload()),
+      }),
+    };
+    await house.ready();
+    await house.deploy({ "db.service": service("OnChange=reload", "Prefer=disk=ssd") });
+    await house.until(() => house.isUp({ "db.service": "b" }), startMs);
+    await house.clock.advance(2 * machineLeaseMs);
+    most = accepted();
+    b.asked();
+    await house.deploy({ "db.service": fenced(5, "OnChange=reload", "Prefer=disk=ssd") });
+    await house.until(() => accepted() > most, 5_000);
+    await house.clock.advance(2 * machineLeaseMs);
+    assert.deepEqual(b.asked(), []);
+    assert.ok(house.running("db.service").includes("b"), "its text says nothing of that yet");
+    most = Infinity;
+    b.connection.restore();
+    await house.until(() => house.running("db.service") === "a", 5_000);
+  });
+
   test("and back before anybody was told to take over starts again what it has stopped", async () => {
     const c = await onC();
     c.connection.cutOff();
