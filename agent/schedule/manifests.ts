@@ -10,7 +10,7 @@ import {
   comparePositions,
 } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
-import type { MachineStatus } from "../domain/status.ts";
+import type { MachineStatus, UnitStatus } from "../domain/status.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Board } from "./schedule.ts";
 
@@ -30,7 +30,7 @@ export interface ManifestInput {
   readonly restarts: ReadonlyMap<UnitName, { readonly id: string }>;
   /** As they stand now; also those of machines that are gone. */
   readonly manifests: ReadonlyMap<MachineId, Manifest>;
-  readonly statuses: ReadonlyMap<MachineId, Pick<MachineStatus, "seen"> & { readonly units: readonly Named[] }>;
+  readonly statuses: ReadonlyMap<MachineId, Pick<MachineStatus, "seen"> & { readonly units: readonly Shown[] }>;
   /** Machines whose manifest has to be written in any case: the registry has lost it, or the machine waits for a word. */
   readonly unwritten: ReadonlySet<MachineId>;
   /** The word that a machine may be given (`Manifest.word`); of others the one that stands goes on. */
@@ -42,9 +42,8 @@ export interface ManifestInput {
   readonly generation: number;
 }
 
-interface Named {
-  readonly name: UnitName;
-}
+/** What is left out is not known. */
+type Shown = Pick<UnitStatus, "name"> & Partial<Pick<UnitStatus, "hash" | "started" | "active">>;
 
 interface Place {
   readonly id: MachineId;
@@ -61,7 +60,8 @@ export interface NextManifests {
 /**
  * The manifests that the board asks for, of the touched machines. A manifest is written when an entry of it comes, goes or
  * changes its hash or target, when a present machine has none, and when a machine is given up or is there again; a newer
- * commit alone changes nothing. All that is wanted in a written manifest names the newest commit. An entry is released only
+ * commit alone changes nothing. All that is wanted in a written manifest names the newest commit. The time that a stop takes falls
+ * only once the machine shows that nothing runs there with an older text. An entry is released only
  * on positive evidence, and taken out only when its machine is present and has been seen without the unit under a manifest
  * that releases it. Throws Problem "placement-unwanted" or "manifest-order" when the input contradicts itself; nothing may be
  * written then.
@@ -73,9 +73,11 @@ export function nextManifests(input: ManifestInput): NextManifests {
   for (const id of [...new Set(input.touched)].sort(byName)) {
     const draft = openDraft(input, id);
     const wanted = [...board.wantedOn(id)].filter((name) => !undecidable.has(name));
+    let found: TakenUp | undefined;
+    const takenUp = (): TakenUp => (found ??= takenUpOn(input, id));
     for (const name of wanted) {
       const current = draft.entries.get(name);
-      const next = wantedEntry(input, { name, current });
+      const next = wantedEntry(input, { name, current, takenUp });
       const held = current !== undefined && current.target !== "released";
       const [from] = isGlobal(input, name) ? [] : held ? runners(input, { id, name }) : others(input, { id, name });
       if (from !== undefined) {
@@ -84,7 +86,7 @@ export function nextManifests(input: ManifestInput): NextManifests {
       } else if (current === undefined || differs(current, next)) draft.change(next);
     }
     if (!draft.changed) continue;
-    const manifest = finish(input, { id, draft, wanted: new Set(wanted) });
+    const manifest = finish(input, { id, draft, wanted: new Set(wanted), takenUp });
     (standing.has(id) ? writes.others : writes.gone).push(manifest);
   }
   handovers.sort((a, b) => byName(a.unit, b.unit) || byName(a.to, b.to));
@@ -186,10 +188,58 @@ function differs(a: ManifestEntry, b: ManifestEntry): boolean {
   );
 }
 
-function wantedEntry(
-  { desired, restarts }: ManifestInput,
-  { name, current }: { readonly name: UnitName; readonly current: ManifestEntry | undefined },
-): ManifestEntry {
+/** What a machine shows of the newest texts. */
+interface TakenUp {
+  /** Units of which nothing older runs there. */
+  readonly units: ReadonlySet<UnitName>;
+  /** Nothing older runs there of any unit. */
+  readonly isAll: boolean;
+}
+
+/**
+ * By a status that came after the manifest as it stands, so that nothing else is still to be taken up. What lies on a machine says
+ * little of what runs there, only that it was started with it does.
+ */
+function takenUpOn({ desired, manifests, standing, statuses }: ManifestInput, id: MachineId): TakenUp {
+  const manifest = manifests.get(id);
+  const status = standing.get(id) === "present" ? statuses.get(id) : undefined;
+  const units = new Set<UnitName>();
+  if (manifest === undefined || status === undefined || comparePositions(status.seen, manifest) < 0)
+    return { units, isAll: false };
+  const told = new Map(manifest.units.map((entry) => [entry.name, entry]));
+  let isAll = true;
+  for (const { name, hash, started, active } of status.units) {
+    const entry = told.get(name);
+    const isNewest = hash !== undefined && entry?.hash === hash && desired.units.get(name)?.hash === hash;
+    const isDown = active === "inactive" || active === "failed";
+    if (isNewest && (started === true || (isDown && entry.target === "loaded"))) units.add(name);
+    // What is down keeps no other from being stopped
+    isAll &&= isNewest && entry.target !== "released" && (started === true || isDown);
+  }
+  return { units, isAll };
+}
+
+interface Wanted {
+  readonly name: UnitName;
+  readonly current: ManifestEntry | undefined;
+  readonly takenUp: () => TakenUp;
+}
+
+/**
+ * As long as an older text may run there the longer time counts: whoever is cut off stops the unit by that. Where the unit itself
+ * is as it was, what stops before it is not.
+ */
+function fenceMsOf({ desired }: ManifestInput, { name, current, takenUp }: Wanted): number | undefined {
+  const toldMs = current?.fenceMs;
+  const wantedMs = desired.units.get(name)?.fence?.stopMs;
+  if (toldMs === undefined || (wantedMs !== undefined && wantedMs >= toldMs)) return wantedMs;
+  const { units, isAll } = takenUp();
+  return units.has(name) && (wantedMs === undefined || isAll) ? wantedMs : toldMs;
+}
+
+function wantedEntry(input: ManifestInput, wanted: Wanted): ManifestEntry {
+  const { desired, restarts } = input;
+  const { name, current } = wanted;
   const unit = desired.units.get(name);
   if (unit === undefined || unit.target === "inactive") {
     throw new Problem("placement-unwanted", `Cannot place unit "${name}", which is not wanted anywhere`, {
@@ -197,12 +247,13 @@ function wantedEntry(
     });
   }
   const restart = restarts.get(name)?.id ?? current?.restart;
+  const fenceMs = fenceMsOf(input, wanted);
   const told = {
     name,
     hash: unit.hash,
     target: unit.target,
     ...(restart === undefined ? {} : { restart }),
-    ...(unit.fence === undefined ? {} : { fenceMs: unit.fence.stopMs }),
+    ...(fenceMs === undefined ? {} : { fenceMs }),
   };
   if (unit.source === "submitted") return { ...told, source: "submitted" };
   if (desired.commit === undefined) throw new Error(`Unit ${name} is from no commit`);
@@ -216,10 +267,13 @@ function withFence({ desired }: ManifestInput, entry: ManifestEntry): ManifestEn
   return { ...entry, fenceMs: unit.fence.stopMs };
 }
 
-function finish(
-  input: ManifestInput,
-  { id, draft, wanted }: { readonly id: MachineId; readonly draft: Draft; readonly wanted: ReadonlySet<UnitName> },
-): Manifest {
+interface Finishing extends Pick<Wanted, "takenUp"> {
+  readonly id: MachineId;
+  readonly draft: Draft;
+  readonly wanted: ReadonlySet<UnitName>;
+}
+
+function finish(input: ManifestInput, { id, draft, wanted, takenUp }: Finishing): Manifest {
   const before = input.manifests.get(id);
   const position = { epoch: input.epoch, generation: input.generation };
   if (before !== undefined && comparePositions(position, before) <= 0) {
@@ -230,7 +284,7 @@ function finish(
   const units = [...draft.entries.values()]
     .map((entry) =>
       wanted.has(entry.name) && entry.target !== "released"
-        ? wantedEntry(input, { name: entry.name, current: entry })
+        ? wantedEntry(input, { name: entry.name, current: entry, takenUp })
         : withFence(input, entry),
     )
     .sort((a, b) => byName(a.name, b.name));

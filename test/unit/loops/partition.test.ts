@@ -2,6 +2,7 @@
 // its machine is back, and nothing moves because somebody deletes a record.
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
+import { Problem } from "../../../agent/domain/problem.ts";
 import type { Registry } from "../../../agent/ports/registry.ts";
 import { encodeMachine, keys } from "../../../agent/text/values.ts";
 import { Fate } from "./killed.ts";
@@ -154,6 +155,88 @@ function beforeRelease(registry: Registry, before: () => Promise<void>): Registr
 }
 
 /** Lets time pass in small steps, and sees that no unit with OnPartition=stop runs on two machines. */
+
+describe("a shorter stop", () => {
+  const slow = 40;
+  const of = (stopSec: number): string => fenced(stopSec, "Prefer=disk=ssd");
+  const toldMs = async (c: Box): Promise<number | undefined> =>
+    (await house.held()).manifests.get(c.id)?.units.find((each) => each.name === "db.service")?.fenceMs;
+
+  async function onSlowC(): Promise<Box> {
+    house = await House.open({ machines: "abc", leaders: "ab", metadata: { c: { disk: "ssd" } } });
+    await house.ready();
+    await house.deploy({ "db.service": of(slow) });
+    await house.until(() => house.isUp({ "db.service": "c" }), startMs);
+    await house.clock.advance(2 * machineLeaseMs);
+    const c = house.box("c");
+    c.systemd.fallsWithin(name("db.service"), slow * 1_000);
+    return c;
+  }
+
+  /** From now on c fetches nothing. */
+  async function withoutGit(c: Box): Promise<void> {
+    await c.stop();
+    c.through = {
+      git: (git) => ({
+        head: () => git.head(),
+        has: (commit) => git.has(commit),
+        info: (commit) => git.info(commit),
+        tree: (commit) => git.tree(commit),
+        blob: (oid) => git.blob(oid),
+        close: () => git.close(),
+        fetch: () => Promise.reject(new Problem("git-unreachable", "Cannot reach the repository")),
+      }),
+    };
+    c.start();
+    await house.clock.advance(2 * machineLeaseMs);
+  }
+
+  test("that its machine never heard of is not reckoned with: it is waited for as long as it takes", async () => {
+    const c = await onSlowC();
+    c.connection.cutOff();
+    await house.clock.advance(3_000);
+    await house.deploy({ "db.service": of(2) });
+    await house.neverTwo(machineLeaseMs + slow * 1_000, 100);
+    await house.until(() => upElsewhere("db.service"), 10_000);
+  });
+
+  test("of a commit that its machine cannot have is not reckoned with either", async () => {
+    const c = await onSlowC();
+    await withoutGit(c);
+    await house.deploy({ "db.service": of(2) });
+    await house.clock.advance(600_000);
+    assert.equal(await toldMs(c), slow * 1_000);
+    c.connection.cutOff();
+    await house.neverTwo(machineLeaseMs + slow * 1_000, 100);
+    await house.until(() => upElsewhere("db.service"), 10_000);
+  });
+
+  test("counts once its machine has taken it up, and nothing is written any more", async () => {
+    const c = await onSlowC();
+    await house.deploy({ "db.service": of(2) });
+    await house.until(async () => (await toldMs(c)) === 2_000, 5_000);
+    const { generation } = (await house.held()).manifests.get(c.id) ?? {};
+    await house.clock.advance(60_000);
+    assert.equal((await house.held()).manifests.get(c.id)?.generation, generation);
+    c.systemd.fallsWithin(name("db.service"), 2_000);
+    c.connection.cutOff();
+    await house.neverTwo(machineLeaseMs + 1_000, 100);
+    await house.until(() => upElsewhere("db.service"), 3_000);
+  });
+
+  test("or none at all leaves its machine the word by which it starts again what it had to stop", async () => {
+    const c = await onSlowC();
+    await withoutGit(c);
+    await house.deploy({ "db.service": service("MachineMetadata=disk=ssd") });
+    await house.clock.advance(60_000);
+    c.systemd.fallsWithin(name("db.service"), 0);
+    c.connection.cutOff();
+    await house.until(() => house.running("db.service") === "", machineLeaseMs);
+    await house.clock.advance(3_000);
+    c.connection.restore();
+    await house.until(() => house.running("db.service") === "c", 60_000);
+  });
+});
 
 describe("a machine that is cut off", () => {
   test("runs on what is to be kept; when it is back the newer copy wins, and the older is stopped", async () => {

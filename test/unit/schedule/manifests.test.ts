@@ -496,6 +496,112 @@ suite("next manifests", () => {
       const units = new Map([...given.desired.units, ["p" as UnitName, { ...p, hash: hash("8") }]]);
       assert.equal(fenceOf(written({ ...given, desired: { ...given.desired, units } })), undefined);
     });
+
+    suite("and were told of a longer stop", () => {
+      type Shown = readonly [name: string, hash: string, how: "started" | "active" | "inactive"];
+      const taken: Shown = ["p", "1", "started"];
+      const shows = (units: readonly Shown[], generation = 1): ManifestInput["statuses"] =>
+        new Map([
+          [
+            id("a"),
+            {
+              seen: { epoch: 1, generation },
+              units: units.map(([name, digit, how]) => ({
+                name: name as UnitName,
+                hash: hash(digit),
+                active: how === "inactive" ? how : "active",
+                ...(how === "started" ? { started: true as const } : {}),
+              })),
+            },
+          ],
+        ]);
+      /** What p is told; what is told once stays. */
+      const fenceMs = (given: ManifestInput): number | undefined => {
+        const next = written(given);
+        assert.ok(next !== undefined);
+        const after = { manifests: new Map([[id("a"), next]]), unwritten: new Set<MachineId>(), generation: 3 };
+        assert.deepEqual(nextManifests({ ...given, ...after, statuses: new Map() }).writes, []);
+        const seen = given.statuses.get(id("a"));
+        const statuses = new Map(seen === undefined ? [] : [[id("a"), { ...seen, seen: next }]]);
+        for (const each of nextManifests({ ...given, ...after, statuses }).writes) {
+          const all = { ...given, ...after, statuses, manifests: new Map([[id("a"), each]]) };
+          assert.deepEqual(nextManifests(all).writes, [], "nor is it told again and again");
+        }
+        return next.units.find(({ name }) => name === "p")?.fenceMs;
+      };
+      const told = (statuses: ManifestInput["statuses"]): ManifestInput => ({ ...fenced({ told: 7_000 }), statuses });
+      /** p with another hash, or without its OnPartition=stop. */
+      const changed = (given: ManifestInput, to: { readonly hash: UnitHash } | "kept"): ManifestInput => {
+        const p = given.desired.units.get("p" as UnitName);
+        assert.ok(p !== undefined);
+        const { fence: _, ...kept } = p;
+        const units = new Map([...given.desired.units, ["p" as UnitName, to === "kept" ? kept : { ...p, ...to }]]);
+        return { ...given, desired: { ...given.desired, units } };
+      };
+
+      for (const [what, shown, generation] of [
+        ["has not been started with the new text", [["p", "1", "active"]]],
+        ["was started with another text", [["p", "2", "started"]]],
+        ["is down and to be started", [["p", "1", "inactive"]]],
+        ["may still be told something older", [taken], 0],
+        ["is not alone, and the other has an older text", [taken, ["q", "2", "started"]]],
+        ["is not alone, and the other was not started with the new text", [taken, ["q", "1", "active"]]],
+        ["is not alone, and the other leaves", [taken, ["r", "1", "started"]]],
+      ] as readonly (readonly [string, readonly Shown[], number?])[]) {
+        test(`the longer time counts while a unit ${what}`, () =>
+          assert.equal(fenceMs(told(shows(shown, generation))), 7_000));
+      }
+
+      test("the longer time counts while the machine shows nothing, or is not there", () => {
+        assert.equal(fenceMs(told(new Map())), 7_000);
+        const presumed = new Map([[id("a"), "presumed" as const]]);
+        assert.equal(fenceMs({ ...told(shows([taken])), standing: presumed }), 7_000);
+      });
+
+      test("the shorter time counts once all that runs was started with its new text", () => {
+        assert.equal(fenceMs(told(shows([taken]))), 4_000);
+        assert.equal(fenceMs(told(shows([taken, ["q", "1", "started"]]))), 4_000);
+        assert.equal(fenceMs(told(shows([taken, ["q", "1", "inactive"]]))), 4_000);
+      });
+
+      test("of a unit that is only loaded the shorter time counts once it is down with its new text", () => {
+        for (const [how, ms] of [
+          ["active", 7_000],
+          ["inactive", 4_000],
+        ] as const) {
+          const given = told(shows([["p", "1", how]]));
+          const before = given.manifests.get(id("a"));
+          assert.ok(before !== undefined);
+          const manifests = new Map([
+            [id("a"), { ...before, units: before.units.map((each) => ({ ...each, target: "loaded" as const })) }],
+          ]);
+          const units = new Map(
+            [...given.desired.units].map(([name, each]) => [name, { ...each, target: "loaded" as const }]),
+          );
+          assert.equal(fenceMs({ ...given, manifests, desired: { ...given.desired, units } }), ms);
+        }
+      });
+
+      test("a new text that the machine is only now told counts for nothing, whatever it shows", () =>
+        assert.equal(fenceMs(changed(told(shows([["p", "2", "started"]])), { hash: hash("2") })), 7_000));
+
+      test("a unit that is to be kept has its time until it was started with its new text", () => {
+        const kept = (shown: readonly Shown[]): number | undefined => fenceMs(changed(told(shows(shown)), "kept"));
+        assert.equal(kept([["p", "1", "active"]]), 7_000);
+        assert.equal(kept([taken, ["q", "2", "active"]]), undefined);
+      });
+
+      test("a longer time counts at once", () =>
+        assert.equal(fenceMs({ ...fenced({ told: 2_000 }), statuses: new Map() }), 4_000));
+
+      test("what is called back has the time that it was told last", () => {
+        const given = told(shows([["p", "1", "started"]]));
+        const before = given.manifests.get(id("a"));
+        assert.ok(before !== undefined);
+        const units = before.units.map((each) => ({ ...each, target: "released" as const }));
+        assert.equal(fenceMs({ ...given, manifests: new Map([[id("a"), { ...before, units }]]) }), 7_000);
+      });
+    });
   });
 
   test("a manifest is never replaced by an older one", () => {
