@@ -367,6 +367,34 @@ suite("git store: limits", { timeout: 300_000 }, () => {
     assert.match(describeProblem(toRecord(problem)), /entry named "\.\."/);
   });
 
+  const asServed = { http: () => server.url, "a local path": () => `file://${server.repository}` };
+  for (const [way, url] of Object.entries(asServed))
+    test(`over ${way}: a large file that packs well is refused before it is unpacked, and is not sent again`, async () => {
+      const one = await repository.commit(unit("1"));
+      const git = open({ url: url() });
+      await git.fetch();
+      await repository.commit({ ...unit("1"), "core.dump": "\0".repeat(65 * 1024 * 1024) });
+      const problem = await rejects(git.fetch(), ["git-repository"]);
+      assert.match(problem.hint ?? "", /65 MiB.*at most 64 MiB.*history/);
+      assert.equal((await packs()).length, 1, "nothing of it is kept");
+      assert.equal(await git.head(), one);
+      assert.equal(await git.has(one), true);
+      assert.equal((await readAll(git, one)).size, 2);
+
+      const polled = server.seen.length;
+      assert.deepEqual(await rejects(git.fetch(), ["git-repository"]), problem);
+      const bytes = server.seen.slice(polled).reduce((sum, each) => sum + each.sentBytes, 0);
+      assert.ok(bytes < 500, `${bytes} bytes`);
+
+      const onTop = await repository.commit(unit("2"));
+      assert.deepEqual((await rejects(git.fetch(), ["git-repository"])).hint, problem.hint, "it is in the history");
+      await repository.reset(one);
+      assert.equal(await git.fetch(), one);
+      const two = await repository.commit(unit("2"));
+      assert.notEqual(two, onTop);
+      assert.equal(await git.fetch(), two);
+    });
+
   const mayMount = process.getuid?.() === 0;
   test(
     "a full disk: said so, the last good commit stays, and it goes on when there is room",

@@ -1,6 +1,7 @@
 // Failures of the network, of TLS, of programs and of disks, in words that say what to do. Given to this adapter's files.
 // No message holds a secret: values are the shown address and host names only.
 import { Problem, explainError } from "../../domain/problem.ts";
+import type { Excess, PackBounds } from "./pack.ts";
 
 const certificateCodes = new Set([
   "CERT_HAS_EXPIRED",
@@ -83,6 +84,25 @@ export function tooLarge(shown: string, maxBytes: number): Problem {
   return new Problem("git-repository", `Cannot fetch from "${shown}"`, {
     hint: `Its answer is larger than ${maxBytes / 1024 / 1024} MiB; keep units in a repository of their own`,
   });
+}
+
+/** From the store to git.ts alone, which remembers such a refusal and tells it as "git-repository". */
+export const packSizeCode = "git-pack-size";
+
+export function packTooLarge(shown: string, { bound, largest }: Excess, bounds: PackBounds): Problem {
+  const most = mib(bounds[bound]);
+  const what = {
+    object: `It holds a file of ${mib(largest)}, or larger ones; at most ${most} are taken`,
+    largeResults: `Its versions of files larger than ${mib(bounds.largeResult)} unpack to more than ${most}, the largest to ${mib(largest)}`,
+    all: `It unpacks to more than ${most}, its largest file to ${mib(largest)}`,
+  }[bound];
+  return new Problem(packSizeCode, `Cannot take in the commits of "${shown}"`, {
+    hint: `${what}. Remove large files from the branch and its history, or keep units in a repository of their own`,
+  });
+}
+
+function mib(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 / 1024)} MiB`;
 }
 
 /** Node's code of an error, or of the first error behind it that has one. */

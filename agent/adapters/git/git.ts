@@ -7,7 +7,7 @@ import type { GitSettings } from "../../domain/settings.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { CommitInfo, Git, TreeEntry } from "../../ports/git.ts";
 import type { Log } from "../../ports/log.ts";
-import { abortedProblem } from "./failures.ts";
+import { abortedProblem, packSizeCode } from "./failures.ts";
 import { parseLocation, withoutSecrets } from "./location.ts";
 import { type HeadRecord, readHead, writeHead } from "./record.ts";
 import { askForBranch } from "./refs.ts";
@@ -15,6 +15,9 @@ import { SharedWork } from "./shared.ts";
 import type { Brought } from "./store.ts";
 import { GitThread } from "./thread.ts";
 import { type Access, openTransport, pickEnvironment } from "./transport.ts";
+
+/** So long a commit that unpacks to too much is refused without being fetched again. */
+const refusedMs = 10 * 60_000;
 
 export interface GitOptions {
   readonly settings: GitSettings;
@@ -31,6 +34,13 @@ export function createGit(options: GitOptions): Git {
   return new Repository(options);
 }
 
+/** What a fetch would do: the same one brings the same bytes. */
+interface Task {
+  readonly known: CommitId | undefined;
+  readonly expected: CommitId;
+  readonly anew: boolean;
+}
+
 class Repository implements Git {
   readonly #options: GitOptions;
   readonly #shown: string;
@@ -43,6 +53,7 @@ class Repository implements Git {
   #trusted = false;
   #anew = false;
   #closed = false;
+  #refused: { readonly task: Task; readonly problem: Problem; readonly untilMs: number } | undefined;
 
   constructor(options: GitOptions) {
     const { settings, directory } = options;
@@ -164,7 +175,7 @@ class Repository implements Git {
     const anew = this.#anew;
     if (expected === known && this.#trusted && !anew) return expected;
 
-    const { commit, replaced } = await this.#bring({ access, known, expected, anew, signal });
+    const { commit, replaced } = await this.#bring({ known, expected, anew }, access, signal);
     if (commit !== known) {
       const record = { commit, repository: this.#shown, branch };
       await writeHead(this.#recordPath, record);
@@ -191,15 +202,20 @@ class Repository implements Git {
     }
   }
 
-  async #bring(task: {
-    access: Access;
-    known: CommitId | undefined;
-    expected: CommitId;
-    anew: boolean;
-    signal: AbortSignal;
-  }): Promise<Brought> {
-    const { signal, ...errand } = task;
-    return await this.#thread.call("bring", { ...errand, branch: this.#options.settings.branch }, { signal });
+  /** What unpacks to too much is not sent again at each poll: no size of a commit changes. */
+  async #bring(task: Task, access: Access, signal: AbortSignal): Promise<Brought> {
+    const { clock, settings } = this.#options;
+    const refused = this.#refused;
+    if (refused !== undefined && isSame(refused.task, task) && clock.monotonicMs() < refused.untilMs)
+      throw refused.problem;
+    try {
+      return await this.#thread.call("bring", { ...task, access, branch: settings.branch }, { signal });
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== packSizeCode) throw error;
+      const problem = new Problem("git-repository", error.message, { hint: error.hint });
+      this.#refused = { task, problem, untilMs: clock.monotonicMs() + refusedMs };
+      throw problem;
+    }
   }
 
   #access(): Access {
@@ -229,4 +245,8 @@ class Repository implements Git {
   #mustBeOpen(): void {
     if (this.#closed) throw abortedProblem(this.#shown);
   }
+}
+
+function isSame(one: Task, other: Task): boolean {
+  return one.known === other.known && one.expected === other.expected && one.anew === other.anew;
 }

@@ -8,9 +8,10 @@ import { type CommitId, byName, parseCommitId } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { CommitInfo, TreeEntry } from "../../ports/git.ts";
 import { type FileCalls, fileCalls, makeFolder, syncFolder } from "../durable-files.ts";
-import { errorCode, writeProblem } from "./failures.ts";
+import { errorCode, packSizeCode, packTooLarge, writeProblem } from "./failures.ts";
 import { type Files, confinedFiles } from "./files.ts";
 import { readIndexes } from "./indexes.ts";
+import { type PackBounds, measurePack } from "./pack.ts";
 import { advertiseBranch, checkAnswer, offeredBranch } from "./refs.ts";
 import { type Access, openTransport } from "./transport.ts";
 import { parseTree } from "./tree.ts";
@@ -24,6 +25,17 @@ const growthRoomBytes = 64 * 1024 * 1024;
 const maxTreeEntries = 200_000;
 const maxPathLength = 4096;
 const maxBlobBytes = 1024 * 1024;
+/**
+ * What the library is given to unpack. It takes four times the object at hand. What deltas make it keeps until the pack is
+ * indexed, nearly twice the bytes, but for small ones, which go through a cache of 32 MiB. The rest costs time, 20 s for a GiB:
+ * 4 GiB are some 90,000 commits to a folder of 1,000 units.
+ */
+const packBounds: PackBounds = {
+  object: 64 * 1024 * 1024,
+  largeResult: maxBlobBytes,
+  largeResults: 512 * 1024 * 1024,
+  all: 4 * 1024 * 1024 * 1024,
+};
 /** Commits whose completeness is remembered, and with it not looked at again. */
 const maxRemembered = 8;
 const maxSubjectLength = 200;
@@ -179,8 +191,9 @@ export class Store {
     try {
       return await this.#replace(errand, { because: "grown", signal });
     } catch (error) {
-      // Two stores side by side need room; without it the old one goes on growing by what is new.
-      if (!(error instanceof Problem) || error.code !== "disk-write") throw error;
+      // Two stores side by side need room, and all of a history may be more than what came bit by bit: then the old one goes on
+      // growing by what is new.
+      if (!(error instanceof Problem) || (error.code !== "disk-write" && error.code !== packSizeCode)) throw error;
       return { commit: await this.#fetchInto(this.#place, { ...errand, signal }), replaced: undefined };
     }
   }
@@ -259,7 +272,7 @@ export class Store {
           request: async ({ url, method, body }) => {
             const bytes =
               method === "POST"
-                ? checkAnswer(await transport.exchange(await gather(body), signal), shown)
+                ? await within(checkAnswer(await transport.exchange(await gather(body), signal), shown), shown, signal)
                 : await advertiseBranch(transport, { branch, shown, signal });
             const kind = method === "POST" ? "result" : "advertisement";
             return {
@@ -425,6 +438,13 @@ function notUnderstood({ access }: Errand, error: unknown): Problem {
 /** The library's words for an error that it did not foresee, without its plea to report it. */
 function ownWords(error: unknown): unknown {
   return error instanceof git.Errors.InternalError ? new Error(error.data.message, { cause: error.cause }) : error;
+}
+
+/** The answer, when the library can unpack its pack in bounded memory. */
+async function within(answer: Uint8Array, shown: string, signal: AbortSignal): Promise<Uint8Array> {
+  const excess = await measurePack(answer, { bounds: packBounds, signal });
+  if (excess !== undefined) throw packTooLarge(shown, excess, packBounds);
+  return answer;
 }
 
 function isDiskTrouble(error: unknown): boolean {

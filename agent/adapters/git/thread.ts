@@ -12,7 +12,7 @@ import { type CallName, type Calls, type FromWorker, type ToWorker, type WorkerD
 const idleEndMs = 3_000;
 /** How long an aborted call may take to end its transport before the whole worker is ended. */
 const abortGraceMs = 3_000;
-/** JavaScript heap of the worker; packs lie outside of it and are bounded by the transport. */
+/** JavaScript heap of the worker. Packs lie outside of it and are bounded by the transport, what they unpack to by the store. */
 const maxHeapMb = 1_024;
 
 interface Waiting {
