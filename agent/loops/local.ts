@@ -57,6 +57,8 @@ export class Local {
   #placed: readonly PlacedUnit[] | undefined;
   /** What jobs have done since the last look began. */
   #meanwhile = new Map<UnitName, Lies>();
+  /** What the last pass knew. */
+  #texts: ReadonlyMap<UnitName, Unit> = new Map();
   /** Units with OnPartition=stop that are to run here. */
   #fenced: ReadonlySet<UnitName> = new Set();
   #first = true;
@@ -142,7 +144,9 @@ export class Local {
       return undefined;
     }
     const told = manifest.units.filter((entry) => entry.target !== "released");
+    const leaving = await this.#textsLeaving(told); // first: what is not told is not kept
     const { entries: staying, units, awaited, missing } = await findTexts(told, texts, signal);
+    this.#texts = new Map([...leaving, ...units]);
     const released = manifest.units.filter((entry) => entry.target === "released");
     const wanted = new Map([...staying, ...released].map((entry) => [entry.name, entry]));
     if (this.#jobs.abandonOutdated(wanted)) await this.#look();
@@ -156,7 +160,7 @@ export class Local {
     const busy = this.#jobs.busy();
     const { plan: todo, problems } = plan({
       entries: [...wanted.values()],
-      units,
+      units: this.#texts,
       placed: this.#lying,
       states,
       foreign,
@@ -209,6 +213,20 @@ export class Local {
     this.#meanwhile = meanwhile;
     const placed = await this.#ports.systemd.placed();
     this.#placed = [...meanwhile].reduce(withLies, placed);
+  }
+
+  /** Of what lies here and is not told to stay, where that is still at hand: nothing is fetched for it, nothing waits for it. */
+  async #textsLeaving(told: readonly ManifestEntry[]): Promise<readonly (readonly [UnitName, Unit])[]> {
+    const { kept } = this.#ports.texts;
+    await kept.load();
+    const staying = new Set(told.map(({ name }) => name));
+    const released = new Map(this.#ports.manifest.current?.units.map((entry) => [entry.name, entry]));
+    return this.#lying.flatMap(({ name, hash }) => {
+      if (staying.has(name)) return [];
+      const entry = released.get(name);
+      const found = [this.#texts.get(name), entry && kept.find(entry)].find((text) => text?.hash === hash);
+      return found === undefined ? [] : [[name, found] as const];
+    });
   }
 
   /** Units with OnPartition=stop that may not be started now, and why; none while this machine is sure of them. */

@@ -482,6 +482,43 @@ describe("a unit's trouble is its own", () => {
     await house.until(async () => (await box.listed()).every((line) => line.endsWith(" active")), 2_000);
   });
 
+  for (const [what, isAway, rest] of [
+    ["released", false, ["old.service"]],
+    ["no longer named", false, []],
+    ["released while its agent is away", true, ["old.service"]],
+  ] as const)
+    test(`one that alone says that it conflicts, and is ${what}, is waited for by the other`, async () => {
+      const old = service("Conflicts=new.service");
+      await running({ "old.service": old, "web.service": service() });
+      const next = house.commit({ "new.service": service(), "web.service": service() });
+      const stop = gate();
+      box.stops.set(name("old.service"), stop.opened);
+      if (isAway) await box.stop();
+      await box.tell(
+        [1, 2],
+        [
+          told("web.service"),
+          told("new.service", { commit: next }),
+          ...rest.map((unit) => told(unit, { text: old, target: "released" })),
+        ],
+      );
+      if (isAway) box.start();
+      await house.until(() => box.systemd.asked.includes("hanging-stop old.service"), 10_000);
+      await house.always(() => !box.up().includes("new.service"), 60_000, 200);
+      stop.open();
+      await house.until(() => box.up().join(" ") === "new.service web.service", 2_000);
+    });
+
+  test("one that leaves is stopped also where its text is no longer at hand", async () => {
+    const old = service("Conflicts=new.service");
+    await running({ "old.service": old, "web.service": service() });
+    await box.stop();
+    await box.disk.write("unit-texts", "damaged\n");
+    await box.tell([1, 2], [told("web.service"), told("old.service", { text: old, target: "released" })]);
+    box.start();
+    await house.until(() => box.up().join(" ") === "web.service", 10_000);
+  });
+
   for (const [what, gone] of [
     ["released", { target: "released" }],
     ["to be loaded only", { target: "loaded" }],
