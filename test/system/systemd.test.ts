@@ -4,14 +4,15 @@ import { execFile, execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, readdir, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, describe, mock, test } from "node:test";
 import { promisify } from "node:util";
 import { createClock } from "../../agent/adapters/clock.ts";
 import { managerInterface, managerPath } from "../../agent/adapters/systemd/connection.ts";
+import { Jobs } from "../../agent/adapters/systemd/jobs.ts";
 import { Peer } from "../../agent/adapters/systemd/peer.ts";
 import { createSystemd } from "../../agent/adapters/systemd/systemd.ts";
 import { UnitFiles } from "../../agent/adapters/systemd/unit-files.ts";
-import { property, unitPath } from "../../agent/adapters/systemd/units.ts";
+import { list, property, unitPath } from "../../agent/adapters/systemd/units.ts";
 import type { UnitName } from "../../agent/domain/names.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 import type { Systemd } from "../../agent/ports/systemd.ts";
@@ -104,6 +105,152 @@ else {
       await assert.rejects(readlink(join(machine.unitDirectory, "heal-c.service")), { code: "ENOENT" });
       await assert.rejects(readFile(join(folder, "unfinished", "99")), { code: "ENOENT" });
       await rm(join(machine.unitDirectory, foreign));
+    });
+
+    describe("a unit that something starts again while it is removed", () => {
+      const running = "[Service]\nExecStart=/bin/sleep infinity\n";
+      const place = async (name: UnitName): Promise<void> => {
+        const wants = unitName(`wants-${name}`);
+        await systemd.write([unit(name, running), unit(wants, `[Unit]\nWants=${name}\n${running}`)]);
+        await systemd.reload();
+        for (const each of [wants, name])
+          assert.deepEqual(await systemd.run("start", each, patience()), { result: "done" });
+        assert.deepEqual(await systemd.run("stop", name, patience()), { result: "done" });
+      };
+      const isPlaced = async (name: UnitName): Promise<boolean> =>
+        (await systemd.placed()).some((each) => each.name === name);
+      const stateOf = async (name: UnitName) => (await systemd.states([name])).get(name);
+      /** Something else starts the unit at the last moment at which that can be done. */
+      const startedBetween = (machine: TestMachine, name: UnitName) => {
+        const mocked = mock.method(UnitFiles.prototype, "unlink", function (this: UnitFiles, each: UnitName) {
+          mocked.mock.restore();
+          startPastAdapter(machine, name);
+          this.unlink(each);
+        });
+        return mocked;
+      };
+
+      test("stays, and is told, where it was started before", async () => {
+        const name = unitName("again-before.service");
+        await place(name);
+        await ask(machine, "StartUnit", [name, "replace"]);
+        await assert.rejects(systemd.remove(name), (error: Problem) => error.code === "unit-up");
+        assert.equal((await stateOf(name))?.load, "loaded");
+        assert.ok(await isPlaced(name));
+        await systemd.run("stop", name, patience());
+        await systemd.remove(name);
+        assert.equal((await stateOf(name))?.active, "inactive");
+        assert.ok(!(await isPlaced(name)));
+      });
+
+      for (const isWanted of [true, false])
+        test(`is stopped where systemd still had its text, ${isWanted ? "" : "not "}for another unit`, async () => {
+          const name = unitName(`again-between-${isWanted}.service`);
+          if (isWanted) await place(name);
+          else {
+            await systemd.write([unit(name, running)]);
+            await systemd.reload();
+          }
+          const mocked = startedBetween(machine, name);
+          try {
+            await systemd.remove(name);
+          } finally {
+            mocked.mock.restore();
+          }
+          const state = await stateOf(name);
+          assert.deepEqual([state?.active, state?.load], ["inactive", "not-found"]);
+          assert.ok(!(await isPlaced(name)));
+        });
+
+      test("has no start left that waits", async () => {
+        const name = unitName("again-waiting.service");
+        const first = unitName("again-first.service");
+        await systemd.write([unit(first, `[Service]\nType=oneshot\nExecStart=/bin/sleep 30\n`)]);
+        await place(name);
+        await systemd.write([unit(name, `[Unit]\nAfter=${first}\n${running}`)]);
+        await systemd.reload();
+        await ask(machine, "StartUnit", [first, "replace"]);
+        const mocked = startedBetween(machine, name);
+        try {
+          await systemd.remove(name);
+        } finally {
+          mocked.mock.restore();
+        }
+        assert.deepEqual(await jobOf(machine, name), "");
+        await systemd.run("stop", first, patience());
+        assert.equal((await stateOf(name))?.active, "inactive");
+      });
+
+      test("lies as before where it would not stop, and goes with a later try", async () => {
+        const name = unitName("again-slow.service");
+        await place(name);
+        const mocked = startedBetween(machine, name);
+        const refuses = mock.method(Jobs.prototype, "runAtOnce", async () => ({ result: "failed" }) as const);
+        try {
+          await assert.rejects(systemd.remove(name), (error: Problem) => error.code === "unit-up");
+        } finally {
+          mocked.mock.restore();
+          refuses.mock.restore();
+        }
+        const state = await stateOf(name);
+        assert.deepEqual([state?.active, state?.load], ["active", "loaded"]);
+        assert.ok(await isPlaced(name));
+        await systemd.run("stop", name, patience());
+        await systemd.remove(name);
+        assert.equal((await stateOf(name))?.active, "inactive");
+      });
+
+      test("is found by the next agent where the first one was killed meanwhile", async () => {
+        const name = unitName("again-killed.service");
+        await place(name);
+        await systemd.noteAhead(name, "stop");
+        await systemd.close();
+        const killed = new UnitFiles({
+          unitDirectory: machine.unitDirectory,
+          runDirectory: join(machine.directory, "flotilla"),
+          log: silentLog,
+        });
+        startPastAdapter(machine, name);
+        killed.unlink(name);
+        const peer = await connect(machine);
+        await peer.call({ path: managerPath, interface: managerInterface, member: "Reload" });
+        peer.close();
+        systemd = open(machine);
+        await untilReached(systemd);
+        assert.equal((await stateOf(name))?.load, "not-found");
+        const found = (await systemd.placed()).find((each) => each.name === name);
+        assert.equal(found?.unsettled, "stop");
+        const state = await stateOf(name);
+        assert.deepEqual(
+          [state?.active, state?.load],
+          ["active", "loaded"],
+          "with its text, and a fence where it has one",
+        );
+        await systemd.run("stop", name, patience());
+        await systemd.remove(name);
+        assert.equal((await stateOf(name))?.active, "inactive");
+      });
+
+      test("is not taken away from whoever takes it up again meanwhile", async () => {
+        const name = unitName("again-wanted.service");
+        await place(name);
+        let takenUp: Promise<void> | undefined;
+        const mocked = mock.method(UnitFiles.prototype, "unlink", function (this: UnitFiles, each: UnitName) {
+          mocked.mock.restore();
+          this.unlink(each);
+          takenUp = systemd.noteAhead(name, { hash: unit(name, running).hash, restart: undefined });
+        });
+        try {
+          await assert.rejects(systemd.remove(name), (error: Problem) => error.code === "aborted");
+          await takenUp;
+        } finally {
+          mocked.mock.restore();
+        }
+        assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+        assert.ok(await isPlaced(name));
+        await systemd.run("stop", name, patience());
+        await systemd.remove(name);
+      });
     });
 
     test("a reload that an agent did not come to do is done by the next", async () => {
@@ -600,6 +747,20 @@ async function ask(machine: TestMachine, member: string, body: readonly string[]
   const peer = await connect(machine);
   await peer.call({ path: managerPath, interface: managerInterface, member, signature: "ss", body });
   peer.close();
+}
+
+/** In the midst of what the adapter does at once. */
+function startPastAdapter(machine: TestMachine, name: UnitName): void {
+  const env = { ...process.env, XDG_RUNTIME_DIR: join(machine.directory, "run") };
+  const enter = ["-t", String(machine.pid), "-m", "-p", "systemctl", "--user"];
+  execFileSync("nsenter", [...enter, "--no-block", "start", name], { env, stdio: "pipe" });
+}
+
+async function jobOf(machine: TestMachine, name: UnitName): Promise<string> {
+  const peer = await connect(machine);
+  const row = (await list([name], (call) => peer.call(call))).get(name);
+  peer.close();
+  return row?.jobType ?? "";
 }
 
 function connect(machine: TestMachine): Promise<Peer> {

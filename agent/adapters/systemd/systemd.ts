@@ -7,13 +7,15 @@ import { Problem } from "../../domain/problem.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { Systemd } from "../../ports/systemd.ts";
-import { Connection, managerInterface, managerPath } from "./connection.ts";
+import { managerCall, reach } from "./calls.ts";
+import { Connection } from "./connection.ts";
 import { downWith } from "./dependents.ts";
 import { Jobs } from "./jobs.ts";
 import { type Call, PeerError } from "./peer.ts";
 import { Permit } from "./permit.ts";
+import { Removals } from "./removals.ts";
 import { Sockets } from "./sockets.ts";
-import { type LyingUnit, UnitFiles, foreignProblem } from "./unit-files.ts";
+import { type LyingUnit, UnitFiles } from "./unit-files.ts";
 import { type Caller, type Listed, Units, aliasOf, inFlight, list, property, text, unitPath, whole } from "./units.ts";
 import { beginUserspace } from "./userspace.ts";
 
@@ -115,6 +117,15 @@ export function createSystemd(options: SystemdOptions): Systemd {
     });
     return coming;
   };
+
+  const removals = new Removals({
+    call,
+    jobs,
+    files,
+    units,
+    reload: reloadTogether,
+    reloadWhereTaken: () => reloadTogether().catch(onlyRefused),
+  });
 
   const preparePermit = async (): Promise<Problem | undefined> => {
     try {
@@ -280,7 +291,10 @@ export function createSystemd(options: SystemdOptions): Systemd {
 
   return {
     placed: async () => {
+      const { reloadsNoted } = files;
       const lying = placed();
+      // Systemd may have read its units while a link that was put back was missing
+      if (files.reloadsNoted !== reloadsNoted) await reloadTogether().catch(onlyRefused);
       const found = new Map<UnitName, PlacedUnit>();
       await inFlight(lying, async (unit) => void found.set(unit.name, await settled(unit)));
       return lying.flatMap(({ name }) => found.get(name) ?? []);
@@ -291,6 +305,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       const problems = new Map<UnitName, Problem>();
       for (const [at, unit] of wanted.entries()) {
         if (at > 0 && at % writesAtOnce === 0) await new Promise(setImmediate);
+        await removals.callOff(unit.name);
         try {
           files.write(unit);
           units.follow([unit.name]);
@@ -301,11 +316,15 @@ export function createSystemd(options: SystemdOptions): Systemd {
       }
       return problems;
     },
-    enable,
+    async enable(names) {
+      for (const name of names) await removals.callOff(name);
+      return enable(names);
+    },
     reload,
     run: (job, unit, signal) => sockets.run(job, unit, signal),
     noteLaunched: async (unit, note) => files.noteLaunched(unit, note),
     async noteAhead(unit, next) {
+      if (next !== "stop") await removals.callOff(unit);
       files.noteAhead(unit, next === "stop" ? next : { note: next, invocation: await invocation(unit) });
     },
     async grantPermit(untilMs) {
@@ -324,19 +343,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
     async letGo(name) {
       if (files.letGo(name) || files.reloadDue()) await reloadTogether().catch(onlyRefused);
     },
-    async remove(name) {
-      const place = files.placeOf(name);
-      if (place.kind === "host") throw foreignProblem(name, place.path);
-      const rows = await reach(`unit "${name}"`, () => list([name], call));
-      // An alias that the host has come to since is the host's: only what we wrote is ours to take away
-      if (aliasOf(name, rows.get(name)) === undefined) await resetFailed(name, call);
-      // Where another unit names it, systemd would remember it and start it for that one
-      const isRemembered = await isLoaded(name, call);
-      if (isRemembered) files.noteReload(true);
-      files.remove(name);
-      units.unfollow(name);
-      if (isRemembered) await reloadTogether();
-    },
+    remove: (name) => removals.remove(name),
     onChange: (listener) => changes.listen(listener),
     async close() {
       const closed = new Problem("aborted", "Cannot go on waiting for systemd: the connection was closed");
@@ -383,42 +390,6 @@ class Changes {
       for (const listener of [...this.#listeners]) listener(names);
     });
   }
-}
-
-async function resetFailed(name: UnitName, call: Caller): Promise<void> {
-  await ifLoaded(name, () => call(managerCall("ResetFailedUnit", "s", [name])));
-}
-
-async function isLoaded(name: UnitName, call: Caller): Promise<boolean> {
-  return (await ifLoaded(name, () => call(managerCall("GetUnit", "s", [name])))) !== undefined;
-}
-
-/** Undefined where systemd has not loaded the unit. */
-async function ifLoaded<T>(name: UnitName, work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof PeerError && error.type === "org.freedesktop.systemd1.NoSuchUnit") return undefined;
-    throw refused(`unit "${name}"`, error);
-  }
-}
-
-function managerCall(member: string, signature = "", body: readonly unknown[] = []): Call {
-  return { path: managerPath, interface: managerInterface, member, signature, body };
-}
-
-/** systemd's refusal of something that it should never refuse, as the Problem that the port promises. */
-async function reach<T>(what: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw refused(what, error);
-  }
-}
-
-function refused(what: string, error: unknown): unknown {
-  if (!(error instanceof PeerError)) return error;
-  return new Problem("systemd-unreachable", `Cannot get ${what} from systemd`, { cause: error });
 }
 
 /** For lack of memory under /run, or where `ReloadLimitIntervalSec=` is set (systemd-system.conf(5)). */

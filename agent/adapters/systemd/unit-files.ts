@@ -93,6 +93,8 @@ export class UnitFiles {
   readonly #links: string;
   readonly #log: Log;
   readonly #remembered = new Map<UnitName, Remembered>();
+  /** Those that are being removed, and have no links meanwhile. */
+  readonly #leaving = new Set<UnitName>();
   #cleaned = false;
   #reloadsNoted = 0;
   #temporaries = 0;
@@ -127,7 +129,7 @@ export class UnitFiles {
       this.#dropDangling(present);
       for (const name of this.#remembered.keys()) if (!present.has(name)) this.#remembered.delete(name);
       return [...present].sort(byName).flatMap((name) => {
-        if (this.#link(name)) return [this.#lying(name)];
+        if (this.#leaving.has(name) || this.#link(name)) return [this.#lying(name)];
         this.#log.warn("unit.place-taken", { unit: name });
         return [];
       });
@@ -173,14 +175,33 @@ export class UnitFiles {
     writing("the target of userspace", () => this.#missingOf(upFiles, this.#userspace)?.());
   }
 
-  /** Links first, so that a crash in the middle leaves nothing that systemd could start. */
-  remove(name: UnitName): void {
+  /**
+   * The first half of a removal: what systemd could start it by. `placed` still has the unit, and puts its links back only in
+   * another process, which removes it again.
+   */
+  unlink(name: UnitName): void {
     writing(`the removal of unit "${name}"`, () => {
-      this.#remembered.delete(name);
-      this.uninstall([name]);
+      this.#leaving.add(name);
+      this.letGo(name);
       for (const each of [name, `${name}${dropInFolder}`]) {
         if (this.#lookAt(each).kind === "ours") rmSync(join(this.#links, each), { force: true });
       }
+    });
+  }
+
+  /** The removal has come to nothing. */
+  relink(name: UnitName): void {
+    writing(`the links of unit "${name}"`, () => {
+      this.#leaving.delete(name);
+      this.#link(name);
+    });
+  }
+
+  /** The second half, of a unit that is certainly down: now it is no longer known. */
+  discard(name: UnitName): void {
+    writing(`the removal of unit "${name}"`, () => {
+      this.#leaving.delete(name);
+      this.#remembered.delete(name);
       for (const notes of [this.#launched, this.#ahead, this.#enabled, this.#installDue])
         rmSync(join(notes, name), { force: true });
       rmSync(`${this.#file(name)}${dropInFolder}`, { recursive: true, force: true });
@@ -393,7 +414,10 @@ export class UnitFiles {
     for (const each of hasDropIns ? [`${name}${dropInFolder}`, name] : [name]) {
       const { kind } = this.#lookAt(each);
       if (kind === "host") return false;
-      if (kind === "free") symlinkSync(join(this.#units, each), join(this.#links, each));
+      if (kind === "ours") continue;
+      // Systemd may have read its units without
+      this.noteReload(true);
+      symlinkSync(join(this.#units, each), join(this.#links, each));
     }
     return true;
   }

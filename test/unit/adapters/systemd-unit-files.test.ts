@@ -55,7 +55,8 @@ test("files are for systemd to read, and drop-ins keep their order by number", (
   assert.deepEqual(readdirSync(join(own, `${name}.d`)).sort(), ["000-b.conf", "001-a.conf"]);
   files.write(unit(name, texts.stays, drops.slice(0, 1)));
   assert.deepEqual(readdirSync(join(folder, "system", `${name}.d`)), ["000-b.conf"], "by way of the link");
-  files.remove(name);
+  files.unlink(name);
+  files.discard(name);
   assert.deepEqual(readdirSync(own), []);
   assert.deepEqual(readdirSync(join(folder, "system")), []);
 });
@@ -68,7 +69,8 @@ test("the longest name can be placed, with drop-ins", () => {
     [longest],
   );
   files.noteLaunched(longest, undefined);
-  files.remove(longest);
+  files.unlink(longest);
+  files.discard(longest);
   assert.deepEqual(files.placed(), []);
 });
 
