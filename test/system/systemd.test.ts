@@ -531,6 +531,34 @@ else {
       for (const name of [client.name, path, socket, fenced]) await systemd.remove(name);
     });
 
+    test("a fence that comes to a unit with a drop-in folder of the host's is in force", async () => {
+      const name = unitName("edited.service");
+      await systemd.write([unit(name, slow)]);
+      await systemd.reload();
+      assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+      // As `systemctl edit --runtime` does
+      const folder = join(machine.unitDirectory, `${name}.d`);
+      await mkdir(folder);
+      await writeFile(join(folder, "override.conf"), "[Service]\nEnvironment=THEIRS=1\n");
+      const gained = unit(name, slow, [{ name: "10.conf", text: "[Service]\nEnvironment=OURS=1\n" }]);
+      assert.deepEqual(await systemd.write([{ ...gained, fence }]), new Map());
+      await systemd.reload();
+      await systemd.run("stop", name, patience());
+      await systemd.grantPermit(performance.now() + 1_000);
+      assert.deepEqual(await systemd.run("start", name, patience()), { result: "done" });
+      const found = (await systemd.placed()).find((each) => each.name === name);
+      assert.deepEqual([found?.hash, found?.fenceStepMs], [gained.hash, fence.stepMs]);
+      const peer = await connect(machine);
+      const which = { interface: "org.freedesktop.systemd1.Service", name: "Environment" };
+      const environment = await property(unitPath(name), which, (call) => peer.call(call));
+      peer.close();
+      assert.deepEqual(environment, ["OURS=1", "THEIRS=1"]);
+      await goesDown(name);
+      await systemd.remove(name);
+      assert.deepEqual(await readdir(folder), ["override.conf"]);
+      await rm(folder, { recursive: true });
+    });
+
     test("a permit and its end outlive `systemctl isolate`, and its end a systemd that is executed anew meanwhile", async () => {
       const name = unitName("isolated.service");
       const text = `${slow}[Install]\nWantedBy=other.target\n`;

@@ -145,8 +145,12 @@ export class UnitFiles {
     }
     writing(`unit "${unit.name}"`, () => {
       this.#folders();
-      const place = this.placeOf(unit.name);
-      if (place.kind === "host") throw foreignProblem(unit.name, place.path);
+      const dropIns = dropInsOf(unit);
+      // Before anything is written: what is refused leaves the older text as it is, whole
+      for (const entry of [unit.name, ...this.#dropInEntries(unit.name, [...dropIns.keys()])]) {
+        const place = this.#lookAt(entry);
+        if (place.kind === "host") throw foreignProblem(unit.name, place.path);
+      }
       this.#remembered.delete(unit.name);
       this.noteReload(true);
       if (!unit.hasInstall) this.uninstall([unit.name]);
@@ -154,7 +158,7 @@ export class UnitFiles {
       if (unit.hasInstall) this.#put(join(this.#installDue, unit.name), "");
       else rmSync(join(this.#installDue, unit.name), { force: true });
       if (unit.fence !== undefined) this.writePermit();
-      this.#writeDropIns(unit);
+      this.#writeDropIns(unit.name, dropIns);
       this.#put(this.#file(unit.name), unit.text);
       if (!this.#link(unit.name)) throw foreignProblem(unit.name, join(this.#links, unit.name));
     });
@@ -183,9 +187,8 @@ export class UnitFiles {
     writing(`the removal of unit "${name}"`, () => {
       this.#leaving.add(name);
       this.letGo(name);
-      for (const each of [name, `${name}${dropInFolder}`]) {
-        if (this.#lookAt(each).kind === "ours") rmSync(join(this.#links, each), { force: true });
-      }
+      if (this.#lookAt(name).kind === "ours") rmSync(join(this.#links, name), { force: true });
+      this.#unlinkDropIns(name, new Map());
     });
   }
 
@@ -389,37 +392,60 @@ export class UnitFiles {
     }
   }
 
-  #writeDropIns(unit: Unit): void {
-    const folder = `${this.#file(unit.name)}${dropInFolder}`;
-    const wanted = new Map(unit.dropIns.map((dropIn, at) => [fileOfDropIn(dropIn, at), dropIn.text]));
-    if (unit.fence !== undefined) wanted.set(fenceDropIn, fenceText(unit.name, unit.fence.stepMs));
-    if (wanted.size === 0) {
-      rmSync(folder, { recursive: true, force: true });
-      this.#unlinkDropIns(unit.name);
-      return;
-    }
-    mkdirSync(folder, { recursive: true, mode: 0o755 });
+  #writeDropIns(name: UnitName, wanted: ReadonlyMap<string, string>): void {
+    const folder = `${this.#file(name)}${dropInFolder}`;
+    if (wanted.size > 0) mkdirSync(folder, { recursive: true, mode: 0o755 });
     for (const [file, text] of wanted) this.#put(join(folder, file), text);
-    for (const file of readdirSync(folder)) if (!wanted.has(file)) rmSync(join(folder, file), { recursive: true });
+    if (wanted.size === 0) rmSync(folder, { recursive: true, force: true });
+    else for (const file of readdirSync(folder)) if (!wanted.has(file)) rmSync(join(folder, file), { recursive: true });
+    this.#unlinkDropIns(name, wanted);
   }
 
-  #unlinkDropIns(name: UnitName): void {
-    const link = `${name}${dropInFolder}`;
-    if (this.#lookAt(link).kind === "ours") rmSync(join(this.#links, link), { force: true });
+  /**
+   * What leads systemd to these drop-ins: one link for their folder, or one for each where the host has a folder of that name, as
+   * `systemctl edit --runtime` makes it.
+   */
+  #dropInEntries(name: UnitName, files: readonly string[]): readonly string[] {
+    if (files.length === 0) return [];
+    const folder = `${name}${dropInFolder}`;
+    return this.#isHostFolder(folder) ? files.map((file) => join(folder, file)) : [folder];
   }
 
-  /** True when both links stand, made anew where missing; false when the host has something in the way. */
+  #isHostFolder(folder: string): boolean {
+    return statOf(join(this.#links, folder))?.isDirectory() === true;
+  }
+
+  /** All of our links to drop-ins but those that are still wanted. */
+  #unlinkDropIns(name: UnitName, wanted: ReadonlyMap<string, string>): void {
+    const folder = `${name}${dropInFolder}`;
+    const inHosts = this.#isHostFolder(folder) ? readdirSync(join(this.#links, folder)) : [];
+    const entries = inHosts.filter((file) => !wanted.has(file)).map((file) => join(folder, file));
+    for (const entry of wanted.size === 0 ? [folder, ...entries] : entries)
+      if (this.#lookAt(entry).kind === "ours") rmSync(join(this.#links, entry), { force: true });
+  }
+
+  /**
+   * True when the unit's own link stands; false when the host has something in its way. What is missing is made anew, the drop-ins
+   * first; one whose place the host has is not in force.
+   */
   #link(name: UnitName): boolean {
-    const hasDropIns = statOf(`${this.#file(name)}${dropInFolder}`) !== undefined;
-    for (const each of hasDropIns ? [`${name}${dropInFolder}`, name] : [name]) {
-      const { kind } = this.#lookAt(each);
-      if (kind === "host") return false;
-      if (kind === "ours") continue;
+    if (this.#lookAt(name).kind === "host") return false;
+    const folder = `${this.#file(name)}${dropInFolder}`;
+    const dropIns = statOf(folder) === undefined ? [] : readdirSync(folder);
+    for (const each of [...this.#dropInEntries(name, dropIns), name]) {
+      const { kind, path } = this.#lookAt(each);
+      if (kind === "host") this.#log.warn("unit.drop-in-place-taken", { unit: name, path });
+      if (kind !== "free") continue;
       // Systemd may have read its units without
       this.noteReload(true);
-      symlinkSync(join(this.#units, each), join(this.#links, each));
+      symlinkSync(join(this.#units, each), path);
     }
     return true;
+  }
+
+  /** Whether systemd finds it. */
+  #isFenceLinked(name: UnitName): boolean {
+    return this.#dropInEntries(name, [fenceDropIn]).every((entry) => this.#lookAt(entry).kind === "ours");
   }
 
   #lookAt(entry: string): { readonly kind: "free" | "ours" | "host"; readonly path: string } {
@@ -471,7 +497,7 @@ export class UnitFiles {
       ...(launchedAs === undefined ? {} : { launchedAs: launchedAs as UnitHash }),
       ...(ahead === undefined ? {} : { ahead }),
       ...(statOf(join(this.#installDue, name)) === undefined ? {} : { installDue: true }),
-      ...(known.fenceStepMs === undefined ? {} : { fenceStepMs: known.fenceStepMs }),
+      ...(known.fenceStepMs === undefined || !this.#isFenceLinked(name) ? {} : { fenceStepMs: known.fenceStepMs }),
     };
   }
 
@@ -512,6 +538,13 @@ function installOf(texts: readonly string[]): Install {
     present: whole.sections.includes("Install"),
     others: others.flatMap((value) => value.split(/\s+/).filter((word) => word !== "")),
   };
+}
+
+/** Texts by file name. */
+function dropInsOf(unit: Unit): ReadonlyMap<string, string> {
+  const texts = new Map(unit.dropIns.map((dropIn, at) => [fileOfDropIn(dropIn, at), dropIn.text]));
+  if (unit.fence !== undefined) texts.set(fenceDropIn, fenceText(unit.name, unit.fence.stepMs));
+  return texts;
 }
 
 function fileOfDropIn(dropIn: DropIn, at: number): string {

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -72,6 +73,71 @@ test("the longest name can be placed, with drop-ins", () => {
   files.unlink(longest);
   files.discard(longest);
   assert.deepEqual(files.placed(), []);
+});
+
+const dropIns = [{ name: "a.conf", text: "[Service]\n" }];
+const fence = { stepMs: 500, stopMs: 1_000 };
+
+test("drop-ins come into a folder of the host's beside the host's own, and only they go again", () => {
+  const own = join(folder, "flotilla", "units", `${name}.d`);
+  const theirs = join(folder, "system", `${name}.d`);
+  files.write(unit(name, texts.stays));
+  mkdirSync(theirs);
+  writeFileSync(join(theirs, "override.conf"), "[Service]\n");
+  files.write({ ...unit(name, texts.stays, [...dropIns, { name: "b.conf", text: "" }]), fence });
+  const linked = ["000-a.conf", "001-b.conf", "override.conf", "zz-flotilla-fence.conf"];
+  assert.deepEqual(readdirSync(theirs).sort(), linked);
+  assert.equal(readlinkSync(join(theirs, "000-a.conf")), join(own, "000-a.conf"));
+  assert.equal(files.placed()[0]?.fenceStepMs, 500);
+  // As where a crash came between the files and their links
+  rmSync(join(theirs, "zz-flotilla-fence.conf"));
+  files.noteReload(false);
+  assert.equal(openFiles().placed()[0]?.fenceStepMs, 500);
+  assert.deepEqual(readdirSync(theirs).sort(), linked);
+  assert.ok(files.reloadDue(), "systemd may not have seen it");
+  files.write(unit(name, texts.stays, dropIns));
+  assert.deepEqual(readdirSync(theirs).sort(), ["000-a.conf", "override.conf"]);
+  files.unlink(name);
+  files.discard(name);
+  assert.deepEqual(readdirSync(theirs), ["override.conf"]);
+  assert.deepEqual(files.placed(), []);
+});
+
+test("a folder that the host puts in the place of our link gets the drop-ins, and our link comes back after it", () => {
+  const theirs = join(folder, "system", `${name}.d`);
+  files.write({ ...unit(name, texts.stays, dropIns), fence });
+  rmSync(theirs);
+  mkdirSync(theirs);
+  assert.equal(files.placed()[0]?.fenceStepMs, 500);
+  assert.deepEqual(readdirSync(theirs).sort(), ["000-a.conf", "zz-flotilla-fence.conf"]);
+  // As `systemctl revert` does
+  rmSync(theirs, { recursive: true });
+  assert.equal(files.placed()[0]?.fenceStepMs, 500);
+  assert.equal(readlinkSync(theirs), join(folder, "flotilla", "units", `${name}.d`));
+});
+
+test("where drop-ins or a fence cannot come the unit stays as it was, and is ours as before", () => {
+  const theirs = join(folder, "system", `${name}.d`);
+  const before = unit(name, texts.stays);
+  files.write(before);
+  symlinkSync("/dev/null", theirs);
+  for (const wanted of [unit(name, texts.fails, dropIns), { ...unit(name, texts.fails), fence }]) {
+    assert.throws(
+      () => files.write(wanted),
+      (error) => error instanceof Problem && error.code === "unit-foreign" && error.message.includes(theirs),
+    );
+    const [placed] = files.placed();
+    assert.equal(placed?.hash, before.hash);
+  }
+  // Taken when they are there: the fence does not count as in force
+  rmSync(theirs);
+  files.write({ ...before, fence });
+  rmSync(theirs);
+  symlinkSync("/dev/null", theirs);
+  assert.deepEqual(
+    files.placed().map((each) => [each.name, each.fenceStepMs]),
+    [[name, undefined]],
+  );
 });
 
 test("what enabling has made is taken away, however a systemd writes its links, and nothing beside it", () => {
