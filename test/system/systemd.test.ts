@@ -559,6 +559,32 @@ else {
       await rm(folder, { recursive: true });
     });
 
+    test("a unit whose permit ended again and again, or that is restarted so, is started all the same", async () => {
+      const limits = "[Unit]\nStartLimitIntervalSec=10min\nStartLimitBurst=2\n";
+      const name = unitName("often.service");
+      // What is wanted stays loaded, and systemd counts on
+      const target = unitName("often.target");
+      await systemd.write([
+        unit(target, `[Unit]\nWants=${name}\n`),
+        { ...unit(name, `${limits}${texts.stays}`), fence },
+      ]);
+      await systemd.reload();
+      await systemd.run("start", target, patience());
+      for (let permits = 0; permits < 4; permits++) {
+        await systemd.grantPermit(performance.now() + 500);
+        // As what wants it does
+        await ask(machine, "StartUnit", [name, "replace"]);
+        while ((await jobOf(machine, name)) !== "") await pause(20);
+        assert.equal(await activeOf(name), "active", `permit ${permits}`);
+        await untilDown(name);
+      }
+      await systemd.grantPermit(performance.now() + 60_000);
+      for (const job of ["start", "restart", "restart", "restart", "stop", "start"] as const)
+        assert.deepEqual(await systemd.run(job, name, patience()), { result: "done" }, job);
+      for (const each of [target, name]) await systemd.run("stop", each, patience());
+      for (const each of [target, name]) await systemd.remove(each);
+    });
+
     test("a permit and its end outlive `systemctl isolate`, and its end a systemd that is executed anew meanwhile", async () => {
       const name = unitName("isolated.service");
       const text = `${slow}[Install]\nWantedBy=other.target\n`;

@@ -1,4 +1,4 @@
-// Calls of systemd's manager, and its refusals as the Problems that the port promises. Given to systemd.ts and removals.ts.
+// Calls of systemd's manager, and its refusals as the Problems that the port promises. Given to systemd.ts, removals.ts and jobs.ts.
 import type { UnitName } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
 import { managerInterface, managerPath } from "./connection.ts";
@@ -9,6 +9,7 @@ export function managerCall(member: string, signature = "", body: readonly unkno
   return { path: managerPath, interface: managerInterface, member, signature, body };
 }
 
+/** Also its count of starts (StartLimitBurst=) begins anew. */
 export async function resetFailed(name: UnitName, call: Caller): Promise<void> {
   await ifLoaded(name, () => call(managerCall("ResetFailedUnit", "s", [name])));
 }

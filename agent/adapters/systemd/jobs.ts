@@ -3,7 +3,7 @@
 import type { UnitName } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { JobResult } from "../../ports/systemd.ts";
-import { managerInterface, managerPath } from "./connection.ts";
+import { managerCall, resetFailed } from "./calls.ts";
 import { PeerError, type Signal } from "./peer.ts";
 import { type Caller, type Listed, aliasOf, list, property, text, typeInterface, whole } from "./units.ts";
 
@@ -115,14 +115,12 @@ export class Jobs {
       // Called back while that was looked up
       if (signal.aborted) throw abortedProblem(signal);
       if (alias !== undefined) return { result: "refused", problem: failure(kind, unit, aliasHint(alias)) };
-      const body = [unit, "replace"];
-      const [path] = await this.#call({
-        path: managerPath,
-        interface: managerInterface,
-        member: methods[kind],
-        signature: "ss",
-        body,
-      });
+      // What flotilla was asked for is somebody's wish: earlier ones do not count against it (StartLimitBurst=). In one breath
+      // with the job, so that nobody sees a unit that failed as one that did not
+      const isStart = kind === "start" || kind === "restart";
+      const forgotten = isStart ? resetFailed(unit, this.#call) : undefined;
+      const asked = this.#call(managerCall(methods[kind], "ss", [unit, "replace"]));
+      const [[path]] = await Promise.all([asked, forgotten]);
       return text(path);
     } catch (error) {
       if (!(error instanceof PeerError)) throw error;

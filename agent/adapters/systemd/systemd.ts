@@ -7,7 +7,7 @@ import { Problem } from "../../domain/problem.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { Systemd } from "../../ports/systemd.ts";
-import { managerCall, reach } from "./calls.ts";
+import { managerCall, reach, resetFailed } from "./calls.ts";
 import { Connection } from "./connection.ts";
 import { downWith } from "./dependents.ts";
 import { Jobs } from "./jobs.ts";
@@ -335,6 +335,8 @@ export function createSystemd(options: SystemdOptions): Systemd {
         const own = lying.map(({ name }) => name);
         fallen = await downWith({ on: fenced, of: own }, call);
         for (const name of fallen) files.noteLaunched(name, undefined);
+        // Each end of a permit costs a start: they do not count against one (StartLimitBurst=)
+        await inFlight([...fenced, ...fallen], (name) => resetFailed(name, call));
       };
       await reach("a permit", () => permit.grant(untilMs, forget));
       return fallen;
