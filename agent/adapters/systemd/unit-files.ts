@@ -29,6 +29,8 @@ const mostDropIns = 1_000;
 const dropInFolder = ".d";
 /** Folders beside a unit whose links make up for lines of [Install] in other units. */
 const dependencyFolder = /\.(wants|requires|upholds)$/;
+/** A name that ends with a dash is also the prefix of others: systemd reads its drop-ins for all of them. */
+const prefixName = /^[^@]*-(@.*)?\.[a-z]+$/;
 /** What is noted of a launch: the hash, the restart on request, and the hash of what systemd reads; "-" for what there is none of. */
 const launchNote = /^([0-9a-f]{40})(?: ([0-9a-z-]{1,64}))?(?: ([0-9a-f]{40}))?\n$/;
 /** Of a launch to come: the hash, the invocation before it, and the rest. */
@@ -146,6 +148,7 @@ export class UnitFiles {
     writing(`unit "${unit.name}"`, () => {
       this.#folders();
       const dropIns = dropInsOf(unit);
+      if (dropIns.size > 0 && prefixName.test(unit.name)) throw prefixProblem(unit.name);
       // Before anything is written: what is refused leaves the older text as it is, whole
       for (const entry of [unit.name, ...this.#dropInEntries(unit.name, [...dropIns.keys()])]) {
         const place = this.#lookAt(entry);
@@ -560,6 +563,12 @@ function fileOfDropIn(dropIn: DropIn, at: number): string {
 export function foreignProblem(name: UnitName, where: string): Problem {
   return new Problem("unit-foreign", `Cannot place unit "${name}": this machine has one of its own at ${where}`, {
     hint: "Give the unit another name, or remove the machine's own",
+  });
+}
+
+function prefixProblem(name: UnitName): Problem {
+  return new Problem("unit-prefix", `Cannot give unit "${name}" drop-ins, or OnPartition=stop, which is one`, {
+    hint: "systemd reads them for every unit whose name begins so; give it a name that does not end with -",
   });
 }
 

@@ -140,6 +140,19 @@ test("where drop-ins or a fence cannot come the unit stays as it was, and is our
   );
 });
 
+for (const prefix of ["pre-.service", "pre-@x.service"])
+  test(`${prefix} gets no drop-ins, which systemd would read for every unit whose name begins so`, () => {
+    const made = unit(unitName(prefix), texts.stays);
+    for (const wanted of [unit(made.name, texts.stays, dropIns), { ...made, fence }])
+      assert.throws(
+        () => files.write(wanted),
+        (error) => error instanceof Problem && error.code === "unit-prefix",
+      );
+    assert.deepEqual(files.placed(), []);
+    files.write(made);
+    files.write(unit(unitName("pre-a.service"), texts.stays, dropIns));
+  });
+
 test("what enabling has made is taken away, however a systemd writes its links, and nothing beside it", () => {
   const text = `${texts.stays}[Install]\nWantedBy=a.target\n`;
   const other = unitName("other.service");
