@@ -15,7 +15,7 @@ import { encodeEvent, keys, machineOfKey } from "../text/values.ts";
 import { wantedSources } from "./cluster-state.ts";
 import { Feed, type Novelty } from "./feed.ts";
 import { type FenceWait, FenceWaits } from "./fence-waits.ts";
-import { writeManifests } from "./manifest-writes.ts";
+import { type Oversize, asWritten, fitting, oversizeProblem, writeManifests } from "./manifest-writes.ts";
 import type { Mirror } from "./mirror.ts";
 import { Moves } from "./moves.ts";
 import { type Told, tellings } from "./tellings.ts";
@@ -32,6 +32,7 @@ import type { Troubles } from "./troubles.ts";
 const restRetryMs = 1_000;
 /** As troubles have it. */
 const restored = "restored";
+const oversized = "manifest-size";
 
 export interface EnginePorts extends TrustPorts {
   readonly registry: Registry;
@@ -68,6 +69,8 @@ export class Engine {
   #changed: Set<string> | undefined;
   readonly #losses: Losses;
   #isBraked = false;
+  /** Machines whose manifest was too large in the last pass. */
+  #oversize = "";
   readonly #fenceWaits = new FenceWaits();
   readonly #waits: WaitsJournal;
   #unsure:
@@ -151,13 +154,13 @@ export class Engine {
     this.#waits.fenced(fences);
     const undecided = this.#undecidable(desired, fences.units);
     const unwritten = new Set([...picture.ahead, ...this.#fenceWaits.unspoken(picture)]);
-    const outcome = without(this.#scheduler.pass(rebalance, undecided), undecided);
+    const decided = without(this.#scheduler.pass(rebalance, undecided), undecided);
     const decide = (units: readonly UnitName[]): readonly Decision[] => this.#scheduler.decisionsOf(units);
-    this.#waits.waiting(outcome.newlyWaiting, decide);
-    const { writes, handovers } = nextManifests({
+    this.#waits.waiting(decided.newlyWaiting, decide);
+    const next = nextManifests({
       board: this.#scheduler,
       touched: isWhole
-        ? new Set([...this.#touched(novelty, { outcome, fences }), ...unwritten])
+        ? new Set([...this.#touched(novelty, { outcome: decided, fences }), ...unwritten])
         : [...picture.manifests.keys(), ...standing.keys()],
       desired,
       undecidable: undecided,
@@ -170,21 +173,27 @@ export class Engine {
       epoch: this.#trust.epochFor(picture, this.#generation),
       generation: this.#generation + 1,
     });
-    for (const { unit, from, to } of handovers) log.debug("unit.handover", { unit, from, to });
-    if (writes.length > 0) {
+    for (const { unit, from, to } of next.handovers) log.debug("unit.handover", { unit, from, to });
+    const isGone = (machine: MachineId): boolean => !standing.has(machine);
+    const isGlobal = (unit: UnitName): boolean => desired.units.get(unit)?.options.global === true;
+    const fit = fitting(next, { told: picture.manifests, unwritten, isGone, isGlobal });
+    if (fit.fitting.length > 0) {
       this.#generation += 1;
-      const isGone = (machine: MachineId): boolean => !standing.has(machine);
       const decidedOn = { modified: picture.modified, isGone };
-      const revision = await writeManifests(writes, decidedOn, { registry, tenure: this.#tenure });
+      const revision = await writeManifests(fit.fitting, decidedOn, { registry, tenure: this.#tenure });
       await mirror.reached(revision, signal);
     }
-    this.#isWhole = true;
+    this.#tellOversize(fit.oversize);
+    // What could not be told is still to be told in the next pass
+    this.#isWhole = fit.oversize.length === 0;
+    const outcome = asWritten(decided, fit);
     this.#moves.note(picture, { outcome, nowMs });
     const waiting = fences.units;
     const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, waiting, decide });
     await this.#tellBrake(picture, { brake: losses.brake, isSettled: !settling }, signal);
     const nameOf = (machine: MachineId): string => this.#losses.nameOf(machine);
-    await this.#tell({ picture, writes, outcome, ended, nameOf }, signal);
+    const told = fit.fitting.map(({ manifest }) => manifest);
+    await this.#tell({ picture, writes: told, outcome, ended, nameOf }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
     const unmarkMs = await this.#unmark(picture, { ...moments, restored: fences.restored }, signal);
     const waits = [attendance.dueMs, dueMs, unmarkMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
@@ -218,6 +227,19 @@ export class Engine {
       this.#unsure = { of: desired, fenced, units: undecidable(desired.units.values(), unknown) };
     }
     return this.#unsure.units;
+  }
+
+  /** One line in the log for the same machines, however often it is tried anew. */
+  #tellOversize(oversize: readonly Oversize[]): void {
+    const { log, troubles } = this.#ports;
+    const machines = oversize.map(({ machine }) => machine).join();
+    if (oversize.length === 0) troubles.clear(oversized);
+    else {
+      const problem = oversizeProblem(oversize, (machine) => this.#losses.nameOf(machine));
+      troubles.set(oversized, toRecord(problem));
+      if (machines !== this.#oversize) log.error("manifest.oversize", problem);
+    }
+    this.#oversize = machines;
   }
 
   /** Ends drains, and leaves word of what moved without being asked to, and of machines that are lost and back. */

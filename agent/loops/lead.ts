@@ -90,7 +90,8 @@ export async function lead(ports: LeadPorts, signal: AbortSignal): Promise<void>
     if (git === undefined) await runByHand(ports, { engine, tenure });
     else await syncAndRun({ ...ports, git }, { engine, tenure });
     release();
-    for (const source of ["engine", "sync", "git", "commit", "loss-brake", "restored"]) troubles.clear(source);
+    for (const source of ["engine", "sync", "git", "commit", "loss-brake", "restored", "manifest-size"])
+      troubles.clear(source);
     await tenure.resign();
     log.info("leader.ceased", { machine: machine.id, epoch: tenure.epoch });
   }
