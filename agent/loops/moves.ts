@@ -17,11 +17,18 @@ const maxNamed = 8;
 const maxReasonChars = 1_024;
 /** A service that systemd has started so often and starts again is not coming up. */
 const hopelessRestarts = 3;
+/**
+ * So long, in ms, a start is waited for before the next units go: systemd's own bound unless a unit sets another. A oneshot
+ * that works for hours is starting all the while, and holds up no drain.
+ */
+const longestStartMs = 90_000;
 
 interface OnWay {
   readonly from: MachineId;
   /** Whether it ran well where it was: only then its failing elsewhere says something. */
   readonly wasUp: boolean;
+  /** Wall ms when it was first seen starting on its new machine; undefined: it is not, or no longer. */
+  startingMs?: number | undefined;
 }
 
 /** A drain that has come to its end. */
@@ -60,10 +67,12 @@ export class Moves {
     picture: RegistryPicture,
     { desired, nowMs, settling }: { readonly desired: WantedState; readonly nowMs: number; readonly settling: boolean },
   ): Budgets {
-    for (const [unit, { from }] of this.#onWay)
-      if (this.#hasArrived(picture, { unit, from, desired })) this.#onWay.delete(unit);
-    const drains = new Map<MachineId, number>();
     let dueMs = Infinity;
+    for (const [unit, way] of this.#onWay) {
+      if (this.#hasArrived(picture, { unit, way, desired, nowMs })) this.#onWay.delete(unit);
+      else if (way.startingMs !== undefined) dueMs = Math.min(dueMs, way.startingMs + longestStartMs);
+    }
+    const drains = new Map<MachineId, number>();
     for (const { id, drain } of moving(picture)) {
       if (drain.deadlineMs !== undefined) dueMs = Math.min(dueMs, drain.deadlineMs);
       const isOver = drain.deadlineMs !== undefined && drain.deadlineMs <= nowMs;
@@ -158,8 +167,16 @@ export class Moves {
 
   #hasArrived(
     picture: RegistryPicture,
-    { unit, from, desired }: { readonly unit: UnitName; readonly from: MachineId; readonly desired: WantedState },
+    {
+      unit,
+      way,
+      desired,
+      nowMs,
+    }: { readonly unit: UnitName; readonly way: OnWay; readonly desired: WantedState; readonly nowMs: number },
   ): boolean {
+    const { from, wasUp } = way;
+    const before = way.startingMs;
+    way.startingMs = undefined;
     const wanted = desired.units.get(unit);
     if (wanted === undefined || wanted.target === "inactive") return true;
     const place = this.#placeOf(picture, unit);
@@ -168,9 +185,14 @@ export class Moves {
     const { status } = place;
     if (status === undefined || status.hash !== wanted.hash) return false;
     if (wanted.target === "loaded") return true;
-    if (status.started !== true || status.active === "activating") return false;
+    const isFailed = status.active === "failed" || (status.started === true && isHopeless(status));
+    if (status.active === "activating" && !isFailed) {
+      way.startingMs = before ?? nowMs;
+      return nowMs >= way.startingMs + longestStartMs;
+    }
+    if (status.started !== true) return false;
     // A failed one is kept in mind until its drain has ended
-    return status.active !== "failed" || !isDrained(picture, from) || this.#onWay.get(unit)?.wasUp === false;
+    return !isFailed || !isDrained(picture, from) || !wasUp;
   }
 
   /** The machine that is told to have the unit. */
@@ -190,13 +212,17 @@ export class Moves {
     const way = this.#onWay.get(unit);
     const place = this.#placeOf(picture, unit);
     if (way?.wasUp !== true || place?.status === undefined || place.machine === way.from) return undefined;
-    const { active, sub, result, restarts } = place.status;
-    const isHopeless = active === "activating" && sub === "auto-restart" && restarts >= hopelessRestarts;
-    if (active !== "failed" && !isHopeless) return undefined;
+    const { active, result } = place.status;
+    if (active !== "failed" && !isHopeless(place.status)) return undefined;
     this.#onWay.delete(unit);
     const where = picture.machines.get(place.machine)?.hostname ?? place.machine.slice(0, 8);
     return `${unit} ran here and does not come up on ${where} (${result || active})`;
   }
+}
+
+/** It crashes as often as systemd starts it. */
+function isHopeless({ active, sub, restarts }: UnitStatus): boolean {
+  return active === "activating" && sub === "auto-restart" && restarts >= hopelessRestarts;
 }
 
 function* moving({ settings }: RegistryPicture): Iterable<{ readonly id: MachineId; readonly drain: Drain }> {

@@ -153,3 +153,44 @@ test("units of which nothing can be decided do not keep the others on a machine 
   await house.until(async () => (await drainOf("b"))?.state === "stopped");
   assert.deepEqual(house.box("b").up(), unknown);
 });
+
+/** A machine without preferred disk and one with, on which there are eight units; five of them are not up. */
+async function eightOnB(): Promise<void> {
+  await open({ machines: "ab", leaders: "a", metadata: { b: { disk: "ssd" } } });
+  for (const each of ["a", "b"]) for (const unit of slow) house.box(each).systemd.onStart(unit, { kind: "hangs" });
+  await house.deploy(many(8, "Prefer=disk=ssd"));
+  await house.until(() => loads()["b"] === 8);
+}
+
+const slow = Array.from({ length: drainStep }, (_, n) => name(`u0${n}.service`));
+
+test("units that crash again and again where they are going, as they did where they were, do not keep the others there", async () => {
+  await eightOnB();
+  const crash = (letter: string): void => {
+    const { systemd } = house.box(letter);
+    for (const unit of slow) {
+      const { active, sub } = systemd.state(unit);
+      if (active !== "activating" || sub === "auto-restart") continue;
+      systemd.finish(unit, "failed");
+      systemd.setState(unit, { active: "activating", sub: "auto-restart", restarts: 7 });
+    }
+  };
+  crash("b");
+  await house.clock.advance(2_000);
+  await drain("b");
+  await house.until(async () => {
+    crash("a");
+    return (await drainOf("b"))?.state !== "moving";
+  });
+  assert.equal((await drainOf("b"))?.state, "done");
+  assert.deepEqual(loads(), { a: 8, b: 0 });
+});
+
+test("units that are starting for longer than systemd gives a service are not waited for by a drain", async () => {
+  await eightOnB();
+  await drain("b");
+  await house.until(() => loads()["a"] === drainStep);
+  await house.always(() => loads()["a"] === drainStep, 60_000);
+  await house.until(async () => (await drainOf("b"))?.state === "done");
+  assert.deepEqual(loads(), { a: 8, b: 0 });
+});
