@@ -3,6 +3,7 @@
 import type { MachineId, UnitName } from "../domain/names.ts";
 import type { Manifest } from "../domain/placement.ts";
 import { type ClusterEvent, maxEventsTogether } from "../domain/submitted.ts";
+import { maxTransactionOps } from "../ports/registry.ts";
 import type { Outcome } from "../schedule/schedule.ts";
 import { encodeEvent, encodeMachineSettings, keys } from "../text/values.ts";
 import type { TidyBatch } from "./housekeeping.ts";
@@ -20,6 +21,7 @@ export interface Told {
   readonly nameOf: (machine: MachineId) => string;
 }
 
+/** In batches that the registry takes, each with the leader's fence. */
 export function tellings(
   { picture, writes, outcome, ended, nameOf }: Told,
   { by, nowMs, nonce }: { readonly by: string; readonly nowMs: number; readonly nonce: string },
@@ -40,8 +42,7 @@ export function tellings(
   for (const { from, because, units } of gathered(outcome.moved)) {
     say({ kind: "units-moved", machine: from, message: `${named(units)} leave ${nameOf(from)}: ${because}` });
   }
-  const batches: TidyBatch[] = [];
-  if (events.length > 0) batches.push({ guards: [], writes: puts(events, nonce), said: events });
+  const batches = inBatches(events, nonce);
   for (const { machine, drain } of ended) {
     const key = keys.settingsOf(machine);
     const revision = picture.modified.get(key);
@@ -92,6 +93,19 @@ function gathered(
     else group.units.push(unit);
   }
   return [...groups.values()];
+}
+
+/** Of a full batch the leader's fence is one operation. In bytes it is far from full: `encodeEvent` cuts what is long. */
+const eventsAtOnce = maxTransactionOps - 1;
+
+function inBatches(events: readonly ClusterEvent[], nonce: string): TidyBatch[] {
+  const writes = puts(events, nonce);
+  const batches: TidyBatch[] = [];
+  for (let from = 0; from < events.length; from += eventsAtOnce) {
+    const to = from + eventsAtOnce;
+    batches.push({ guards: [], writes: writes.slice(from, to), said: events.slice(from, to) });
+  }
+  return batches;
 }
 
 function puts(events: readonly ClusterEvent[], nonce: string): TidyBatch["writes"] {

@@ -4,8 +4,10 @@ import { test } from "node:test";
 import type { MachineId, UnitHash, UnitName } from "../../../agent/domain/names.ts";
 import type { Manifest, ManifestEntry } from "../../../agent/domain/placement.ts";
 import { maxEventsTogether } from "../../../agent/domain/submitted.ts";
+import type { TidyBatch } from "../../../agent/loops/housekeeping.ts";
 import { PictureReader } from "../../../agent/loops/picture.ts";
 import { tellings } from "../../../agent/loops/tellings.ts";
+import { maxTransactionOps, maxValueBytes } from "../../../agent/ports/registry.ts";
 
 const unit: ManifestEntry = {
   name: "web.service" as UnitName,
@@ -50,4 +52,36 @@ test("those that are back are named, and those of which nothing is new are not",
   assert.deepEqual(messages(1, { before: true }), ["host-0 is back"]);
   assert.deepEqual(messages(1, { before: true, now: true }), []);
   assert.deepEqual(messages(1, {}), []);
+});
+
+test("what very many machines give away at once is told whole, in batches that the registry takes", () => {
+  const drained = 2 * maxTransactionOps + 1;
+  const told = (because: string): readonly TidyBatch[] => {
+    const moved = Array.from({ length: drained }, (_, number) => ({
+      unit: `u${number}.service` as UnitName,
+      from: idOf(number),
+      because,
+    }));
+    return tellings(
+      {
+        picture: new PictureReader().read(new Map(), undefined),
+        writes: [],
+        outcome: { displaced: [], moved, stuck: [], newlyWaiting: [], waiting: 0, touched: [] },
+        ended: [],
+        nameOf: (id) => `host-${Number(id)}`,
+      },
+      { by: "host-a", nowMs: 1, nonce: "1-1" },
+    );
+  };
+  const batches = told("the machine is drained");
+  const sizes = batches.map(({ guards, writes }) => 1 + guards.length + writes.length);
+  assert.deepEqual(sizes, [maxTransactionOps, maxTransactionOps, 4], "with the fence");
+  assert.equal(new Set(batches.flatMap(({ writes }) => writes.map(({ key }) => key))).size, drained);
+  assert.deepEqual(
+    batches.flatMap(({ said }) => said.map(({ message }) => message)),
+    Array.from({ length: drained }, (_, n) => `u${n}.service leave host-${n}: the machine is drained`),
+  );
+  for (const { writes } of told("\u0001".repeat(100_000))) {
+    assert.ok(Buffer.byteLength(JSON.stringify(writes)) < maxValueBytes);
+  }
 });
