@@ -37,12 +37,27 @@ export function standings(
   return found;
 }
 
-/** What people wrote, as far as this cluster listens to it: with AllowSubmit=no it is as if nobody had submitted anything. */
+/**
+ * What people wrote, as far as this cluster listens to it: where no machine takes submitted units it is as if nobody had
+ * submitted anything. `allowSubmit`: whether the machine that reads this takes them.
+ */
 export function wantedSources(
-  { submitted, holds, unreadableUnits }: RegistryPicture,
+  picture: RegistryPicture,
   { desired, allowSubmit }: { readonly desired: DesiredState | undefined; readonly allowSubmit: boolean },
 ): WantedSources {
-  return { desired, submitted: allowSubmit ? submitted : new Map(), holds, unreadable: unreadableUnits };
+  const { submitted, holds, unreadableUnits } = picture;
+  const isHeard = allowSubmit || isAnyOpen(picture);
+  return { desired, submitted: isHeard ? submitted : new Map(), holds, unreadable: unreadableUnits };
+}
+
+/** Whether any machine takes submitted units. One that is absent does as long as it was told of any: it may be on its way back. */
+function isAnyOpen({ machines, manifests, unreadable }: RegistryPicture): boolean {
+  for (const { allowSubmit } of machines.values()) if (allowSubmit !== false) return true;
+  for (const id of unreadable) if (!machines.has(id)) return true;
+  for (const [id, { units }] of manifests) {
+    if (!machines.has(id) && units.some(({ source }) => source === "submitted")) return true;
+  }
+  return false;
 }
 
 export function clusterState(

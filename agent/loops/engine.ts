@@ -37,7 +37,7 @@ const oversized = "manifest-size";
 export interface EnginePorts extends TrustPorts {
   readonly registry: Registry;
   readonly mirror: Mirror;
-  /** Whether units that people submit are run; else they are as if nobody had. */
+  /** Whether this machine takes units that people submit; where none does they are as if nobody had. */
   readonly allowSubmit: boolean;
   /** Units moved for balance in a minute; 0: none. */
   readonly rebalancePerMinute: number;

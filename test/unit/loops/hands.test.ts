@@ -146,6 +146,60 @@ describe("submitted units", () => {
     assert.deepEqual(house.up(), {});
   });
 
+  /** A cluster that b leads, which takes none itself, with one on a. */
+  const openLedByClosed = async (options: HouseOptions): Promise<void> => {
+    await open({ leaders: "b", ...options });
+    await house.ready();
+    await submit("a", "hand.service");
+    await house.until(() => house.isUp({ "hand.service": "a" }), 5_000);
+    await house.clock.advance(2 * machineLeaseMs);
+    house.box("a").asked();
+  };
+
+  test("a leader that takes none decides those that others take, and its own listing has them", async () => {
+    await openLedByClosed({ machines: "abc", submit: "ac" });
+    await house.box("b").stop();
+    house.box("b").start();
+    await house.clock.advance(2 * machineLeaseMs);
+    assert.deepEqual(house.box("a").asked(), [], "it is taken over as it is");
+    const { desired } = await house.settle(house.box("b").agent.view.picture());
+    assert.ok(desired?.submitted.has(name("hand.service")));
+    assert.equal(await refused(submit("b", "more.service")), "submit-off");
+    await house.box("a").crash();
+    await house.until(() => house.isUp({ "hand.service": "c" }), 3 * machineLeaseMs);
+    assert.deepEqual(house.box("b").up(), []);
+  });
+
+  test("nothing is taken away while the machine that takes them is lost, be it for longer than its lease", async () => {
+    await openLedByClosed({ machines: "ab", submit: "a" });
+    await house.box("a").kill();
+    await house.clock.advance(3 * machineLeaseMs);
+    await house.box("b").stop();
+    house.box("b").start();
+    await house.clock.advance(3 * machineLeaseMs);
+    house.box("a").start();
+    await house.clock.advance(3 * machineLeaseMs);
+    assert.deepEqual(house.box("a").asked(), []);
+    assert.deepEqual(house.up(), { "hand.service": "a" });
+  });
+
+  test("where no machine takes them any more, what was submitted before is taken away, whoever is lost", async () => {
+    await openLedByClosed({ machines: "abc", submit: "ac" });
+    await house.box("a").crash();
+    await house.until(() => house.isUp({ "hand.service": "c" }), 3 * machineLeaseMs);
+    const { allowSubmit } = house.box("b");
+    await house.box("c").stop();
+    house.box("c").allowSubmit = allowSubmit;
+    house.box("c").start();
+    await house.until(() => house.isUp({}), 3 * machineLeaseMs);
+    house.box("a").allowSubmit = allowSubmit;
+    house.box("a").start();
+    await house.clock.advance(3 * machineLeaseMs);
+    assert.deepEqual(house.up(), {});
+    const { desired } = await house.settle(house.box("b").agent.view.picture());
+    assert.equal(desired?.submitted.size, 0);
+  });
+
   test("before the first good commit of a repository they wait, and every machine says so", async () => {
     await open({ machines: "a" });
     house.commit({ "web.service": service("Global=perhaps") });

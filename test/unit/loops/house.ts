@@ -303,7 +303,8 @@ export class Box {
   readonly hasGit: boolean;
   readonly rebalancePerMinute: number;
   readonly lossBrakePercent: number;
-  readonly allowSubmit: boolean;
+  /** Changed by a test before `start`. */
+  allowSubmit: boolean;
   readonly #house: House;
   #running:
     { readonly agent: Agent; readonly over: AbortController; readonly git: Git; readonly handle: Systemd } | undefined;
