@@ -83,9 +83,12 @@ export class Beat {
     return this.#machine;
   }
 
-  /** Undefined while this machine is not in the registry, as far as it knows. */
+  /**
+   * Undefined while this machine is not in the registry, as far as it knows; also as soon as the registry was found put back, for
+   * what it tells then is of before.
+   */
   claim(): Claim | undefined {
-    return this.#claim;
+    return this.#doubted ? undefined : this.#claim;
   }
 
   /** Monotonic ms before which the lease cannot have run out, whatever comes: from when what was answered last was sent. */

@@ -125,7 +125,9 @@ export class Fence {
     const { beat, clock, log, troubles } = this.#ports;
     const stop = beat.onHeld(() => this.#waker.wake());
     try {
-      await tick({ name: "fence", waker: this.#waker, clock, log, troubles, pass: (each) => this.#pass(each) }, signal);
+      // A lease that is held again lets a permit be extended that has little time left
+      const pass = (each: AbortSignal): Promise<undefined> => this.#pass(each);
+      await tick({ name: "fence", waker: this.#waker, clock, log, troubles, heedsWakes: true, pass }, signal);
     } finally {
       stop();
     }

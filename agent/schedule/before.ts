@@ -54,14 +54,10 @@ export class Before {
     const weight = (id: MachineId): number => {
       const host = this.#hosts.byId.get(id);
       if (host === undefined) return 3;
-      if (this.isSeenUp(id, unit)) return 0;
+      if (this.#running.on(id).has(unit)) return 0;
       return host.present ? 1 : 2;
     };
     return [...ids].sort((a, b) => weight(a) - weight(b) || byName(a, b));
-  }
-
-  isSeenUp(machine: MachineId, unit: UnitName): boolean {
-    return this.#running.on(machine).has(unit);
   }
 
   /** Where it was told to leave, may still be, and may go back to; by id. */

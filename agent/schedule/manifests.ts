@@ -164,13 +164,15 @@ function others(input: ManifestInput, { id, name }: Place): readonly MachineId[]
 }
 
 /**
- * Other machines on which a unit with OnPartition=stop is seen up, where it is not seen up on this one that has been told of it:
- * as after the registry was put back to before it moved. It is taken back here, and handed over like any other.
+ * Other machines on which a unit with OnPartition=stop is not seen down, where it is not seen up on this one that has been told of
+ * it: as after the registry was put back to before it moved. It is taken back here, and handed over like any other.
  */
 function runners(input: ManifestInput, { id, name }: Place): readonly MachineId[] {
-  const { board, desired } = input;
-  if (desired.units.get(name)?.fence === undefined || board.isSeenUp(id, name)) return [];
-  return others(input, { id, name }).filter((other) => board.isSeenUp(other, name));
+  const shown = (on: MachineId): string =>
+    input.statuses.get(on)?.units.find((unit) => unit.name === name)?.active ?? "inactive";
+  if (input.desired.units.get(name)?.fence === undefined) return [];
+  if (["active", "activating", "reloading"].includes(shown(id))) return [];
+  return others(input, { id, name }).filter((other) => !["inactive", "failed"].includes(shown(other)));
 }
 
 function isGlobal(input: ManifestInput, name: UnitName): boolean {

@@ -85,8 +85,6 @@ export interface Board {
   mustLetGo(machine: MachineId, unit: UnitName): boolean;
   /** Every machine whose manifest or status has the unit in any way, gone or not; by id. */
   concerned(unit: UnitName): readonly MachineId[];
-  /** Whether the machine's status shows it up. */
-  isSeenUp(machine: MachineId, unit: UnitName): boolean;
 }
 
 /** Placement with a memory. Belongs to whoever decides again and again; the result is always that of `schedule`. */
@@ -193,10 +191,6 @@ export class Scheduler implements Board {
 
   concerned(name: UnitName): readonly MachineId[] {
     return this.#scene.before.concerned(name);
-  }
-
-  isSeenUp(machine: MachineId, name: UnitName): boolean {
-    return this.#scene.before.isSeenUp(machine, name);
   }
 
   /** The last pass and all that it looked at, for explain.ts: whoever takes a unit off there puts it back. */

@@ -408,15 +408,23 @@ export class Judge {
     }
     this.#manifests.set(next.machine, next);
     this.#entries.set(next.machine, entries);
+    const comes = [...entries.keys()].filter((unit) => !before.has(unit));
     for (const [unit, seen] of before) {
       const now = entries.get(unit)?.entry.target;
       if (now === "launched" || now === seen.entry.target) continue;
-      this.#released(machine, { unit, sinceMs: seen.sinceMs });
+      this.#released(machine, { unit, sinceMs: seen.sinceMs, comes });
     }
   }
 
   /** A machine is told to let go of a unit: there must be a reason. */
-  #released(machine: SimMachine, { unit, sinceMs }: { readonly unit: UnitName; readonly sinceMs: number }): void {
+  #released(
+    machine: SimMachine,
+    {
+      unit,
+      sinceMs,
+      comes,
+    }: { readonly unit: UnitName; readonly sinceMs: number; readonly comes: readonly UnitName[] },
+  ): void {
     this.checks++;
     const nowMs = this.#cluster.clock.monotonicMs();
     if (nowMs - this.#wishMs < wishWindowMs || nowMs - this.#restoredMs < wishWindowMs) return;
@@ -432,12 +440,15 @@ export class Judge {
     const isBound = this.wishes?.isBound(unit) === true;
     const isAnyLost = this.#cluster.machines.some((each) => this.#wasLost(each, nowMs - wishWindowMs));
     if (isBound && isAnyLost) return;
+    // It gives way to another: one that has waited for a machine to join, or to be down elsewhere first
+    if (comes.some((other) => this.wishes?.mayDisplace(other, unit) === true)) return;
     this.#violated("release-without-reason", `${machine.letter} is told to let go of ${unit}`);
   }
 
   /** Absent at some time since then, for a reason of its own. */
   #wasLost(machine: SimMachine, sinceMs: number): boolean {
-    return this.#wasAbsent(machine, sinceMs) && machine.wasTroubled(sinceMs - 20_000, shortTroubleMs);
+    if (!this.#wasAbsent(machine, sinceMs)) return false;
+    return !machine.isOn || machine.wasTroubled(sinceMs - 20_000, shortTroubleMs);
   }
 
   #wasAbsent({ id }: SimMachine, sinceMs: number): boolean {

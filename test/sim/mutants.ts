@@ -21,8 +21,8 @@ export const mutants: readonly Mutant[] = [
     breaks:
       "Hand-over is explicit: here only a unit that goes back is waited for, any other starts at once on its new machine",
     file: "schedule/manifests.ts",
-    from: "const [from] = held || isGlobal(input, name)",
-    to: "const [from] = held || current === undefined || isGlobal(input, name)",
+    from: "const [from] = isGlobal(input, name)",
+    to: "const [from] = current === undefined || isGlobal(input, name)",
   },
   {
     name: "leader-unguarded",

@@ -50,6 +50,14 @@ export class Wishes {
     );
   }
 
+  /** Whether one may make the other give way: by its own priority, or that of one which follows it. */
+  mayDisplace(unit: UnitName, other: UnitName): boolean {
+    const priorityOf = (name: string): number =>
+      Number(/^Priority=(.*)$/m.exec(this.#units.get(name)?.lines.join("\n") ?? "")?.[1] ?? 0);
+    const followers = [...this.#units.keys()].filter((each) => this.#follows(each, unit));
+    return Math.max(priorityOf(unit), ...followers.map(priorityOf)) > priorityOf(other);
+  }
+
   units(): readonly UnitName[] {
     return [...this.#units.keys()] as UnitName[];
   }

@@ -124,12 +124,10 @@ interface Given {
   readonly standing: ReadonlyMap<MachineId, Standing>;
   readonly shown: ManifestInput["statuses"];
   readonly marked?: string;
-  /** By letter of their machine, units that are seen up: "web db". */
-  readonly up?: ReadonlyMap<string, string>;
 }
 
 /** All of it, as changes from nothing. */
-function changesOf({ want, known, standing, shown, marked = "", up = new Map() }: Given): ClusterChanges {
+function changesOf({ want, known, standing, shown, marked = "" }: Given): ClusterChanges {
   const namesOf = (isLeaving: boolean) =>
     new Map(
       [...known].map(([on, { units }]) => [
@@ -153,7 +151,6 @@ function changesOf({ want, known, standing, shown, marked = "", up = new Map() }
     placed: namesOf(false),
     leaving: namesOf(true),
     listed: new Map([...shown].map(([on, { units }]) => [on, units.map(({ name }) => name)])),
-    running: new Map([...up].map(([letter, names]) => [id(letter), names.split(" ") as UnitName[]])),
   };
 }
 
@@ -425,16 +422,21 @@ suite("next manifests", () => {
         machines: ["a", "b"],
         marked: "a",
         manifests: { a: ["p"], b: ["p"] },
-        statuses: { a: "1 p", b: "1 p" },
       });
       const p = given.desired.units.get("p" as UnitName);
       assert.ok(p !== undefined);
       const stops = { ...p, fence: { stepMs: 4_000, stopMs: 4_000 } };
       const want = { ...given.desired, units: new Map([["p" as UnitName, fence ? stops : p]]) };
-      const { standing, statuses: shown, manifests: known } = given;
-      const board = decide({ want, known, standing, shown, marked: "a", up: new Map([[up, "p"]]) });
+      const { standing, manifests: known } = given;
+      const shown: ManifestInput["statuses"] = new Map(
+        ["a", "b"].map((letter) => {
+          const active = letter === up ? "active" : "inactive";
+          return [id(letter), { seen: { epoch: 1, generation: 1 }, units: [{ name: "p" as UnitName, active }] }];
+        }),
+      );
+      const board = decide({ want, known, standing, shown, marked: "a" });
       const fenced = new Map([...known].map(([on, each]) => [on, fence ? withFence(each) : each]));
-      return nextManifests({ ...given, board, desired: want, manifests: fenced }).writes.map(line);
+      return nextManifests({ ...given, board, desired: want, manifests: fenced, statuses: shown }).writes.map(line);
     }
     const withFence = (each: Manifest): Manifest => ({
       ...each,
