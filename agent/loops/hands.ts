@@ -410,7 +410,7 @@ export class ClusterHands implements Hands {
 
   #mustTakeSubmissions(name: UnitName): void {
     if (this.#ports.allowSubmit) return;
-    throw new Problem("submit-off", `Cannot take unit "${name}" by hand: this cluster takes units from git alone`, {
+    throw new Problem("submit-off", `Cannot take unit "${name}" by hand: this machine takes units from git alone`, {
       hint: "Commit it to the repository; [Agent] AllowSubmit= says so",
     });
   }

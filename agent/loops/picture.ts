@@ -289,7 +289,8 @@ function heldManifest(
     machine,
     ...seen,
     units: units.map(({ name, hash, started, active }): ManifestEntry => {
-      const fenceMs = told?.units.find((entry) => entry.name === name && entry.hash === hash)?.fenceMs;
+      // Also of another text: whichever runs there, it is the safer guess
+      const fenceMs = told?.units.find((entry) => entry.name === name)?.fenceMs;
       const entry = {
         name,
         hash,

@@ -65,7 +65,7 @@ export interface MaintenanceResult {
 /**
  * Every call rejects with a Problem: "unit-unknown", "unit-git" (the name belongs to the repository), "unit-differs" (it is
  * there with another text, and may not be replaced), "unit-template" (a template is never run), "unit-submitted" (a hold is
- * for git's units), "submit-off" (this cluster takes units from git alone), "hold-time", "hold-why", "metadata-change" (a key or value that
+ * for git's units), "submit-off" (this machine takes units from git alone), "hold-time", "hold-why", "metadata-change" (a key or value that
  * cannot be taken, or too many), "machine-unknown" (what is not there cannot be drained), "drain-time", all that reading a
  * unit may find (gathered in an AggregateError of Problems), "registry-changed" (somebody else was quicker again and
  * again), and what Registry and the view reject with. What was done stands in the registry, with its event.

@@ -22,6 +22,8 @@ const storm = [30_000, 90_000] as const;
 /** Within this a healed cluster is at rest, and stays so. */
 const healMs = 240_000;
 const stayMs = 10_000;
+/** What ran on a lease that was out of reach for too long is still to be stopped when all is healed. */
+const aftermathMs = 10_000;
 /** What may be written meanwhile: a rest ends, or a leader that waited after a restore carries out what was asked of it. */
 const mostAtRest = 100;
 
@@ -66,6 +68,7 @@ async function live(cluster: Cluster): Promise<void> {
   }
   if (isBusy) people.end();
   trace.say("people", "everything is healed");
+  await cluster.pass(aftermathMs);
   await atRest(cluster, healMs);
   const before = await resting(cluster);
   await cluster.pass(stayMs);

@@ -208,11 +208,11 @@ describe("units by hand", { concurrency: 2, timeout: 600_000 }, () => {
         web@1.service	active
         web@2.service	active
         $ flotilla submit more.service
-        [stderr] flotilla: Cannot take unit "more.service" by hand: this cluster takes units from git alone
+        [stderr] flotilla: Cannot take unit "more.service" by hand: this machine takes units from git alone
         [stderr] hint: Commit it to the repository; [Agent] AllowSubmit= says so
         [exit 1]
         $ flotilla start more.service
-        [stderr] flotilla: Cannot take unit "more.service" by hand: this cluster takes units from git alone
+        [stderr] flotilla: Cannot take unit "more.service" by hand: this machine takes units from git alone
         [stderr] hint: Commit it to the repository; [Agent] AllowSubmit= says so
         [exit 1]
         $ flotilla destroy mine

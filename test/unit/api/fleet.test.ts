@@ -586,7 +586,7 @@ describe("units of the repository", () => {
     assert.equal(status, 403);
     assert.match(
       text,
-      /^{"error":{"code":403,"message":"Cannot take unit \\"a\.service\\" by hand: this cluster takes units from git alone/,
+      /^{"error":{"code":403,"message":"Cannot take unit \\"a\.service\\" by hand: this machine takes units from git alone/,
     );
   });
 });

@@ -19,15 +19,17 @@ const key = keys.machine(machine.id);
 let store: EmbeddedRegistry;
 let clock: FakeClock;
 let beat: Beat;
+let restores: Restores;
 let over: AbortController;
 let running: Promise<void>;
 
 beforeEach(async () => {
   clock = new FakeClock();
   store = await createEmbeddedRegistry({ clock });
+  restores = new Restores(clock);
   beat = new Beat({
     ...{ machine, registry: store.connect(), disk: new MemoryDisk(), leaseMs: machineLeaseMs },
-    ...{ restores: new Restores(clock), clock, log: new MemoryLog(), troubles: new Troubles() },
+    ...{ restores, clock, log: new MemoryLog(), troubles: new Troubles() },
   });
   over = new AbortController();
   running = beat.run(over.signal);
@@ -77,4 +79,13 @@ test("a later reading without the record, or with another one, is an occasion to
   const again = await own();
   await registry.write({ guards: [], writes: [{ kind: "put", key, value: encodeMachine(machine) }] }, over.signal);
   assert.equal(await claimsAnew(await own(), again.modRevision + 1), true);
+});
+
+test("as soon as the registry was found put back no claim stands, until it is made anew", async () => {
+  const before = beat.claim();
+  assert.ok(before !== undefined);
+  restores.found();
+  assert.equal(beat.claim(), undefined);
+  await clock.advance(100);
+  assert.notEqual(beat.claim() ?? before, before);
 });

@@ -416,7 +416,15 @@ suite("next manifests", () => {
 
   suite("of a unit that two machines are told of, and that belongs on a", () => {
     /** As after the registry was put back to before it moved to b; `up`: where it is seen up. */
-    function twice({ fence, up }: { readonly fence: boolean; readonly up: string }): readonly string[] {
+    function twice({
+      fence,
+      up,
+      as = "active",
+    }: {
+      readonly fence: boolean;
+      readonly up: string;
+      readonly as?: string;
+    }): readonly string[] {
       const given = input({
         units: { p: pinned },
         machines: ["a", "b"],
@@ -430,7 +438,7 @@ suite("next manifests", () => {
       const { standing, manifests: known } = given;
       const shown: ManifestInput["statuses"] = new Map(
         ["a", "b"].map((letter) => {
-          const active = letter === up ? "active" : "inactive";
+          const active = letter === up ? as : "inactive";
           return [id(letter), { seen: { epoch: 1, generation: 1 }, units: [{ name: "p" as UnitName, active }] }];
         }),
       );
@@ -444,7 +452,9 @@ suite("next manifests", () => {
     });
 
     test("OnPartition=stop: a, where it is not seen up, waits until it has left b", () => {
-      assert.deepEqual(twice({ fence: true, up: "b" }), ["a: p released 1@1", "b: p released 1@1"]);
+      const both = ["a: p released 1@1", "b: p released 1@1"];
+      assert.deepEqual(twice({ fence: true, up: "b" }), both);
+      assert.deepEqual(twice({ fence: true, up: "b", as: "deactivating" }), both);
     });
 
     test("OnPartition=stop: nothing is taken from a where it is up there, or up nowhere", () => {
