@@ -185,6 +185,8 @@ export class Judge {
       if (entry?.target !== "launched") return;
       this.#violated("stop-untold", `${machine.letter} stops ${unit}, which it was told to run`);
     }
+    // Once more does no harm: nothing is stopped for it
+    if (job === "reload") return;
     const text = machine.systemd.textOf(unit);
     // What came of a job that is still under way its successor cannot know
     if (machine.systemd.isBusy(unit)) return;
