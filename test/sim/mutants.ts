@@ -133,13 +133,6 @@ export const mutants: readonly Mutant[] = [
     to: "unit.matching.some",
   },
   {
-    name: "launch-unnoted",
-    breaks: "A launch is noted ahead, so that a killed agent's successor does not repeat it: here it is not",
-    file: "loops/jobs.ts",
-    from: "await systemd.noteAhead(job.unit, { hash: entry.hash, restart: entry.restart });",
-    to: "await Promise.resolve();",
-  },
-  {
     name: "restart-unnoted",
     breaks: "A restart is carried out once for each request: here nobody notes for which",
     file: "loops/jobs.ts",
