@@ -172,7 +172,11 @@ function runners(input: ManifestInput, { id, name }: Place): readonly MachineId[
     input.statuses.get(on)?.units.find((unit) => unit.name === name)?.active ?? "inactive";
   if (input.desired.units.get(name)?.fence === undefined) return [];
   if (["active", "activating", "reloading"].includes(shown(id))) return [];
-  return others(input, { id, name }).filter((other) => !["inactive", "failed"].includes(shown(other)));
+  return others(input, { id, name }).filter((other) => !isDown(shown(other)));
+}
+
+function isDown(active: string | undefined): boolean {
+  return active === "inactive" || active === "failed";
 }
 
 function isGlobal(input: ManifestInput, name: UnitName): boolean {
@@ -213,10 +217,9 @@ function takenUpOn({ desired, manifests, standing, statuses }: ManifestInput, id
   for (const { name, hash, started, active } of status.units) {
     const entry = told.get(name);
     const isNewest = hash !== undefined && entry?.hash === hash && desired.units.get(name)?.hash === hash;
-    const isDown = active === "inactive" || active === "failed";
-    if (isNewest && (started === true || (isDown && entry.target === "loaded"))) units.add(name);
+    if (isNewest && (started === true || (isDown(active) && entry.target === "loaded"))) units.add(name);
     // What is down keeps no other from being stopped
-    isAll &&= isNewest && entry.target !== "released" && (started === true || isDown);
+    isAll &&= isNewest && entry.target !== "released" && (started === true || isDown(active));
   }
   return { units, isAll };
 }
