@@ -37,6 +37,9 @@ export interface PlacedUnit {
   readonly fenceStepMs?: number;
 }
 
+/** What is known of a unit's last launch. */
+export type Launched = Pick<PlacedUnit, "launched" | "launchedAs" | "restarted">;
+
 /** One job for systemd and what belongs to it. Jobs of different units run side by side. */
 export interface Job {
   readonly kind: "start" | "restart" | "reload" | "stop" | "remove";

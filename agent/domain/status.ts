@@ -16,6 +16,16 @@ export interface SystemdState {
   readonly restarts: number;
 }
 
+/** Runs, comes up or takes its configuration up anew; what is on its way down ("deactivating") is neither up nor down. */
+export function isUp(active: string | undefined): boolean {
+  return active === "active" || active === "activating" || active === "reloading";
+}
+
+/** Nothing of it runs; undefined, a unit of which nothing is known, does not count. */
+export function isDown(active: string | undefined): boolean {
+  return active === "inactive" || active === "failed";
+}
+
 export interface UnitStatus extends SystemdState {
   readonly name: UnitName;
   /** Hash of what lies on the machine. */

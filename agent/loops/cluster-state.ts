@@ -9,6 +9,7 @@ import {
   type WantedUnit,
   opennessKey,
 } from "../domain/placement.ts";
+import { isUp } from "../domain/status.ts";
 import type { WantedSources } from "../desired/desired.ts";
 import type { DesiredState, Unit, WantedState } from "../domain/unit.ts";
 import type { RegistryPicture } from "./picture.ts";
@@ -123,8 +124,4 @@ export function wantedUnit(unit: Unit, closed: boolean): WantedUnit {
   const metadata = options.metadata.filter(({ key }) => key !== opennessKey);
   const open = [...metadata, { key: opennessKey, values: ["yes"] }].sort((a, b) => byName(a.key, b.key));
   return { name, target, options: { ...options, metadata: open } };
-}
-
-export function isUp(active: string): boolean {
-  return active === "active" || active === "activating" || active === "reloading";
 }

@@ -3,10 +3,10 @@
 import { type MachineId, type UnitName, byName } from "../domain/names.ts";
 import type { CandidateMachine, Manifest, Standing, WantedUnit } from "../domain/placement.ts";
 import type { Machine, MachineSettings } from "../domain/machine.ts";
-import type { MachineStatus } from "../domain/status.ts";
+import { type MachineStatus, isUp } from "../domain/status.ts";
 import type { Unit, WantedState } from "../domain/unit.ts";
 import type { Scheduler } from "../schedule/schedule.ts";
-import { candidate, isAnyClosed, isUp, wantedUnit } from "./cluster-state.ts";
+import { candidate, isAnyClosed, wantedUnit } from "./cluster-state.ts";
 import type { RegistryPicture } from "./picture.ts";
 
 export interface Seen {

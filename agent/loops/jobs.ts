@@ -1,9 +1,10 @@
 // Jobs under way in systemd, one for a unit at most, side by side: none holds up another, or the pass that asked for it.
 // What may succeed later rests and is tried again. Given to local.ts.
-import type { Job, PlacedUnit } from "../domain/action.ts";
+import type { Job, Launched } from "../domain/action.ts";
 import type { UnitName } from "../domain/names.ts";
 import type { ManifestEntry } from "../domain/placement.ts";
 import { Problem, asProblem } from "../domain/problem.ts";
+import { isDown } from "../domain/status.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { JobResult, Systemd } from "../ports/systemd.ts";
@@ -27,7 +28,7 @@ export interface JobPorts {
 export interface JobEnd {
   readonly problem: Problem | undefined;
   /** What lies there now, when the job has changed it. */
-  readonly lies?: "gone" | Pick<PlacedUnit, "launched" | "restarted">;
+  readonly lies?: "gone" | Launched;
 }
 
 /** What the manifest wants of each unit here. */
@@ -192,8 +193,8 @@ export class Jobs {
     // Told once with this text: fleet's rule is that a start that failed is not tried again until something changes.
     if (entry === undefined) return { problem: result.problem, retry: false };
     const { hash, restart } = entry;
-    await systemd.noteLaunched(job.unit, { hash, restart });
-    return { problem: result.problem, retry: false, lies: { launched: hash, restarted: restart } };
+    const lies = await systemd.noteLaunched(job.unit, { hash, restart });
+    return { problem: result.problem, retry: false, lies };
   }
 
   /** What counts is that the unit is down, whatever the stop job was called. */
@@ -204,15 +205,14 @@ export class Jobs {
     const { systemd } = this.#ports;
     const state = (await systemd.states([job.unit])).get(job.unit);
     over.signal.throwIfAborted();
-    if (state === undefined || !["inactive", "failed"].includes(state.active)) {
+    if (!isDown(state?.active)) {
       return { problem: problemOf(job, result), retry: true };
     }
     if (job.kind === "remove" && this.#ports.mayRemove(job.unit)) {
       await systemd.remove(job.unit);
       return { problem: undefined, retry: false, lies: "gone" };
     }
-    await systemd.noteLaunched(job.unit, undefined);
-    return { problem: undefined, retry: false, lies: { launched: undefined, restarted: undefined } };
+    return { problem: undefined, retry: false, lies: await systemd.noteLaunched(job.unit, undefined) };
   }
 }
 

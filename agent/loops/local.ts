@@ -326,7 +326,7 @@ function withLies(placed: readonly PlacedUnit[], [name, lies]: readonly [UnitNam
   return placed.flatMap((unit): readonly PlacedUnit[] => {
     if (unit.name !== name) return [unit];
     if (lies === "gone") return [];
-    const { unsettled: _, launchedAs: __, ...settled } = unit;
+    const { unsettled: _, launched: __, launchedAs: ___, restarted: ____, ...settled } = unit;
     return [{ ...settled, ...lies }];
   });
 }

@@ -1,6 +1,6 @@
 // This machine's systemd, as far as flotilla uses it. Own files are marked by where they lie: a unit is ours when its
 // link in systemd's runtime folder leads into our own folder. One contract (test/contract/systemd.ts).
-import type { LaunchNote, PlacedUnit } from "../domain/action.ts";
+import type { LaunchNote, Launched, PlacedUnit } from "../domain/action.ts";
 import type { UnitName } from "../domain/names.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { SystemdState } from "../domain/status.ts";
@@ -45,9 +45,9 @@ export interface Systemd {
   /**
    * Notes on disk that the unit was told to start with this text, and for which restart on request (undefined: no longer).
    * Survives the agent, not a reboot; nor another end of all units (a soft reboot, `systemctl isolate rescue.target`), which
-   * the next agent finds when it first reaches systemd.
+   * the next agent finds when it first reaches systemd. Resolves to what `placed` says of it from now on.
    */
-  noteLaunched(unit: UnitName, note: LaunchNote | undefined): Promise<void>;
+  noteLaunched(unit: UnitName, note: LaunchNote | undefined): Promise<Launched>;
   /**
    * Notes on disk what systemd is told next, before it is: the agent may be gone when the job ends. A launch counts as noted
    * as soon as the unit has been started since then, by whomever; until `noteLaunched` the unit is `unsettled` otherwise.

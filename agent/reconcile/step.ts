@@ -2,7 +2,7 @@
 // reconcile.ts. Looks at one unit only.
 import type { Job, PlacedUnit } from "../domain/action.ts";
 import { unreachable } from "../domain/problem.ts";
-import type { SystemdState } from "../domain/status.ts";
+import { type SystemdState, isDown } from "../domain/status.ts";
 import { coversRestart } from "../domain/submitted.ts";
 import type { TargetState, Unit } from "../domain/unit.ts";
 import { systemdHash } from "../text/hash.ts";
@@ -94,8 +94,7 @@ function mayRun({ launched, unsettled }: PlacedUnit): boolean {
 function takeUpJob(view: UnitView, { launched, fenceStepMs }: PlacedUnit): Step["job"] {
   const { unit, state } = view;
   if (state === undefined) return undefined; // whether to start or to restart is not known
-  if (state.active === "inactive" || state.active === "failed")
-    return { kind: "start", because: "it shall be launched" };
+  if (isDown(state.active)) return { kind: "start", because: "it shall be launched" };
   // Only a start asks whether there is a permit, which a unit that gets OnPartition=stop is to run on from now on
   const mayReload = unit.onChange === "reload" && (unit.fence === undefined || fenceStepMs !== undefined);
   const reload = mayReload && state.active === "active" && launched !== undefined && !isRestartDue(view);

@@ -2,6 +2,7 @@
 // from what is known of the unit. Side door of the room; pure.
 import type { Refusal } from "../domain/placement.ts";
 import type { UnitDetail, UnitReport } from "../domain/report.ts";
+import { isDown } from "../domain/status.ts";
 import { coversRestart } from "../domain/submitted.ts";
 import { machineLegend } from "./fields.ts";
 
@@ -237,7 +238,7 @@ function isWanted(place: UnitReport): boolean {
 
 /** Nothing of it runs, and the job that stopped it has ended. */
 function isStopped(place: UnitReport): boolean {
-  return place.started !== true && (place.active === "inactive" || place.active === "failed");
+  return place.started !== true && isDown(place.active);
 }
 
 /** What a timer, a socket or another unit has started is up, though nobody told its machine to start it. */

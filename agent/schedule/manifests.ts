@@ -10,7 +10,7 @@ import {
   comparePositions,
 } from "../domain/placement.ts";
 import { Problem } from "../domain/problem.ts";
-import type { MachineStatus, UnitStatus } from "../domain/status.ts";
+import { type MachineStatus, type UnitStatus, isDown, isUp } from "../domain/status.ts";
 import type { Unit } from "../domain/unit.ts";
 import type { Board } from "./schedule.ts";
 
@@ -171,12 +171,8 @@ function runners(input: ManifestInput, { id, name }: Place): readonly MachineId[
   const shown = (on: MachineId): string =>
     input.statuses.get(on)?.units.find((unit) => unit.name === name)?.active ?? "inactive";
   if (input.desired.units.get(name)?.fence === undefined) return [];
-  if (["active", "activating", "reloading"].includes(shown(id))) return [];
+  if (isUp(shown(id))) return [];
   return others(input, { id, name }).filter((other) => !isDown(shown(other)));
-}
-
-function isDown(active: string | undefined): boolean {
-  return active === "inactive" || active === "failed";
 }
 
 function isGlobal(input: ManifestInput, name: UnitName): boolean {

@@ -610,7 +610,8 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.deepEqual(await placedOf(made.name), { ...noted, unsettled: "launch" });
       await run("restart", made.name);
       assert.deepEqual(await placedOf(made.name), { ...noted, restarted: "r-2" });
-      await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-2" });
+      const said = await systemd.noteLaunched(made.name, { hash: made.hash, restart: "r-2" });
+      assert.deepEqual(said, { ...launched, restarted: "r-2" });
       assert.deepEqual(await placedOf(made.name), { ...noted, restarted: "r-2" });
     });
 
@@ -635,7 +636,7 @@ export function systemdContract(name: string, start: () => Promise<SystemdHarnes
       assert.deepEqual(await placedOf(made.name), { ...lies, ...launched, unsettled: "stop" });
       await run("stop", made.name);
       assert.deepEqual(await placedOf(made.name), { ...lies, ...launched, unsettled: "stop" });
-      await systemd.noteLaunched(made.name, undefined);
+      assert.deepEqual(await systemd.noteLaunched(made.name, undefined), { launched: undefined });
       assert.deepEqual(await placedOf(made.name), { ...lies, launched: undefined });
     });
 

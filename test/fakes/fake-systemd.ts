@@ -288,6 +288,11 @@ export class FakeSystemd {
       noteLaunched: async (name, note) => {
         const launchedAs = note === undefined ? undefined : this.#launchOf(name, note).as;
         this.#note(name, { launched: note?.hash, launchedAs, restarted: note?.restart, ahead: undefined });
+        return {
+          launched: note?.hash,
+          ...(launchedAs === undefined ? {} : { launchedAs }),
+          ...(note?.restart === undefined ? {} : { restarted: note.restart }),
+        };
       },
       noteAhead: async (name, next) => {
         const note = next === "stop" ? undefined : this.#launchOf(name, next);

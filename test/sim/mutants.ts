@@ -136,7 +136,7 @@ export const mutants: readonly Mutant[] = [
     name: "restart-unnoted",
     breaks: "A restart is carried out once for each request: here nobody notes for which",
     file: "loops/jobs.ts",
-    from: "await systemd.noteLaunched(job.unit, { hash, restart });",
-    to: "await systemd.noteLaunched(job.unit, { hash, restart: undefined });",
+    from: "systemd.noteLaunched(job.unit, { hash, restart });",
+    to: "systemd.noteLaunched(job.unit, { hash, restart: undefined });",
   },
 ];

@@ -3,6 +3,7 @@
 import { stat } from "node:fs/promises";
 import type { Step } from "../../domain/first-boot.ts";
 import { Problem } from "../../domain/problem.ts";
+import { isDown, isUp } from "../../domain/status.ts";
 import { type Around, type Doer, at, isLive, unlessMissing } from "./around.ts";
 
 /** systemd's search path of the system manager (systemd.unit(5)), the parts that hold files. */
@@ -50,16 +51,14 @@ export const enable: Doer<"enable"> = {
 export const unit: Doer<"unit"> = {
   async look({ unit: name, command }, around) {
     const state = (await around.manager.states([name])).get(name);
-    const isUp = state?.active === "active" || state?.active === "activating" || state?.active === "reloading";
     const before = state === undefined || state.load === "not-found" ? undefined : `${state.active} (${state.sub})\n`;
     // What is to be renewed only where it runs already is as it should be where it does not
-    const isDown = state === undefined || state.active === "inactive" || state.active === "failed";
     const same =
       command === "start"
-        ? isUp || state?.job === "start"
+        ? isUp(state?.active) || state?.job === "start"
         : command === "stop"
           ? state === undefined || state.active === "inactive"
-          : command.includes("try") && isDown;
+          : command.includes("try") && (state === undefined || isDown(state.active));
     return { same, before, after: same ? before : `${command}\n` };
   },
   check: ({ unit: name, command, at: place }, around, before) =>

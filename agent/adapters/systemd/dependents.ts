@@ -1,5 +1,6 @@
 // Which units of ours systemd takes down with others, or keeps from starting while those are down. Given to systemd.ts.
 import type { UnitName } from "../../domain/names.ts";
+import { isDown } from "../../domain/status.ts";
 import { propertiesInterface } from "./connection.ts";
 import { plain } from "./peer.ts";
 import { type Caller, inFlight, list, text, unitPath } from "./units.ts";
@@ -16,7 +17,7 @@ export async function downWith(
   call: Caller,
 ): Promise<readonly UnitName[]> {
   const rows = await list(of, call);
-  const down = of.filter((name) => ["inactive", "failed"].includes(rows.get(name)?.active ?? ""));
+  const down = of.filter((name) => isDown(rows.get(name)?.active));
   const leansOn = new Map<UnitName, readonly string[]>();
   await inFlight(down, async (name) => void leansOn.set(name, await propertiesOf(name, call)));
   const reached = new Set<string>(on);

@@ -2,6 +2,7 @@
 // A job's end is told by signal, or, when the connection was lost in the middle, taken from the unit's state.
 import type { UnitName } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
+import { isDown, isUp } from "../../domain/status.ts";
 import type { JobResult } from "../../ports/systemd.ts";
 import { managerCall, resetFailed } from "./calls.ts";
 import { PeerError, type Signal } from "./peer.ts";
@@ -202,7 +203,7 @@ export class Jobs {
       );
       const names = wants.flatMap((value) => (Array.isArray(value) ? value.map(text) : []));
       const rows = [...(await list([...new Set(names)], this.#call)).values()];
-      const down = rows.filter((row) => !["active", "activating", "reloading"].includes(row.active));
+      const down = rows.filter((row) => !isUp(row.active));
       if (down.length > 0) {
         return `It needs ${down.map((row) => `${row.name} (${row.load === "loaded" ? row.active : row.load})`).join(", ")}`;
       }
@@ -250,7 +251,7 @@ async function endFromState(kind: JobKind, row: Listed | undefined, call: Caller
   if (row === undefined) return kind === "stop" ? "done" : "failed";
   switch (kind) {
     case "stop":
-      return row.active === "inactive" || row.active === "failed" ? "done" : "canceled";
+      return isDown(row.active) ? "done" : "canceled";
     case "reload":
       return row.active === "active" ? "done" : "failed";
     case "start":

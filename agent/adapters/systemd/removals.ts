@@ -2,6 +2,7 @@
 // start it again; it would run on, and nothing would list it any more. So it is looked at before and after. Given to systemd.ts.
 import type { UnitName } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
+import { isDown } from "../../domain/status.ts";
 import { isLoaded, reach, resetFailed } from "./calls.ts";
 import type { Jobs } from "./jobs.ts";
 import { PeerError } from "./peer.ts";
@@ -130,7 +131,7 @@ export class Removals {
  */
 function isComing(row: Listed | undefined): boolean {
   if (row === undefined || row.name.endsWith(".slice")) return false;
-  return !["inactive", "failed"].includes(row.active) || row.jobType !== "";
+  return !isDown(row.active) || row.jobType !== "";
 }
 
 function upProblem(name: UnitName, cause?: unknown): Problem {

@@ -2,6 +2,7 @@
 // first start where that is refused, take the service down with them and bring it back. Given to systemd.ts, which asks for
 // all its jobs here.
 import type { UnitName } from "../../domain/names.ts";
+import { isUp } from "../../domain/status.ts";
 import type { JobResult } from "../../ports/systemd.ts";
 import { type JobKind, type Jobs, abortable } from "./jobs.ts";
 import type { UnitFiles } from "./unit-files.ts";
@@ -9,7 +10,6 @@ import { type Caller, aliasOf, list, property, text, unitPath } from "./units.ts
 
 const unitInterface = "org.freedesktop.systemd1.Unit";
 const socketInterface = "org.freedesktop.systemd1.Socket";
-const upStates: ReadonlySet<string> = new Set(["active", "activating", "reloading"]);
 
 interface Pair {
   readonly socket: UnitName;
@@ -85,7 +85,7 @@ export class Sockets {
 
   async #isUp(service: UnitName, signal: AbortSignal): Promise<boolean> {
     const row = (await abortable(list([service], this.#ports.call), signal)).get(service);
-    return row !== undefined && aliasOf(service, row) === undefined && upStates.has(row.active);
+    return row !== undefined && aliasOf(service, row) === undefined && isUp(row.active);
   }
 
   #others(service: UnitName): readonly Promise<unknown>[] {

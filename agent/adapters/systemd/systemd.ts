@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { PlacedUnit } from "../../domain/action.ts";
 import { type UnitName, parseUnitName, unknownText } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
+import { isDown } from "../../domain/status.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { Systemd } from "../../ports/systemd.ts";
@@ -254,7 +255,7 @@ export function createSystemd(options: SystemdOptions): Systemd {
       property(unitPath(name), { interface: "org.freedesktop.systemd1.Unit", name: what }, call);
     try {
       if (whole(await ask("InactiveExitTimestamp")) <= changedUs + tickUs) return false;
-      return !["inactive", "failed"].includes(text(await ask("ActiveState")));
+      return !isDown(text(await ask("ActiveState")));
     } catch (error) {
       if (error instanceof PeerError) return false; // it is not loaded
       throw error;

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import type { LaunchNote, PlacedUnit } from "../../domain/action.ts";
+import type { LaunchNote, Launched, PlacedUnit } from "../../domain/action.ts";
 import { type UnitHash, type UnitName, byName, parseUnitName } from "../../domain/names.ts";
 import { Problem } from "../../domain/problem.ts";
 import type { DropIn, Unit } from "../../domain/unit.ts";
@@ -220,12 +220,13 @@ export class UnitFiles {
     return reading(`the place of unit "${name}"`, () => this.#lookAt(name));
   }
 
-  noteLaunched(name: UnitName, note: LaunchNote | undefined): void {
-    writing(`the start of unit "${name}"`, () => {
+  noteLaunched(name: UnitName, note: LaunchNote | undefined): Launched {
+    return writing(`the start of unit "${name}"`, () => {
       this.#folders();
       if (note === undefined) rmSync(join(this.#launched, name), { force: true });
       else this.#put(join(this.#launched, name), `${[note.hash, ...this.#rest(name, note)].join(" ")}\n`);
       rmSync(join(this.#ahead, name), { force: true });
+      return this.#launchedNote(name);
     });
   }
 
@@ -486,18 +487,24 @@ export class UnitFiles {
     return known;
   }
 
+  #launchedNote(name: UnitName): Launched {
+    const [, launched, restarted, launchedAs] = launchNote.exec(readText(join(this.#launched, name)) ?? "") ?? [];
+    return {
+      launched: launched as UnitHash | undefined,
+      ...(restarted === undefined || restarted === "-" ? {} : { restarted }),
+      ...(launchedAs === undefined ? {} : { launchedAs: launchedAs as UnitHash }),
+    };
+  }
+
   #lying(name: UnitName): LyingUnit {
     const known = this.#contents(name);
-    const [, launched, restarted, launchedAs] = launchNote.exec(readText(join(this.#launched, name)) ?? "") ?? [];
     const ahead = aheadOf(readText(join(this.#ahead, name)));
     return {
       name,
       hash: known.hash,
       install: known.install,
       changedUs: known.changedUs,
-      launched: launched as UnitHash | undefined,
-      ...(restarted === undefined || restarted === "-" ? {} : { restarted }),
-      ...(launchedAs === undefined ? {} : { launchedAs: launchedAs as UnitHash }),
+      ...this.#launchedNote(name),
       ...(ahead === undefined ? {} : { ahead }),
       ...(statOf(join(this.#installDue, name)) === undefined ? {} : { installDue: true }),
       ...(known.fenceStepMs === undefined || !this.#isFenceLinked(name) ? {} : { fenceStepMs: known.fenceStepMs }),
