@@ -48,11 +48,13 @@ export class Cluster {
     const { dice } = this;
     const letters = "abcde".slice(0, dice.between(2, 5));
     const leaders = dice.chance(0.7) ? letters : letters.slice(0, Math.max(1, letters.length - 2));
+    const isMixed = dice.chance(0.3);
     this.machines = Array.from(letters).map(
       (letter) =>
         new SimMachine(this, {
           letter,
           mayLead: leaders.includes(letter),
+          allowSubmit: !isMixed || dice.chance(0.5),
           metadata: { name: letter, side: dice.pick(["left", "right"]) },
         }),
     );

@@ -26,6 +26,7 @@ export interface Trouble {
 export interface MachineOptions {
   readonly letter: string;
   readonly mayLead: boolean;
+  readonly allowSubmit: boolean;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -141,7 +142,7 @@ export class SimMachine {
         disk,
         clock: process.ownClock,
         log: this.#log(process),
-        allowSubmit: true,
+        allowSubmit: this.#options.allowSubmit,
         machineLeaseMs,
         rebalancePerMinute: 0,
         lossBrakePercent: 50,
@@ -244,7 +245,7 @@ export class SimMachine {
   }
 
   #announced(): Machine {
-    const { letter, metadata, mayLead } = this.#options;
+    const { letter, metadata, mayLead, allowSubmit } = this.#options;
     return {
       id: this.id,
       nonce: this.nonce,
@@ -254,6 +255,7 @@ export class SimMachine {
       cpus: 2,
       memoryBytes: 1_000_000_000,
       mayLead,
+      ...(allowSubmit ? {} : { allowSubmit }),
       version: "0.0.0",
     };
   }

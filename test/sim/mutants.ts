@@ -139,4 +139,11 @@ export const mutants: readonly Mutant[] = [
     from: "systemd.noteLaunched(job.unit, { hash, restart });",
     to: "systemd.noteLaunched(job.unit, { hash, restart: undefined });",
   },
+  {
+    name: "submitted-unheard",
+    breaks: "Submitted units run where machines take them: here they end under a leader that takes none",
+    file: "loops/cluster-state.ts",
+    from: "allowSubmit || isAnyOpen(picture)",
+    to: "allowSubmit",
+  },
 ];

@@ -3,7 +3,25 @@ import type { CommitId } from "../../agent/domain/names.ts";
 import { Problem, explainError } from "../../agent/domain/problem.ts";
 import type { Person } from "../../agent/domain/submitted.ts";
 import type { Cluster } from "./cluster.ts";
+import type { SimMachine } from "./machine.ts";
 import type { Wishes } from "./wishes.ts";
+
+const deeds = [
+  "unload",
+  "stop",
+  "start",
+  "restart",
+  "submit",
+  "submit",
+  "destroy",
+  "settle",
+  "cordon",
+  "drain",
+  "uncordon",
+] as const;
+const targets = { unload: "inactive", stop: "loaded", start: "launched" } as const;
+/** A hold that ends has ended by the time at which the cluster is looked at again. */
+const mostHoldMs = 8_000;
 
 export class People {
   readonly #cluster: Cluster;
@@ -15,7 +33,7 @@ export class People {
   constructor(cluster: Cluster, wishes: Wishes) {
     this.#cluster = cluster;
     this.#wishes = wishes;
-    this.#meanMs = cluster.dice.pick([8_000, 25_000]);
+    this.#meanMs = cluster.dice.pick([2_000, 8_000, 25_000]);
   }
 
   /** What runs when all that is committed has been taken up. */
@@ -41,25 +59,51 @@ export class People {
     }
   }
 
+  /** Before anything goes wrong. */
+  submitSome(): void {
+    for (const machine of this.#cluster.dice.some(this.#cluster.machines, 0.5)) this.#byHand("submit", machine);
+  }
+
   /** What operators do through the agent of some machine; whether it comes through is another matter. */
-  #byHand(): void {
+  #byHand(what: (typeof deeds)[number], machine: SimMachine): void {
     const { dice, machines, trace, judge } = this.#cluster;
-    const machine = dice.pick(machines);
-    const unit = dice.pick(this.#wishes.units());
+    const unit = dice.pick([...this.#wishes.units(), ...this.#wishes.submitted()]);
     const other = dice.pick(machines);
-    const what = dice.pick(["stop", "start", "restart", "cordon", "drain", "uncordon"]);
+    const submission = what === "submit" ? this.#wishes.submission() : undefined;
+    const submitted = dice.pick([...this.#wishes.submitted(), unit]);
+    const side = dice.pick(["left", "right", ""]);
+    const forMs = dice.chance(0.3) ? dice.between(1_000, mostHoldMs) : undefined;
     const hands = machine.agent?.hands;
     const { process } = machine;
     if (hands === undefined || process === undefined) return;
-    trace.say("people", `${what} ${what.endsWith("n") ? other.letter : unit} (on ${machine.letter})`);
+    const whom =
+      what === "settle" || /n$/.test(what)
+        ? other.letter
+        : (submission?.name ?? (what === "destroy" ? submitted : unit));
+    trace.say("people", `${what} ${whom} (on ${machine.letter})`);
     judge.wished();
     const by = "operator" as Person;
     const signal = process.ended;
     const ask = async (): Promise<void> => {
       switch (what) {
+        case "unload":
         case "stop":
         case "start":
-          await hands.setTarget({ name: unit, target: what === "stop" ? "loaded" : "launched", by }, signal);
+          await hands.setTarget({ name: unit, target: targets[what], by, forMs }, signal);
+          return;
+        case "submit":
+          if (submission !== undefined)
+            await hands.submit({ ...submission, target: "launched", replace: true, by }, signal);
+          return;
+        case "destroy":
+          await hands.destroy(submitted, by, signal);
+          return;
+        case "settle":
+          await hands.changeMetadata(
+            [{ machine: other.id, key: "side", value: side === "" ? undefined : side }],
+            by,
+            signal,
+          );
           return;
         case "restart":
           await hands.restart(unit, by, signal);
@@ -88,10 +132,10 @@ export class People {
   }
 
   #do(): void {
-    const { dice, repository, trace, judge } = this.#cluster;
+    const { dice, machines, repository, trace, judge } = this.#cluster;
     switch (dice.pick(["change", "change", "change", "bad", "rewind", "by hand", "by hand", "by hand"])) {
       case "by hand":
-        this.#byHand();
+        this.#byHand(dice.pick(deeds), dice.pick(machines));
         return;
       case "change":
         this.#wishes.change();

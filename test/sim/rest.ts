@@ -123,23 +123,39 @@ function misplaced(
 ): readonly string[] {
   const found: string[] = [];
   const conflictsOf = (name: UnitName): readonly string[] => desired.units.get(name)?.options.conflicts ?? [];
-  for (const [name, { options }] of desired.units) {
+  const replacesOf = (name: UnitName): readonly string[] => desired.units.get(name)?.options.replaces ?? [];
+  for (const [name, { options, source, target }] of desired.units) {
+    if (target === "inactive") continue;
     const isAnywhere = [...expected.values()].some((there) => there.has(name));
-    for (const [id, { metadata }] of machines) {
+    for (const [id, { metadata, allowSubmit }] of machines) {
       const others = [...(expected.get(id) ?? [])].filter((other) => other !== name);
       const isThere = expected.get(id)?.has(name) === true;
       const against =
+        (allowSubmit === false && source === "submitted") ||
         options.metadata.some(({ key, values }) => !values.includes(metadata[key] ?? "")) ||
         options.machineOf.some((other) => !others.includes(other)) ||
-        others.some((other) => options.conflicts.includes(other) || conflictsOf(other).includes(name));
+        others.some((other) => hits(options.conflicts, other) || hits(conflictsOf(other), name));
+      // Where one is that it replaces it comes only if that goes elsewhere
+      const isOfOther = others.some((other) => hits(options.replaces, other) || hits(replacesOf(other), name));
+      const isSpread = options.spread === undefined || metadata[options.spread] !== undefined;
       if (isThere && against) found.push(`${name} is on ${id.charAt(0)}, where it may not be`);
       const { cordoned, rests } = settings.get(id) ?? {};
-      const isOpen = cordoned !== true && rests === undefined && !against;
+      const isOpen = cordoned !== true && rests === undefined && !against && !isOfOther && isSpread;
       if (isOpen && !isThere && (options.global || !isAnywhere))
         found.push(`${name} is not on ${id.charAt(0)}, which would take it`);
     }
   }
   return found;
+}
+
+/** Whether one of these names or patterns with "*" means the unit. */
+function hits(patterns: readonly string[], unit: UnitName): boolean {
+  return patterns.some((pattern) => pattern === unit || (pattern.includes("*") && matches(pattern, unit)));
+}
+
+function matches(pattern: string, unit: UnitName): boolean {
+  const [before = "", after = ""] = pattern.split("*");
+  return unit.startsWith(before) && unit.endsWith(after);
 }
 
 async function desiredAt(cluster: Cluster, commit: Parameters<Commits["desired"]>[0]): Promise<DesiredState> {

@@ -52,6 +52,10 @@ async function live(cluster: Cluster): Promise<void> {
   // At first nothing goes wrong
   await atRest(cluster, startMs);
   trace.say("people", "the cluster is up");
+  if (dice.chance(0.4)) {
+    people.submitSome();
+    await atRest(cluster, startMs);
+  }
   const faults = new Faults(cluster);
   const isBusy = dice.chance(0.5);
   cluster.act((over) => faults.run(over));

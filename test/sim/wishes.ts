@@ -18,69 +18,104 @@ interface Wish {
   taste: number;
 }
 
-const names = ["api", "blog", "cron", "db", "edge", "feed", "gate", "hub", "index", "jobs"] as const;
+const names = ["api", "blog", "cron", "db", "edge", "feed", "gate", "hub", "index", "jobs", "pool@"] as const;
 const mostUnits = 9;
+const mostInstances = 3;
+/** Submitted by hand, and never in the repository. */
+const handmade = ["mine.service", "ours.service"] as const;
 
 export class Wishes {
   readonly #dice: Dice;
+  /** By the name of their file: a template is one. */
   readonly #units = new Map<string, Wish>();
+  /** As far as anybody tried to submit them. */
+  readonly #handmade = new Map<string, Wish>();
+  #instances: number;
   readonly #globals = new Set<string>();
   readonly #policies = new Map<string, Set<Policy>>();
 
   constructor(dice: Dice) {
     this.#dice = dice;
+    this.#instances = dice.between(1, mostInstances);
     const count = dice.between(2, mostUnits);
     while (this.#units.size < count) this.add();
   }
 
   /** Whether it is, or ever was: what is on its way to its end counts too. */
   isGlobal(unit: UnitName): boolean {
-    return this.#globals.has(unit);
+    return this.#globals.has(fileOf(unit));
   }
 
   /** Whether it has only ever been one that must not run twice, whatever happens. */
   isSingle(unit: UnitName): boolean {
-    return this.#policies.get(unit)?.has("keep") === false;
+    return this.#policies.get(fileOf(unit))?.has("keep") === false;
   }
 
   /** Whether where it runs depends on where others run. */
   isBound(unit: UnitName): boolean {
-    return [...this.#units].some(
-      ([name, { lines }]) => (name === unit && lines.length > 0) || lines.some((line) => line.includes(unit)),
+    return [...this.#all()].some(
+      ([name, { lines }]) => (name === fileOf(unit) && lines.length > 0) || lines.some((line) => line.includes(unit)),
     );
   }
 
-  /** Whether one may make the other give way: by its own priority, or that of one which follows it. */
+  /**
+   * Whether one may make the other give way: by its own priority, or that of one which follows it, or because it replaces it
+   * or one that it follows.
+   */
   mayDisplace(unit: UnitName, other: UnitName): boolean {
+    const all = this.#all();
+    const linesOf = (name: string): readonly string[] => all.get(name)?.lines ?? [];
     const priorityOf = (name: string): number =>
-      Number(/^Priority=(.*)$/m.exec(this.#units.get(name)?.lines.join("\n") ?? "")?.[1] ?? 0);
-    const followers = [...this.#units.keys()].filter((each) => this.#follows(each, unit));
-    return Math.max(priorityOf(unit), ...followers.map(priorityOf)) > priorityOf(other);
+      Math.max(0, ...linesOf(name).map((line) => Number(/^Priority=(.*)$/.exec(line)?.[1] ?? 0)));
+    const replaced = linesOf(fileOf(unit)).flatMap((line) => /^Replaces=(.*)$/.exec(line)?.[1] ?? []);
+    if (replaced.some((each) => this.#follows(fileOf(other), each))) return true;
+    const followers = [...all.keys()].filter((each) => this.#follows(each, fileOf(unit)));
+    const lowest = linesOf(fileOf(other)).includes("Priority=-5") ? -5 : priorityOf(fileOf(other));
+    return Math.max(priorityOf(fileOf(unit)), ...followers.map(priorityOf)) > lowest;
   }
 
+  /** Of the repository. */
   units(): readonly UnitName[] {
-    return [...this.#units.keys()] as UnitName[];
+    const instances = Array.from({ length: this.#instances }, (_, index) => `${index + 1}`);
+    return [...this.#units.keys()].flatMap((file) =>
+      file.includes("@") ? instances.map((each) => file.replace("@", `@${each}`)) : [file],
+    ) as UnitName[];
+  }
+
+  /** That somebody tried to submit. */
+  submitted(): readonly UnitName[] {
+    return [...this.#handmade.keys()] as UnitName[];
+  }
+
+  /** What somebody submits next: a new unit, or another text of one that is there. */
+  submission(): { readonly name: UnitName; readonly text: string } {
+    const dice = this.#dice;
+    const name = dice.pick(handmade);
+    const before = this.#handmade.get(name);
+    const global = dice.chance(0.15);
+    const lines = this.#rulesFor(name, global);
+    const edition = (before?.edition ?? 0) + 1;
+    const wish: Wish = { global, policy: "keep", stopSec: 0, lines, edition, taste: 0 };
+    if (global) this.#globals.add(name);
+    this.#policies.set(name, new Set(["keep"]));
+    // It may not come through: what was tried before counts as well
+    this.#handmade.set(name, { ...wish, lines: [...new Set([...(before?.lines ?? []), ...lines])] });
+    return { name: name as UnitName, text: textOf(wish) };
   }
 
   files(): FakeFiles {
     const files: Record<string, string> = { "README.md": "Units" };
-    for (const [name, { global, policy, stopSec, lines, edition, taste }] of [...this.#units].sort(([a], [b]) =>
-      a < b ? -1 : 1,
-    )) {
-      const fleet = [...(global ? ["Global=true"] : []), ...(policy === "stop" ? ["OnPartition=stop"] : []), ...lines];
-      const stop = stopSec === 0 ? "" : `TimeoutStopSec=${stopSec}\n`;
-      files[name] =
-        `[Service]\nExecStart=/bin/sleep infinity\n${stop}Environment=EDITION=${edition}\n[X-Fleet]\n${fleet.join("\n")}\n[X-Notes]\nEdition=${taste}\n`;
-    }
+    for (const [name, wish] of [...this.#units].sort(([a], [b]) => (a < b ? -1 : 1))) files[name] = textOf(wish);
+    for (const unit of this.units()) if (unit !== fileOf(unit)) files[unit] = `-> ${fileOf(unit)}`;
     return files;
   }
 
   add(): void {
     const dice = this.#dice;
-    const free = names.flatMap((name) => (this.#units.has(`${name}.service`) ? [] : [`${name}.service`]));
+    const free = names.map((name) => `${name}.service`).filter((file) => !this.#units.has(file));
     if (free.length === 0) return;
     const name = dice.pick(free);
-    const global = dice.chance(0.15);
+    const global = !name.includes("@") && dice.chance(0.15);
     const lines = this.#rulesFor(name, global);
     const policy = !global && dice.chance(0.4) ? "stop" : "keep";
     this.#set(name, { global, policy, stopSec: this.#stopSec(policy), lines, edition: 1, taste: 0 });
@@ -90,7 +125,7 @@ export class Wishes {
   change(): void {
     const dice = this.#dice;
     const present = [...this.#units.keys()];
-    switch (dice.pick(["add", "remove", "edit", "edit", "rules", "partition"])) {
+    switch (dice.pick(["add", "remove", "edit", "edit", "rules", "partition", "scale"])) {
       case "add":
         if (present.length < mostUnits) this.add();
         return;
@@ -105,6 +140,9 @@ export class Wishes {
         return;
       case "partition":
         this.#changePartition(dice.pick(present));
+        return;
+      case "scale":
+        this.#instances = dice.between(1, mostInstances);
         return;
       default:
         for (const unit of dice.some(present, 0.4)) this.#units.get(unit)![dice.chance(0.3) ? "taste" : "edition"]++;
@@ -121,7 +159,7 @@ export class Wishes {
     const wish = this.#units.get(name);
     if (wish === undefined) return;
     const isFollowed = [...this.#units.values()].some(({ lines }) => lines.includes(`MachineOf=${name}`));
-    const global = !isFollowed && wish.policy === "keep" && this.#dice.chance(0.2);
+    const global = !isFollowed && !name.includes("@") && wish.policy === "keep" && this.#dice.chance(0.2);
     this.#set(name, { ...wish, global, lines: this.#rulesFor(name, global) });
   }
 
@@ -141,27 +179,51 @@ export class Wishes {
     const dice = this.#dice;
     const lines: string[] = [];
     const others = [...this.#units].filter(([other, wish]) => {
-      return other !== name && !wish.lines.some((line) => line.endsWith(`=${name}`));
+      return other !== name && !other.includes("@") && !wish.lines.some((line) => line.endsWith(`=${name}`));
     });
     if (!global && others.length > 0 && dice.chance(0.2)) lines.push(`Conflicts=${dice.pick(others)[0]}`);
     const leaders = others.filter(
       ([other, wish]) => !wish.global && !lines.some((line) => line.includes(other)) && !this.#follows(other, name),
     );
     if (!global && leaders.length > 0 && dice.chance(0.2)) lines.push(`MachineOf=${dice.pick(leaders)[0]}`);
+    const replaceable = others.filter(
+      ([other, wish]) => !wish.global && !lines.some((line) => line.includes(other)) && !this.#follows(other, name),
+    );
+    if (name.includes("@") && dice.chance(0.4)) lines.push("Spread=side");
+    if (name.includes("@") && dice.chance(0.3)) lines.push(`Conflicts=${name.replace("@", "@*")}`);
+    // Not both
+    const conflicts = lines.some((line) => line.startsWith("Conflicts="));
+    if (!global && !conflicts && replaceable.length > 0 && dice.chance(0.15))
+      lines.push(`Replaces=${dice.pick(replaceable)[0]}`);
     if (dice.chance(0.2)) lines.push(`MachineMetadata=side=${dice.pick(["left", "right"])}`);
     if (!global && dice.chance(0.2)) lines.push(`Prefer=side=${dice.pick(["left", "right"])}`);
     if (dice.chance(0.2)) lines.push(`Priority=${dice.pick([-5, 5, 9])}`);
     if (dice.chance(0.1)) lines.push("OnChange=reload");
-    if (dice.chance(0.1)) lines.push("DesiredState=loaded");
+    if (dice.chance(0.1)) lines.push(`DesiredState=${dice.pick(["loaded", "inactive"])}`);
     return lines;
   }
 
-  /** Near or far. */
+  #all(): ReadonlyMap<string, Wish> {
+    return new Map([...this.#units, ...this.#handmade]);
+  }
+
+  /** Near or far; itself too. */
   #follows(name: string, leader: string): boolean {
     const found = new Set([name]);
     for (const each of found)
-      for (const line of this.#units.get(each)?.lines ?? [])
+      for (const line of this.#all().get(each)?.lines ?? [])
         if (line.startsWith("MachineOf=")) found.add(line.slice("MachineOf=".length));
     return found.has(leader);
   }
+}
+
+function textOf({ global, policy, stopSec, lines, edition, taste }: Wish): string {
+  const fleet = [...(global ? ["Global=true"] : []), ...(policy === "stop" ? ["OnPartition=stop"] : []), ...lines];
+  const stop = stopSec === 0 ? "" : `TimeoutStopSec=${stopSec}\n`;
+  return `[Service]\nExecStart=/bin/sleep infinity\n${stop}Environment=EDITION=${edition}\n[X-Fleet]\n${fleet.join("\n")}\n[X-Notes]\nEdition=${taste}\n`;
+}
+
+/** Of an instance its template's. */
+function fileOf(unit: string): string {
+  return unit.replace(/@[^.]*\./, "@.");
 }
