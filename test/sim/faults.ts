@@ -62,6 +62,17 @@ export const faults: readonly Fault[] = [
       return () => machine.boot();
     },
   },
+  {
+    name: "torn write",
+    weight: 2,
+    lasts: [second, 60 * second],
+    begin: (_, machine) => {
+      if (!machine.isOn) return undefined;
+      machine.powerOff();
+      machine.tear();
+      return () => machine.boot();
+    },
+  },
   { name: "cut off", weight: 4, lasts: [second, 40 * second], begin: (_, machine) => cut(machine, ["there", "back"]) },
   { name: "requests lost", weight: 2, lasts: [second, 30 * second], begin: (_, machine) => cut(machine, ["there"]) },
   { name: "answers lost", weight: 2, lasts: [second, 30 * second], begin: (_, machine) => cut(machine, ["back"]) },

@@ -34,6 +34,8 @@ const returnMs = 15_000;
 const clearMs = 15_000;
 /** ... but for what has just happened. */
 const newsMs = 500;
+/** A permit runs out, and what had it is stopped, so long after a trouble at most. */
+const fallMs = 60_000;
 /** Machines that were given up so shortly before count among those that are lost at once. */
 const togetherMs = 55_000;
 
@@ -67,6 +69,8 @@ export class Judge {
   readonly #givenUp = new Map<MachineId, { readonly epoch: number; readonly atMs: number }>();
   readonly #cordoned = new Set<MachineId>();
   readonly #drained = new Set<MachineId>();
+  /** What people wish by the store, as far as it has changed since the judge looks. */
+  readonly #wishes = new Map<string, string>();
   readonly #badCommits = new Set<CommitId>();
   #leaderEpoch = 0;
   #leader: { readonly id: MachineId; readonly sinceMs: number } | undefined;
@@ -240,6 +244,20 @@ export class Judge {
     this.#left = { machine, unit, atMs, sinceMs: there?.get(machine) ?? atMs };
     there?.delete(machine);
     machine.say(`${unit} is down (${why})`);
+    this.checks++;
+    if (why === "stopped" && this.#isTold(machine, unit)) this.#mayFall(machine, unit);
+  }
+
+  #isTold(machine: SimMachine, unit: UnitName): boolean {
+    return this.#told(machine, unit)?.target === "launched" && !machine.systemd.isBusy(unit);
+  }
+
+  /** What nobody has stopped has lost its permit: then its machine was not heard of for a while, or the store was not. */
+  #mayFall(machine: SimMachine, unit: UnitName): void {
+    const nowMs = this.#cluster.clock.monotonicMs();
+    if (this.#storeTroubleMs > nowMs - wishWindowMs || this.#restoredMs > nowMs - wishWindowMs) return;
+    if (machine.wasTroubled(nowMs - fallMs, shortTroubleMs)) return;
+    this.#violated("stopped-by-itself", `${unit} is stopped on ${machine.letter}, which was well`);
   }
 
   /** Where a unit is up. */
@@ -286,9 +304,13 @@ export class Judge {
       this.#cluster.trace.say("store", change.kind === "put" ? "is marked as restored" : "is no longer marked");
       if (change.kind === "put") this.#marked();
     } else if (isWish(key)) {
-      if (change.kind === "put") this.#setSettings(key, change.entry.value);
-      if (change.kind === "put" && key === keys.revision) this.#judged(key, change.entry.value);
-      this.wished();
+      const value = change.kind === "put" ? change.entry.value : undefined;
+      const before = this.#wishes.get(key) ?? "";
+      const now = wishOf(key, value);
+      this.#wishes.set(key, now);
+      if (value !== undefined) this.#setSettings(key, value);
+      if (value !== undefined && key === keys.revision) this.#judged(key, value);
+      if (now !== before) this.wished();
     }
   }
 
@@ -478,6 +500,18 @@ function isWish(key: string): boolean {
   return [keys.revision, keys.holds, keys.units, keys.machineSettings, keys.restarts].some((each) =>
     key.startsWith(each),
   );
+}
+
+/** What of it is people's: a leader notes there as well what it makes of machines and commits. */
+function wishOf(key: string, value: string | undefined): string {
+  if (value === undefined) return "";
+  const revision = key === keys.revision ? parseRevision(key, value) : undefined;
+  if (revision?.ok === true) return revision.value.adopted?.commit ?? "";
+  const settings = machineOfSettings(key) === undefined ? undefined : parseMachineSettings(key, value);
+  if (settings?.ok !== true) return value;
+  const { metadata, cordoned, drain } = settings.value;
+  const isBlank = Object.keys(metadata).length === 0 && cordoned === undefined && drain === undefined;
+  return isBlank ? "" : JSON.stringify([metadata, cordoned, drain]);
 }
 
 function manifestOf(text: string | undefined): Manifest | undefined {

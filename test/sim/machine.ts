@@ -203,6 +203,17 @@ export class SimMachine {
     this.systemd.reboot();
   }
 
+  /** What it wrote last, or what was worn, can be read in part only. No disk that keeps its word does that. */
+  tear(): void {
+    const { dice } = this.#cluster;
+    const files = [...this.disk.files];
+    if (files.length === 0) return;
+    const [name, text] = dice.pick(files);
+    this.disk.files.set(name, text.slice(0, dice.between(0, text.length - 1)));
+    if (name === "nonce") this.isNoted = false;
+    this.say(`has torn file ${name}`);
+  }
+
   stepWall(ms: number): void {
     this.#wallStepMs += ms;
     this.#running?.process.clock.stepWall(ms);

@@ -146,4 +146,11 @@ export const mutants: readonly Mutant[] = [
     from: "allowSubmit || isAnyOpen(picture)",
     to: "allowSubmit",
   },
+  {
+    name: "permit-too-short",
+    breaks: "OnPartition=stop: a machine that is silent for less than five seconds stops nothing: here it does",
+    file: "loops/fence.ts",
+    from: "return this.#ports.beat.heldUntilMs() - fenceLeadMs;",
+    to: "return this.#ports.beat.heldUntilMs() - 7_000;",
+  },
 ];

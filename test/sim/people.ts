@@ -27,8 +27,9 @@ export class People {
   readonly #cluster: Cluster;
   readonly #wishes: Wishes;
   readonly #meanMs: number;
-  readonly #good: { readonly commit: CommitId; readonly files: ReturnType<Wishes["files"]> }[] = [];
+  readonly #good: CommitId[] = [];
   #isOver = false;
+  #isHeadGood = true;
 
   constructor(cluster: Cluster, wishes: Wishes) {
     this.#cluster = cluster;
@@ -36,16 +37,12 @@ export class People {
     this.#meanMs = cluster.dice.pick([2_000, 8_000, 25_000]);
   }
 
-  /** What runs when all that is committed has been taken up. */
-  get newest(): CommitId | undefined {
-    return this.#good.at(-1)?.commit;
-  }
-
   commit(): void {
     const { repository, trace, judge } = this.#cluster;
     const files = this.#wishes.files();
     const commit = repository.commit(files);
-    this.#good.push({ commit, files });
+    this.#good.push(commit);
+    this.#isHeadGood = true;
     judge.wished();
     trace.say("people", `commit ${commit.slice(0, 7)}: ${Object.keys(files).slice(1).join(" ")}`);
   }
@@ -126,9 +123,10 @@ export class People {
     );
   }
 
+  /** What was tried last shall run, or something else. */
   end(): void {
     this.#isOver = true;
-    this.commit(); // whatever was tried last, this is what shall run
+    if (!this.#isHeadGood || this.#cluster.dice.chance(0.5)) this.commit();
   }
 
   #do(): void {
@@ -142,6 +140,7 @@ export class People {
         this.commit();
         return;
       case "bad":
+        this.#isHeadGood = false;
         judge.badCommit(
           repository.commit({
             ...this.#wishes.files(),
@@ -152,9 +151,10 @@ export class People {
         return;
       default: {
         const earlier = dice.pick(this.#good);
-        repository.reset(earlier.commit);
+        repository.reset(earlier);
+        this.#isHeadGood = true;
         judge.wished();
-        trace.say("people", `the branch goes back to ${earlier.commit.slice(0, 7)}`);
+        trace.say("people", `the branch goes back to ${earlier.slice(0, 7)}`);
       }
     }
   }
