@@ -30,6 +30,8 @@ import type { Troubles } from "./troubles.ts";
 
 /** A machine that is to rest, and of which an operator said something meanwhile, is looked at again so soon. */
 const restRetryMs = 1_000;
+/** A moment of the wall clock is looked at again after so long: the clock may be set meanwhile. */
+const longestWallWaitMs = 60_000;
 /** As troubles have it. */
 const restored = "restored";
 const oversized = "manifest-size";
@@ -196,7 +198,8 @@ export class Engine {
     await this.#tell({ picture, writes: told, outcome, ended, nameOf }, signal);
     const dueMs = await this.#tidyUp(picture, signal);
     const unmarkMs = await this.#unmark(picture, { ...moments, restored: fences.restored }, signal);
-    const waits = [attendance.dueMs, dueMs, unmarkMs, moveMs - nowMs, fences.dueMs, losses.dueMs];
+    const byWall = [dueMs, moveMs - nowMs].map((ms) => (ms === Infinity ? ms : Math.min(ms, longestWallWaitMs)));
+    const waits = [attendance.dueMs, ...byWall, unmarkMs, fences.dueMs, losses.dueMs];
     const ahead = waits.filter((ms) => ms > 0 && ms < Infinity);
     return ahead.length === 0 ? undefined : Math.min(...ahead);
   }

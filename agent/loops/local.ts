@@ -233,7 +233,11 @@ export class Local {
   async #bar({ staying, units, isFresh }: Share): Promise<ReadonlyMap<UnitName, Problem | undefined>> {
     const { fence, systemd } = this.#ports;
     const lying = this.#lying.filter(({ fenceStepMs }) => fenceStepMs !== undefined);
-    const fenced = staying.flatMap(({ name }) => (units.get(name)?.fence === undefined ? [] : [name]));
+    const before = new Set(lying.map(({ name }) => name));
+    // One that is no longer to be stopped, too, as long as the leader reckons with it: others may have gone down with it
+    const fenced = staying.flatMap(({ name, fenceMs }) =>
+      units.get(name)?.fence !== undefined || (before.has(name) && fenceMs !== undefined) ? [name] : [],
+    );
     this.#fenced = new Set(fenced);
     fence.need(fenced.length + lying.length > 0);
     if (fenced.length === 0) return new Map();

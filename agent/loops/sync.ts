@@ -211,9 +211,11 @@ export class Sync {
       const { adopted, refused } = this.#revision?.value ?? {};
       if (head === adopted?.commit) {
         if (refused !== undefined) await this.#record({ adopted });
-        // One that was lost may have come with the fetch
-        const desired = this.#desired ?? (await this.#readAdopted(head));
-        if (!this.#isNewest && !(desired instanceof Problem)) this.#take(desired, true);
+        // It may have been lost and come with the fetch, or been recorded without an answer
+        const held = this.#desired?.commit === head ? this.#desired : undefined;
+        const desired = held ?? (await this.#readAdopted(head));
+        const isTaken = held !== undefined && this.#isNewest;
+        if (!isTaken && !(desired instanceof Problem)) this.#take(desired, true);
         return { said: { outcome: "unchanged", commit: head, problems: [] }, failure: undefined };
       }
       if (head === refused?.commit && head === this.#refused) {

@@ -7,7 +7,18 @@ import { Problem } from "../../../agent/domain/problem.ts";
 import type { SyncResult } from "../../../agent/domain/sync.ts";
 import { schedule } from "../../../agent/schedule/schedule.ts";
 import { keys } from "../../../agent/text/values.ts";
-import { House, type HouseOptions, changed, gate, idOf, machineLeaseMs, name, pollMs, service } from "./house.ts";
+import {
+  House,
+  type HouseOptions,
+  changed,
+  gate,
+  idOf,
+  machineLeaseMs,
+  name,
+  passingOn,
+  pollMs,
+  service,
+} from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -85,6 +96,30 @@ describe("deploy", () => {
     await house.until(async () => (await house.held()).revision.adopted?.commit === next, pollMs + 1_000);
     assert.equal((await house.held()).revision.refused, undefined);
     await house.until(() => house.box("a").systemd.textOf(name("web.service")) === changed(), 5_000);
+  });
+
+  test("a commit that was recorded without an answer is carried out", async () => {
+    await open({ machines: "a" });
+    const a = house.box("a");
+    let isLost = false;
+    a.through = {
+      registry: (registry) => ({
+        ...passingOn(registry),
+        write: async (transaction, signal) => {
+          const written = await registry.write(transaction, signal);
+          if (!isLost || !transaction.writes.some(({ key }) => key === keys.revision)) return written;
+          isLost = false;
+          throw new Problem("registry-unreachable", "Cannot write: No answer within 2000 ms");
+        },
+      }),
+    };
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    isLost = true;
+    const next = house.commit({ "db.service": service() });
+    await house.until(() => house.isUp({ "db.service": "a" }), pollMs + 5_000);
+    assert.equal((await house.held()).revision.adopted?.commit, next);
   });
 
   test("a refused commit that is taken back is forgotten", async () => {

@@ -302,6 +302,21 @@ describe("holds", () => {
     assert.ok((await events("a")).includes("unit-resumed host-a web.service"));
   });
 
+  test("run out in time also under a leader whose clock was behind when they began", async () => {
+    await open({ machines: "a" });
+    const a = house.box("a");
+    const clock = house.clock.process();
+    a.through = { clock };
+    await house.ready();
+    await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    await target("a", "web.service", "inactive", { forMs: 3_600_000 });
+    await house.until(() => house.isUp({}), 5_000);
+    await house.clock.advance(120_000); // nothing else wakes it
+    clock.stepWall(3_600_000);
+    await house.until(() => house.isUp({ "web.service": "a" }), 61_000);
+  });
+
   test("without an end take the place of one that ends; asked for once more they are as they were", async () => {
     await open({ machines: "a" });
     await house.ready();

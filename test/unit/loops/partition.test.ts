@@ -409,6 +409,30 @@ describe("a machine that is cut off", () => {
     assert.deepEqual(await c.problems(), []);
   });
 
+  test("and back to a commit by which nothing is to be stopped starts again what it has stopped, with what went down with it", async () => {
+    const c = await onC();
+    const withApp = (db: string): Record<string, string> => ({
+      "app.service": `[Unit]\nRequires=db.service\nAfter=db.service\n${service("Prefer=disk=ssd")}`,
+      "db.service": db,
+      "log.service": service("MachineOf=db.service"),
+      "web.service": service("Prefer=disk=ssd"),
+    });
+    await house.deploy(withApp(fenced(4, "MachineMetadata=disk=ssd")));
+    await house.until(() => c.up().includes("app.service"), startMs);
+    await house.clock.advance(2 * machineLeaseMs);
+    c.connection.cutOff();
+    await house.until(() => c.systemd.state(name("db.service")).active === "inactive", machineLeaseMs, 10);
+    assert.equal(c.systemd.state(name("app.service")).active, "inactive");
+    // By a new agent the newest manifest is heard first, and its commit is at hand at once
+    await c.stop();
+    c.gitStore.commits.add(await house.deploy(withApp(service("MachineMetadata=disk=ssd"))));
+    await house.clock.advance(500);
+    c.connection.restore();
+    c.start();
+    const isUp = (unit: string): boolean => c.systemd.state(name(unit)).active === "active";
+    await house.until(() => isUp("db.service") && isUp("app.service"), 60_000);
+  });
+
   test("starts it again also where the registry had no manifest for it when it came back, and gets one later", async () => {
     const c = await onC();
     await c.stop();
