@@ -215,7 +215,8 @@ export class Sync {
         const held = this.#desired?.commit === head ? this.#desired : undefined;
         const desired = held ?? (await this.#readAdopted(head));
         const isTaken = held !== undefined && this.#isNewest;
-        if (!isTaken && !(desired instanceof Problem)) this.#take(desired, true);
+        if (desired instanceof Problem) this.#ports.troubles.set("commit", toRecord(desired));
+        else if (!isTaken) this.#take(desired, true);
         return { said: { outcome: "unchanged", commit: head, problems: [] }, failure: undefined };
       }
       if (head === refused?.commit && head === this.#refused) {
