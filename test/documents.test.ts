@@ -37,6 +37,20 @@ function settingsBlocks(markdown: string): readonly string[] {
   );
 }
 
+/** The rows of a document's tables that have more or fewer cells than the first row of their table, as `LINE: TEXT`. */
+function unevenRows(markdown: string): readonly string[] {
+  const uneven: string[] = [];
+  let [fenced, expected] = [false, 0];
+  for (const [index, line] of markdown.split("\n").entries()) {
+    if (line.trimStart().startsWith("```")) fenced = !fenced;
+    const isRow = !fenced && line.startsWith("|");
+    const cells = isRow ? line.trimEnd().replaceAll(/\\./g, "").split("|").length - 2 : 0;
+    if (isRow && expected > 0 && cells !== expected) uneven.push(`${String(index + 1)}: ${line.slice(0, 80)}`);
+    expected = isRow ? expected || cells : 0;
+  }
+  return uneven;
+}
+
 /** A fleetctl that knows a few units: of its two commands what the export takes. */
 const fleetWithUnits = `#!/bin/sh
 case $1 in
@@ -126,6 +140,12 @@ suite("documents", () => {
       rmSync(folder, { recursive: true, force: true });
     }
   });
+
+  const documents = readdirSync(new URL("docs/", top)).filter((name) => name.endsWith(".md"));
+  for (const document of ["README.md", "CONTRIBUTING.md", ...documents.map((name) => `docs/${name}`)])
+    test(`every row of a table in ${document} has a cell for each column`, () => {
+      assert.deepEqual(unevenRows(read(document)), []);
+    });
 
   test("README lists every exit code", () => {
     const listed = Array.from(read("README.md").matchAll(/^\| +(\d+) +\|/gm), ([, code]) => Number(code));
