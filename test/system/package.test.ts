@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -88,8 +89,33 @@ describe("the package", { skip: notBuilt ?? noDpkg ?? false }, () => {
 
 const noMachines = notBuilt ?? noDpkg ?? (await whyNoMachines());
 
+/** Of the version that comes after the one that was built; what it holds is the same. */
+const nextVersion = `${version}+next1`;
+
+/** The package again under that version. */
+async function makeNext(folder: string): Promise<string> {
+  const [tree, next] = [join(folder, "tree"), join(folder, "flotilla-next.deb")];
+  await run("dpkg-deb", ["-R", file, tree]);
+  const control = join(tree, "DEBIAN/control");
+  const text = await readFile(control, "utf8");
+  await writeFile(control, text.replace(/^Version: .*$/m, `Version: ${nextVersion}`));
+  await run("dpkg-deb", ["--root-owner-group", "-Zgzip", "-z1", "-b", tree, next]);
+  await rm(tree, { recursive: true });
+  return next;
+}
+
 describe("the package on a machine", { skip: noMachines ?? false }, () => {
+  /** Of the example, and one that must not run twice: what flotilla runs there. */
+  const running = [
+    "hello.service",
+    "web@1.service",
+    "web@2.service",
+    "web@3.service",
+    "beacon.service",
+    "single.service",
+  ];
   let network: Network;
+  let folder: string;
   let machine: BootedMachine;
   const value = async (unit: string, property: string): Promise<string> =>
     (await machine.output(["systemctl", "show", "--value", `--property=${property}`, unit])).trim();
@@ -97,12 +123,14 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
   const dpkg = (...args: readonly string[]) => machine.output(["dpkg", ...args], { timeoutMs: 120_000 });
 
   before(async () => {
+    folder = await mkdtemp("/var/tmp/flotilla-package-");
+    const next = await makeNext(folder);
     network = await Network.open();
     machine = await bootMachine({
       network,
       name: "debian",
       address: "10.77.0.21",
-      binds: { "/opt/flotilla.deb": file },
+      binds: { "/opt/flotilla.deb": file, "/opt/flotilla-next.deb": next },
       enable: ["ssh.service"],
       files: {
         // What the first boot does has tests of its own
@@ -111,7 +139,10 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
       },
     });
   });
-  after(() => network.close());
+  after(async () => {
+    await (network as Network | undefined)?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
 
   test("installed, it runs without Node and has started nothing", async () => {
     await dpkg("--install", "/opt/flotilla.deb");
@@ -143,16 +174,17 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
       git init -q --initial-branch=main /srv/units
       cp -R /usr/share/flotilla/units/example/. /srv/units
       cd /srv/units
+      printf '[Service]\nExecStart=/bin/sleep infinity\n[X-Fleet]\nOnPartition=stop\n' >static/single.service
       git add -A
       git -c user.name=Test -c user.email=test@localhost commit -qm units
       printf '[Git]\nURL=ssh://root@127.0.0.1/srv/units\nSSHKeyFile=/etc/flotilla/key\nKnownHostsFile=/etc/flotilla/known_hosts\nSchedule=* * * * * *\nJitter=0\n' >/etc/flotilla/flotilla.conf
       chmod 600 /etc/flotilla/flotilla.conf
       systemctl enable -q --now flotilla.service`;
     await machine.output(["sh", "-c", script]);
-    await machine.waitForUnit("hello.service");
-    const running = /^web@3\.service\t.*running$/m;
+    for (const unit of running) await machine.waitForUnit(unit);
+    const last = /^web@3\.service\t.*running$/m;
     await machine.waitFor("the last unit in the listing", async () =>
-      running.test(await machine.output(["flotilla", "list-units"])) ? true : undefined,
+      last.test(await machine.output(["flotilla", "list-units"])) ? true : undefined,
     );
     assert.match(await machine.output(["flotilla", "status"]), /Machines: 1 alive\n/);
     assert.equal(await value("flotilla.service", "NRestarts"), "0");
@@ -188,14 +220,41 @@ describe("the package on a machine", { skip: noMachines ?? false }, () => {
     await machine.output(["systemctl", "stop", unit]);
   });
 
-  test("an upgrade restarts the agent and leaves the units alone", async () => {
-    const [unit, agent] = await Promise.all([value("hello.service", "MainPID"), value("flotilla.service", "MainPID")]);
-    await dpkg("--install", "/opt/flotilla.deb");
+  test("an upgrade to a newer version restarts the agent and leaves all units alone", async () => {
+    const installed = (): Promise<string> =>
+      machine.output(["dpkg-query", "--show", "--showformat=${Version}", "flotilla"]);
+    const runs = (): Promise<readonly string[]> =>
+      Promise.all(
+        running.map(async (unit) => `${unit} ${await value(unit, "InvocationID")} ${await value(unit, "SubState")}`),
+      );
+    const list = ["list-units", "--plain", "--no-legend", "--state=active", "flotilla-permit*.timer"];
+    const permits = async (): Promise<readonly string[]> =>
+      (await machine.output(["systemctl", ...list])).split("\n").flatMap((line) => line.split(" ")[0] || []);
+    const [before, agent] = await Promise.all([runs(), value("flotilla.service", "InvocationID")]);
+    for (const each of before) assert.match(each, /^\S+ [0-9a-f]{32} running$/);
+    assert.equal(await installed(), version);
+    await dpkg("--install", "/opt/flotilla-next.deb");
+    assert.equal(await installed(), nextVersion);
     await machine.waitFor("another agent", async () => {
-      const pid = await value("flotilla.service", "MainPID");
-      return pid !== agent && pid !== "0" && (await status(["flotilla", "status"])) === 0;
+      const [id, state] = await Promise.all([
+        value("flotilla.service", "InvocationID"),
+        value("flotilla.service", "ActiveState"),
+      ]);
+      return id !== agent && state === "active" && (await status(["flotilla", "status"])) === 0;
     });
-    assert.equal(await value("hello.service", "MainPID"), unit);
+    // It has taken over what hangs on its predecessor's lease as well
+    const given = await permits();
+    await machine.waitFor("a permit of the new agent's", async () => {
+      const now = await permits();
+      return now.length > 0 && now.every((each) => !given.includes(each));
+    });
+    await machine.waitFor("all of it in the listing", async () => {
+      const { stdout } = await machine.run(["flotilla", "list-units"]);
+      return running.every((unit) =>
+        stdout.split("\n").some((line) => line.startsWith(`${unit}\t`) && line.endsWith("running")),
+      );
+    });
+    assert.deepEqual(await runs(), before);
   });
 
   test("removed, it leaves units, settings and state; purged, only the units", async () => {
