@@ -1,5 +1,5 @@
 // A machine that boots alone: etcd and the repository are gone, and it brings back what it was told to run, of every kind, by
-// what lies on its own disk. How long that takes is measured.
+// what lies on its own disk; but what must not run twice waits. How long that takes is measured.
 import assert from "node:assert/strict";
 import { type TestContext, after, before, describe, test } from "node:test";
 import { type BootedMachine, bootMachine } from "./booted/machine.ts";
@@ -14,6 +14,8 @@ const serviceText = "[Service]\nExecStart=/bin/sleep infinity\n";
 
 const repository: Readonly<Record<string, string>> = {
   "static/global.service": `${serviceText}[X-Fleet]\nGlobal=true\n`,
+  "static/keep.service": `${serviceText}[X-Fleet]\nOnPartition=keep\n`,
+  "static/single.service": `${serviceText}[X-Fleet]\nOnPartition=stop\n`,
   "static/held.service": serviceText,
   "static/enabled.service": `${serviceText}[Install]\nWantedBy=multi-user.target\n`,
   "static/tick.timer": "[Timer]\nOnActiveSec=1\nAccuracySec=100ms\n",
@@ -22,8 +24,18 @@ const repository: Readonly<Record<string, string>> = {
   "templates/web@.service": serviceText,
   "templates/web@.service.d/10-name.conf": "[Unit]\nDescription=dropped in for %i\n",
 };
-const running = ["global.service", "enabled.service", "tick.timer", "tick.service", "web@1.service", "hand.service"];
+const running = [
+  "global.service",
+  "keep.service",
+  "enabled.service",
+  "tick.timer",
+  "tick.service",
+  "web@1.service",
+  "hand.service",
+];
 const resting = ["held.service", "hand-off.service"];
+/** It has OnPartition=stop: nobody is there who could say that it runs nowhere else. */
+const single = "single.service";
 
 const missing = (await whyNoMachines()) ?? (withoutEtcd === false ? undefined : withoutEtcd);
 
@@ -70,6 +82,7 @@ describe("a machine that boots alone", { skip: missing ?? false }, () => {
       flotilla stop hand-off.service
       flotilla stop held.service`);
     await allUp();
+    await machine.waitForUnit(single, { timeoutMs: backMs });
     await shell("mv /srv/units /srv/elsewhere");
   });
   after(() => network.close());
@@ -100,8 +113,21 @@ describe("a machine that boots alone", { skip: missing ?? false }, () => {
     };
   }
 
+  /** It has not been started in this boot, and the listing says why. */
+  async function isBarred(): Promise<void> {
+    const said = await machine.waitFor("why it is not started", async () => {
+      const { stdout } = await machine.run(["flotilla", "list-units", "--unit", single, "--json"]);
+      return /unit-fenced/.test(stdout) && stdout;
+    });
+    assert.match(said, /Cannot start unit \\"single\.service\\" while this machine is cut off/);
+    assert.match(said, /It has OnPartition=stop: once the registry is heard, it starts where it is wanted/);
+    assert.deepEqual([await property(single, "ActiveState"), await property(single, "InvocationID")], ["inactive", ""]);
+    assert.equal((await machine.run(["systemctl", "is-active", "--quiet", "flotilla-permit.target"])).status, 3);
+  }
+
   async function isBack(t: TestContext): Promise<void> {
     await allUp();
+    await isBarred();
     assert.equal(await property("web@1.service", "Description"), "dropped in for 1");
     assert.match(await property("multi-user.target", "Wants"), /\benabled\.service\b/);
     const { agentMs, systemdMs } = await backAfter();
@@ -142,5 +168,6 @@ describe("a machine that boots alone", { skip: missing ?? false }, () => {
       for (const unit of running) assert.match(listed, new RegExp(`^${unit.replaceAll(".", "\\.")}`, "m"));
     }
     assert.deepEqual(await pids(), before);
+    await isBarred();
   });
 });
