@@ -3,9 +3,21 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { Clock } from "../../../agent/ports/clock.ts";
-import type { Registry, WatchBatch } from "../../../agent/ports/registry.ts";
+import type { Registry, WatchBatch, WriteResult } from "../../../agent/ports/registry.ts";
 import { keys } from "../../../agent/text/values.ts";
-import { House, type HouseOptions, changed, gate, idOf, machineLeaseMs, name, service } from "./house.ts";
+import {
+  type Box,
+  House,
+  type HouseOptions,
+  changed,
+  engineLeaseMs,
+  gate,
+  idOf,
+  machineLeaseMs,
+  name,
+  passingOn,
+  service,
+} from "./house.ts";
 
 let house: House;
 afterEach(() => house.close());
@@ -256,7 +268,118 @@ describe("hand-over", () => {
     release();
     await house.until(() => house.isUp({ "db.service": "b" }), 5_000);
   });
+
+  describe("whose leader, on a third machine, is killed", () => {
+    const tellsSecond = ({ writes }: Parameters<Registry["write"]>[0]): boolean =>
+      writes.some(
+        (each) => each.kind === "put" && each.key === keys.manifest(idOf("b")) && each.value.includes("db.service"),
+      );
+    /** What systemd was asked for, from the beginning. */
+    const jobs = (): readonly string[] =>
+      house.machines.flatMap(({ letter, systemd }) =>
+        systemd.asked.flatMap((line) => (/^(start|stop|restart|reload) db/.test(line) ? [`${letter}: ${line}`] : [])),
+      );
+    const once = ["a: start db.service", "a: stop db.service", "b: start db.service"];
+    const moved = async (): Promise<void> => {
+      await house.until(() => {
+        assert.ok(house.running("db.service").length <= 1);
+        return house.isUp({ "db.service": "b" });
+      }, 20_000);
+    };
+
+    /** db.service runs on a, and its commit that moves it to b is made. `tell`: what the leader's telling b comes to. */
+    async function moving(
+      tell: (write: () => Promise<WriteResult>, signal: AbortSignal | undefined) => Promise<WriteResult>,
+      { stop }: { readonly stop?: Promise<void> } = {},
+    ): Promise<Box> {
+      const metadata = { a: { disk: "hdd" }, b: { disk: "ssd" } };
+      house = await House.open({ machines: "abcd", leaders: "cd", metadata });
+      let leading = "";
+      for (const box of [house.box("c"), house.box("d")])
+        box.through = {
+          registry: (registry) => ({
+            ...passingOn(registry),
+            write: (transaction, signal) => {
+              const write = (): Promise<WriteResult> => registry.write(transaction, signal);
+              return box.letter === leading && tellsSecond(transaction) ? tell(write, signal) : write();
+            },
+          }),
+        };
+      await house.ready();
+      await house.deploy({ "db.service": service("MachineMetadata=disk=hdd") });
+      await house.until(() => house.isUp({ "db.service": "a" }), 5_000);
+      const leader = await house.leading();
+      leading = leader.letter;
+      if (stop !== undefined) house.box("a").stops.set(name("db.service"), stop);
+      await house.deploy({ "db.service": service("MachineMetadata=disk=ssd") });
+      return leader;
+    }
+
+    async function killed(leader: Box): Promise<void> {
+      await leader.kill();
+      const isLed = async (): Promise<boolean> => ![leader.letter, undefined].includes(await house.leader());
+      await house.until(async () => {
+        assert.ok(house.running("db.service").length <= 1);
+        return isLed();
+      }, engineLeaseMs + 2_000);
+    }
+
+    /** Also when the leader's machine has been given up, and when it is back. */
+    async function staysMoved(leader: Box): Promise<void> {
+      await house.neverTwo(2 * machineLeaseMs);
+      leader.start();
+      await house.neverTwo(2 * machineLeaseMs);
+      assert.deepEqual([house.up(), jobs()], [{ "db.service": "b" }, once]);
+    }
+
+    test("when the first was told to stop, and was not seen to have stopped", async () => {
+      const { opened, open: release } = gate();
+      const leader = await moving((write) => write(), { stop: opened });
+      await house.until(() => house.box("a").asked().includes("hanging-stop db.service"), 2_000);
+      await killed(leader);
+      await house.always(() => house.isUp({ "db.service": "a" }), 2 * machineLeaseMs, 200);
+      assert.deepEqual((await house.held()).manifests.get(idOf("b"))?.units, [], "it has not been told");
+      release();
+      await moved();
+      await staysMoved(leader);
+    });
+
+    test("when the first was seen to have stopped, and the second was not told", async () => {
+      const dying = gate();
+      const leader = await moving((_, signal) => {
+        dying.open();
+        return lastCall(signal);
+      });
+      await house.settle(dying.opened);
+      assert.deepEqual([house.running("db.service"), await house.box("a").listed()], ["", []]);
+      assert.deepEqual((await house.held()).manifests.get(idOf("b"))?.units, []);
+      await killed(leader);
+      await moved();
+      await staysMoved(leader);
+    });
+
+    test("when the second was told, which the leader did not live to hear", async () => {
+      const dying = gate();
+      const leader = await moving(async (write, signal) => {
+        assert.ok((await write()).applied);
+        dying.open();
+        return lastCall(signal);
+      });
+      await house.settle(dying.opened);
+      await killed(leader);
+      await moved();
+      await staysMoved(leader);
+    });
+  });
 });
+
+/** Never answered: it ends with the agent that made it. */
+function lastCall(signal: AbortSignal | undefined): Promise<never> {
+  assert.ok(signal !== undefined);
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
+}
 
 describe("what cannot be trusted", () => {
   test("an unreadable manifest stops all decisions and is named; deleting it is the way out", async () => {
