@@ -432,11 +432,11 @@ export class Judge {
     }
     this.#manifests.set(next.machine, next);
     this.#entries.set(next.machine, entries);
-    const comes = [...entries.keys()].filter((unit) => !before.has(unit));
+    const others = [...entries.keys()].map((other) => ({ other, isNew: !before.has(other) }));
     for (const [unit, seen] of before) {
       const now = entries.get(unit)?.entry.target;
       if (now === "launched" || now === seen.entry.target) continue;
-      this.#released(machine, { unit, sinceMs: seen.sinceMs, comes });
+      this.#released(machine, { unit, sinceMs: seen.sinceMs, others });
     }
   }
 
@@ -446,8 +446,12 @@ export class Judge {
     {
       unit,
       sinceMs,
-      comes,
-    }: { readonly unit: UnitName; readonly sinceMs: number; readonly comes: readonly UnitName[] },
+      others,
+    }: {
+      readonly unit: UnitName;
+      readonly sinceMs: number;
+      readonly others: readonly { readonly other: UnitName; readonly isNew: boolean }[];
+    },
   ): void {
     this.checks++;
     const nowMs = this.#cluster.clock.monotonicMs();
@@ -465,7 +469,10 @@ export class Judge {
     const isAnyLost = this.#cluster.machines.some((each) => this.#wasLost(each, nowMs - wishWindowMs));
     if (isBound && isAnyLost) return;
     // It gives way to another: one that has waited for a machine to join, or to be down elsewhere first
-    if (comes.some((other) => this.wishes?.mayDisplace(other, unit) === true)) return;
+    const { wishes } = this;
+    if (others.some(({ other, isNew }) => isNew && wishes?.mayDisplace(other, unit) === true)) return;
+    // Another machine has come that takes it
+    if (others.some(({ other }) => wishes?.mayReplace(other, unit) === true)) return;
     this.#violated("release-without-reason", `${machine.letter} is told to let go of ${unit}`);
   }
 

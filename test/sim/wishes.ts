@@ -58,17 +58,19 @@ export class Wishes {
     );
   }
 
-  /**
-   * Whether one may make the other give way: by its own priority, or that of one which follows it, or because it replaces it
-   * or one that it follows.
-   */
+  /** Whether one replaces the other, or what that follows: it may make it give way whenever another machine takes it. */
+  mayReplace(unit: UnitName, other: UnitName): boolean {
+    const lines = this.#all().get(fileOf(unit))?.lines ?? [];
+    const replaced = lines.flatMap((line) => /^Replaces=(.*)$/.exec(line)?.[1] ?? []);
+    return replaced.some((each) => this.#follows(fileOf(other), each));
+  }
+
+  /** Whether one may make the other give way when it comes: by its own priority, or that of one which follows it. */
   mayDisplace(unit: UnitName, other: UnitName): boolean {
     const all = this.#all();
     const linesOf = (name: string): readonly string[] => all.get(name)?.lines ?? [];
     const priorityOf = (name: string): number =>
       Math.max(0, ...linesOf(name).map((line) => Number(/^Priority=(.*)$/.exec(line)?.[1] ?? 0)));
-    const replaced = linesOf(fileOf(unit)).flatMap((line) => /^Replaces=(.*)$/.exec(line)?.[1] ?? []);
-    if (replaced.some((each) => this.#follows(fileOf(other), each))) return true;
     const followers = [...all.keys()].filter((each) => this.#follows(each, fileOf(unit)));
     const lowest = linesOf(fileOf(other)).includes("Priority=-5") ? -5 : priorityOf(fileOf(other));
     return Math.max(priorityOf(fileOf(unit)), ...followers.map(priorityOf)) > lowest;
