@@ -1,6 +1,6 @@
 // One fault after another, or two at once, on a site that is watched: brings them about, waits for what must come of them,
 // mends them and waits until the cluster is again what it shall be. For the soak, the matrix and the tests.
-import { type Fault, type Figures, type Grip, type Scene } from "./faults.ts";
+import { bounds, type Fault, type Figures, type Grip, type Scene } from "./faults.ts";
 import { Random } from "./random.ts";
 import { Site, type SoakMachine } from "./site.ts";
 import { type Violation, Watch } from "./watch.ts";
@@ -36,6 +36,8 @@ export class Campaign {
   readonly watch: Watch;
   readonly random: Random;
   readonly #say: (text: string) => void;
+  /** Since when nothing is broken and all is as it shall be. */
+  #calmFromMs = Infinity;
 
   private constructor(site: Site, { seed, say, onViolation = () => undefined }: CampaignOptions) {
     this.site = site;
@@ -64,6 +66,13 @@ export class Campaign {
   async close(): Promise<void> {
     await this.watch.stop();
     await this.site.close();
+  }
+
+  /** Resolves when nothing has been broken for so long that it has no after-effects. */
+  async calm(): Promise<void> {
+    const leftMs = this.#calmFromMs + bounds.calmMs - this.watch.nowMs;
+    // Where all could not be made as it shall be, there is nothing to wait for
+    if (leftMs > 0 && Number.isFinite(leftMs)) await pause(leftMs);
   }
 
   /**
@@ -126,6 +135,7 @@ export class Campaign {
     };
     try {
       await this.watch.until("the cluster is what it shall be", isSettled, withinMs);
+      if (this.watch.broken.size === 0) this.#calmFromMs = Math.min(this.#calmFromMs, this.watch.nowMs);
     } catch (error) {
       throw new Error(`${error instanceof Error ? error.message : String(error)}: ${differences.join("; ")}`);
     }
@@ -148,12 +158,14 @@ export class Campaign {
   async #begin(fault: Fault, begun: readonly Begun[]): Promise<Begun | undefined> {
     const taken = new Set<SoakMachine>(begun.flatMap(({ machines = [] }) => machines));
     const { site, watch, random } = this;
-    const scene: Scene = { site, watch, random, taken };
+    const calmMs = Math.max(0, watch.nowMs - this.#calmFromMs);
+    const scene: Scene = { site, watch, random, taken, calmMs };
     // What is broken is known before it breaks
     watch.broken.add(fault.name);
     const fromMs = watch.nowMs;
     const grip = await fault.begin(scene).finally(() => watch.broken.delete(fault.name));
     if (grip === undefined) return undefined;
+    this.#calmFromMs = Infinity;
     const one = { ...grip, fault, fromMs };
     watch.broken.add(labelOf(one));
     watch.note(`broken: ${labelOf(one)}`);

@@ -33,6 +33,7 @@ export async function runMatrix(
 /** One that needs a leader finds none for a moment. */
 async function attempt(campaign: Campaign, fault: Fault): Promise<Outcome | undefined> {
   for (let attempted = 0; attempted < tries; attempted++) {
+    if (fault.needsCalm === true) await campaign.calm();
     const [outcome] = (await campaign.round([fault])) ?? [];
     if (outcome !== undefined) return outcome;
     await new Promise((resolve) => setTimeout(resolve, againMs));
