@@ -105,7 +105,7 @@ export class Campaign {
     }
     await this.#settleOr("what was broken is mended");
     const settled = this.watch.nowMs;
-    for (const each of begun) each.end?.();
+    for (const each of begun) await this.#orViolate(async () => each.end?.());
     return begun.map((each, at) => ({
       fault: each.fault.name,
       on: each.on,

@@ -1,6 +1,7 @@
 // The faults that are done to a site: one row each, with how it is brought about and mended, what it may stop, what must come
 // of it, and how long it lasts. For the soak, for the matrix and for the tests.
 import { readFileSync } from "node:fs";
+import type { ClusterEvent, EventKind } from "../../agent/domain/submitted.ts";
 import { type Mend } from "../system/booted/links.ts";
 import type { Random } from "./random.ts";
 import type { Site, SoakMachine } from "./site.ts";
@@ -63,8 +64,8 @@ export interface Grip {
   /** Waits for what must come of it; rejects when it does not. Without it the fault just lasts. */
   readonly unfold?: () => Promise<Figures>;
   readonly mend: () => Promise<void>;
-  /** After everything has come right again. */
-  readonly end?: () => void;
+  /** After everything has come right again; rejects when something came of it that must not. */
+  readonly end?: () => void | Promise<void>;
 }
 
 export interface Fault {
@@ -89,6 +90,10 @@ const inTime = `noticed in ${within(bounds.noticedMs)}, its units elsewhere in $
 const latestMs = bounds.elsewhereMs + bounds.engineLeaseMs;
 const inTimeFromCalm = `${inTime}, or in ${within(latestMs)} if something was broken just before`;
 const anotherInTime = `another leader in ${within(bounds.leaderMs)}`;
+const nobodyIsLost =
+  "no false alarm: no event tells of a lost machine, none is given up; nothing moves, nothing but OnPartition=stop stops";
+const storeKilledMs = [2_000, 30_000] as const;
+const storeFrozenMs = [2_000, 40_000] as const;
 const toldMs = bounds.noticedMs + bounds.gatherMs;
 
 function free({ site, taken }: Scene, besides?: SoakMachine): readonly SoakMachine[] {
@@ -258,6 +263,57 @@ function membersFrozen(pick: (scene: Scene) => Promise<readonly Member[]>): Faul
     };
   };
 }
+
+/**
+ * All of etcd at once. A stall of the whole store is nobody's death, for whoever looks at the cluster: nothing moves, nobody is
+ * given up, and no event tells that a machine was lost. Followed to that when nothing else is broken meanwhile.
+ */
+function wholeStore(begin: Fault["begin"], { lastsMs }: { readonly lastsMs: number }): Fault["begin"] {
+  return async (scene) => {
+    const { site, watch } = scene;
+    const before = await lossesTold(scene);
+    const grip = before === undefined ? undefined : await begin(scene);
+    if (before === undefined || grip === undefined) return undefined;
+    let release: (() => void) | undefined;
+    return {
+      ...grip,
+      unfold: async () => {
+        release = watch.keep(site.machines);
+        await new Promise((resolve) => setTimeout(resolve, lastsMs));
+        return {};
+      },
+      end: async () => {
+        if (release === undefined) return;
+        // When it is back the leader gives everybody a lease to be heard of: only then it would give somebody up
+        const judgedMs = bounds.machineLeaseMs + bounds.gatherMs + bounds.slackMs;
+        await new Promise((resolve) => setTimeout(resolve, judgedMs));
+        release();
+        const after = await lossesTold(scene);
+        if (after === undefined) throw new Error("etcd does not answer when it is back");
+        const news = [...after].filter(([key]) => !before.has(key)).map(([, said]) => said);
+        if (news.length > 0) throw new Error(`The store stood still, and ${news.join("; ")}`);
+      },
+    };
+  };
+}
+
+/** In words, by their keys: events that tell of machines that are lost, and machines that are given up. Undefined: etcd does not answer. */
+async function lossesTold({ site }: Scene): Promise<ReadonlyMap<string, string> | undefined> {
+  const [events, manifests] = await Promise.all([site.store.values("events"), site.store.values("manifests")]);
+  if (events === undefined || manifests === undefined) return undefined;
+  const told = new Map<string, string>();
+  for (const [key, value] of events) {
+    const { kind, message } = value as ClusterEvent;
+    if (lossKinds.has(kind)) told.set(key, `an event says: ${message}`);
+  }
+  for (const [id, value] of manifests) {
+    const name = site.machines.find((machine) => machine.id === id)?.name ?? id;
+    if ((value as { readonly givenUp?: true }).givenUp === true) told.set(id, `${name} is given up`);
+  }
+  return told;
+}
+
+const lossKinds: ReadonlySet<EventKind> = new Set(["machine-lost", "machines-lost"]);
 
 const everyMember = async ({ site }: Scene): Promise<readonly Member[]> => site.store.members;
 
@@ -777,9 +833,9 @@ export const faults: readonly Fault[] = [
   {
     name: "all of etcd killed",
     sort: "store",
-    asserts: nothingHappens,
-    lastsMs: [2_000, 30_000],
-    begin: membersKilled(everyMember),
+    asserts: nobodyIsLost,
+    lastsMs: storeKilledMs,
+    begin: wholeStore(membersKilled(everyMember), { lastsMs: storeKilledMs[1] }),
   },
   {
     name: "etcd member frozen",
@@ -798,10 +854,10 @@ export const faults: readonly Fault[] = [
   {
     name: "all of etcd frozen",
     sort: "store",
-    asserts: `no false alarm; ${nothingHappens}`,
-    lastsMs: [2_000, 40_000],
+    asserts: nobodyIsLost,
+    lastsMs: storeFrozenMs,
     weight: 0.7,
-    begin: membersFrozen(everyMember),
+    begin: wholeStore(membersFrozen(everyMember), { lastsMs: storeFrozenMs[1] }),
   },
   {
     name: "machine unplugged",

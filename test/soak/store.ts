@@ -120,6 +120,20 @@ export class Store {
     return undefined;
   }
 
+  /** What stands below a folder of the registry, by its name there, as JSON says it. Undefined: no member answers for a majority. */
+  async values(folder: string): Promise<ReadonlyMap<string, unknown> | undefined> {
+    // "0" comes after "/"
+    const body = { key: base64(`${prefix}${folder}/`), range_end: base64(`${prefix}${folder}0`) };
+    for (const member of this.members) {
+      if (!this.works(member)) continue;
+      const answer = (await this.#ask(member, "/v3/kv/range", body)) as Range | undefined;
+      if (answer?.header === undefined) continue;
+      const named = (key: string): string => text(key).slice(prefix.length + folder.length + 1);
+      return new Map((answer.kvs ?? []).map(({ key, value = "" }) => [named(key), JSON.parse(text(value))]));
+    }
+    return undefined;
+  }
+
   /** Ends all members. */
   async close(): Promise<void> {
     await Promise.all(this.members.map((member) => this.kill(member)));
