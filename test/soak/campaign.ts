@@ -34,14 +34,17 @@ interface Begun extends Grip {
 export class Campaign {
   readonly site: Site;
   readonly watch: Watch;
-  readonly random: Random;
+  /** Of this turn. */
+  random: Random;
+  readonly #seeded: Random;
   readonly #say: (text: string) => void;
   /** Since when nothing is broken and all is as it shall be. */
   #calmFromMs = Infinity;
 
   private constructor(site: Site, { seed, say, onViolation = () => undefined }: CampaignOptions) {
     this.site = site;
-    this.random = new Random(seed);
+    this.#seeded = new Random(seed);
+    this.random = this.#seeded;
     this.#say = say;
     this.watch = new Watch(site, { onViolation });
   }
@@ -66,6 +69,12 @@ export class Campaign {
   async close(): Promise<void> {
     await this.watch.stop();
     await this.site.close();
+  }
+
+  /** What is chosen from now on follows from the seed and this number, whatever was chosen before. */
+  turn(number: number): Random {
+    this.random = this.#seeded.ofTurn(number);
+    return this.random;
   }
 
   /** Resolves when nothing has been broken for so long that it has no after-effects. */

@@ -15,7 +15,8 @@ const usage = `npm run soak -- [--minutes N] [--seed N] [--machines N] [--keep-g
 npm run soak -- --matrix [--write]
 
   --minutes N        faults at random for so long (default: 30)
-  --seed N           which faults, in which order (default: one of the clock's; it is said at the beginning)
+  --seed N           which faults, in which order, and what else is done meanwhile; to which machine or unit depends on what is
+                     up, who leads and what runs then (default: one of the clock's; it is said at the beginning)
   --machines N       3 to 9 (default: 3)
   --matrix           every fault once, one after another
   --write            with that: write the table of docs/faults.md anew

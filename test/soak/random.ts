@@ -1,10 +1,17 @@
 // Chance that can be had again: the same seed gives the same row of choices.
 
 export class Random {
+  readonly #seed: number;
   #state: number;
 
   constructor(seed: number) {
-    this.#state = seed >>> 0;
+    this.#seed = seed >>> 0;
+    this.#state = this.#seed;
+  }
+
+  /** Chance of one turn: the same one whatever was asked of this one, or of other turns, before. */
+  ofTurn(turn: number): Random {
+    return new Random(Math.imul(this.#seed ^ Math.imul(turn + 1, 0x9e3779b9), 0x85ebca6b));
   }
 
   /** From 0 to less than 1 (mulberry32). */

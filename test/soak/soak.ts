@@ -1,8 +1,9 @@
-// Hours of bad days: a random fault every few seconds, sometimes two at once, and ordinary life in between. What is chosen
-// follows from the seed; how it comes out does not, as machines have a time of their own.
+// Hours of bad days: a random fault every few seconds, sometimes two at once, and ordinary life in between. What each round
+// does follows from the seed; to which machine or unit, and how it comes out, does not, as machines have a time of their own.
 import type { Campaign, Outcome } from "./campaign.ts";
 import { type Fault, faults } from "./faults.ts";
 import { chooseCommit, chooseHandwork } from "./life.ts";
+import type { Random } from "./random.ts";
 
 export interface SoakCount {
   /** Begun, by name of the fault, and the outcomes of those. */
@@ -13,19 +14,28 @@ export interface SoakCount {
   readonly handwork: number;
 }
 
+/** One round, as it is chosen before it is looked at what is up, who leads and what runs. */
+export interface Round {
+  readonly pauseMs: number;
+  /** One, or two of different sorts. */
+  readonly faults: readonly Fault[];
+  readonly isBrief: boolean;
+  readonly hasCommit: boolean;
+  readonly hasHandwork: boolean;
+}
+
 const chances = { two: 0.3, brief: 0.4, commit: 0.4, handwork: 0.3 };
 const pauseMs = [500, 4_000] as const;
 
 /** Until `over`; what is broken then is mended first. */
 export async function runSoak(campaign: Campaign, over: AbortSignal): Promise<SoakCount> {
-  const { random, watch, site } = campaign;
+  const { watch, site } = campaign;
   const count = { faults: new Map<string, Outcome[]>(), overlaps: 0, commits: 0, handwork: 0 };
-  while (await isGoingOn(random.between(...pauseMs), over)) {
-    const chosen = choose(campaign);
-    const isBrief = random.happens(chances.brief);
-    // What is looked for on a unit by itself would be something else with a new text
-    const mayCommit = chosen.every(({ sort }) => sort !== "unit") && random.happens(chances.commit);
-    const commit = mayCommit ? chooseCommit(campaign) : undefined;
+  for (let number = 0; ; number++) {
+    const round = chooseRound(campaign.turn(number));
+    if (!(await isGoingOn(round.pauseMs, over))) break;
+    const { isBrief } = round;
+    const commit = round.hasCommit ? chooseCommit(campaign) : undefined;
     const pardon = commit === undefined ? undefined : watch.excuse(commit.excuse);
     const meanwhile = async (): Promise<void> => {
       if (commit === undefined) return;
@@ -33,12 +43,12 @@ export async function runSoak(campaign: Campaign, over: AbortSignal): Promise<So
       await commit.carryOut();
       count.commits++;
     };
-    const outcomes = (await campaign.round(chosen, { isBrief, meanwhile })) ?? [];
+    const outcomes = (await campaign.round(round.faults, { isBrief, meanwhile })) ?? [];
     pardon?.();
     for (const outcome of outcomes)
       count.faults.set(outcome.fault, [...(count.faults.get(outcome.fault) ?? []), outcome]);
     if (outcomes.length > 1) count.overlaps++;
-    const handwork = random.happens(chances.handwork) ? chooseHandwork(campaign) : undefined;
+    const handwork = round.hasHandwork ? chooseHandwork(campaign) : undefined;
     if (handwork !== undefined) {
       await campaign.change(handwork.what, handwork.excuse, handwork.carryOut);
       count.handwork++;
@@ -48,8 +58,20 @@ export async function runSoak(campaign: Campaign, over: AbortSignal): Promise<So
   return count;
 }
 
-/** One fault, or two of different sorts. */
-function choose({ random }: Campaign): readonly Fault[] {
+export function chooseRound(random: Random): Round {
+  const chosen = chooseFaults(random);
+  // What is looked for on a unit by itself would be something else with a new text
+  const mayCommit = chosen.every(({ sort }) => sort !== "unit");
+  return {
+    pauseMs: random.between(...pauseMs),
+    faults: chosen,
+    isBrief: random.happens(chances.brief),
+    hasCommit: random.happens(chances.commit) && mayCommit,
+    hasHandwork: random.happens(chances.handwork),
+  };
+}
+
+function chooseFaults(random: Random): readonly Fault[] {
   const first = weighted(random.next(), faults);
   const others = faults.filter(({ sort }) => sort !== first.sort);
   return random.happens(chances.two) ? [first, weighted(random.next(), others)] : [first];
