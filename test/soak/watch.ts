@@ -2,9 +2,9 @@
 // read from control groups and process names: neither flotilla nor systemd is asked. Writes down all that starts and stops.
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Sight } from "./store.ts";
-import type { Site, SoakMachine } from "./site.ts";
-import type { Wish } from "./wishes.ts";
+import type { Sight, Store } from "./store.ts";
+import type { SoakMachine } from "./site.ts";
+import type { Wish, Wishes } from "./wishes.ts";
 
 const sampleMs = 200;
 const lookMs = 300;
@@ -57,6 +57,21 @@ interface Silence {
   toMs: number;
 }
 
+/** What is looked at: a site, or what a test makes up. */
+export interface Watched {
+  readonly machines: readonly SoakMachine[];
+  readonly wishes: Pick<Wishes, "all" | "get" | "stopped">;
+  readonly store: Pick<Store, "look">;
+  readonly hasMajority: boolean;
+  isConnected(machine: SoakMachine): boolean;
+}
+
+export interface WatchOptions {
+  readonly onViolation: (violation: Violation) => void;
+  /** Monotonic; the computer's unless set. */
+  readonly clock?: () => number;
+}
+
 export class Watch {
   readonly violations: Violation[] = [];
   /** What is broken now, for reports. */
@@ -69,7 +84,7 @@ export class Watch {
   sight: (Sight & { readonly atMs: number }) | undefined;
   /** When etcd was last seen to have another leader of its own. */
   termFromMs = 0;
-  readonly #site: Site;
+  readonly #site: Watched;
   readonly #notes: string[] = [];
   readonly #excuses = new Set<Excuse>();
   readonly #edits = new Set<Edit>();
@@ -83,18 +98,21 @@ export class Watch {
   /** Ids of machines that were present when etcd was looked at last. */
   readonly #present = new Set<string>();
   readonly #over = new AbortController();
-  readonly #fromMs = performance.now();
+  readonly #clock: () => number;
+  readonly #fromMs: number;
   readonly #onViolation: (violation: Violation) => void;
   #loops: readonly Promise<void>[] = [];
   #term = "";
 
-  constructor(site: Site, { onViolation }: { onViolation: (violation: Violation) => void }) {
+  constructor(site: Watched, { onViolation, clock = () => performance.now() }: WatchOptions) {
     this.#site = site;
     this.#onViolation = onViolation;
+    this.#clock = clock;
+    this.#fromMs = clock();
   }
 
   start(): void {
-    this.#loops = [this.#repeat(sampleMs, async () => this.#sample()), this.#repeat(lookMs, () => this.#look())];
+    this.#loops = [this.#repeat(sampleMs, async () => this.sample()), this.#repeat(lookMs, () => this.look())];
   }
 
   async stop(): Promise<void> {
@@ -104,7 +122,7 @@ export class Watch {
 
   /** Since the watch began. */
   get nowMs(): number {
-    return performance.now() - this.#fromMs;
+    return this.#clock() - this.#fromMs;
   }
 
   /** Lets what it names stop, until the result is called. */
@@ -216,7 +234,8 @@ export class Watch {
     }
   }
 
-  async #look(): Promise<void> {
+  /** Asks etcd once. */
+  async look(): Promise<void> {
     const askedMs = this.nowMs;
     const sight = await this.#site.store.look();
     if (sight === undefined) {
@@ -250,7 +269,8 @@ export class Watch {
     this.violate(`${machine.name} counts as dead though it was never silent for ${harmlessSilenceMs} ms`);
   }
 
-  #sample(): void {
+  /** Looks at every machine once. */
+  sample(): void {
     const { machines, wishes } = this.#site;
     this.#hear(storeName, this.#site.hasMajority);
     for (const machine of machines) this.#hear(machine.name, this.#site.isConnected(machine));
