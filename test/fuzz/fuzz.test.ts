@@ -8,7 +8,7 @@ import { Chance } from "./chance.ts";
 import { corpusFolder, readCorpus } from "./corpus.ts";
 import { bytesOf, makeInput, type Material } from "./mutate.ts";
 import { Runner } from "./runner.ts";
-import { breachOf } from "./target.ts";
+import { breachOf, reasons } from "./target.ts";
 import { targetNames } from "./targets.ts";
 import { Problem } from "../../agent/domain/problem.ts";
 
@@ -105,6 +105,9 @@ suite("fuzz: the engine finds what it is for", () => {
     const said = (problem: unknown, text = ""): string | undefined =>
       breachOf({ outcome: "", problems: [problem as Problem], texts: [text] });
     assert.equal(said(new Problem("a-b", "Cannot take it")), undefined);
+    assert.match(breachOf({ outcome: "unit refused", problems: [] }) ?? "", /refusal without a problem/);
+    assert.equal(breachOf({ outcome: "unit refused", problems: [new Problem("a-b", "Cannot take it")] }), undefined);
+    assert.throws(() => reasons([]), /says why/);
     assert.match(said(new Problem("", "Cannot take it")) ?? "", /without a code/);
     assert.match(said(new Problem("a", " ")) ?? "", /without a message/);
     assert.match(said(new Problem("a", "Cannot take undefined")) ?? "", /about nothing/);

@@ -21,7 +21,7 @@ export interface Target {
 
 /** What a reader said to one input. */
 export interface Said {
-  /** In a word, for telling inputs apart: "taken", "refused", a status. */
+  /** In a word, for telling inputs apart: "taken", a status; "refused", which needs a problem that says why. */
   readonly outcome: string;
   readonly problems: readonly Problem[];
   /** Other text that people get to see. */
@@ -29,7 +29,8 @@ export interface Said {
 }
 
 /** What breaks the rules in what was said; undefined: nothing. */
-export function breachOf({ problems, texts = [] }: Said): string | undefined {
+export function breachOf({ outcome, problems, texts = [] }: Said): string | undefined {
+  if (/\brefused\b/.test(outcome) && problems.length === 0) return "a refusal without a problem";
   for (const problem of problems) {
     const breach = problemBreach(problem);
     if (breach !== undefined) return `${breach}: ${JSON.stringify(describe(problem)).slice(0, 400)}`;
@@ -79,6 +80,12 @@ function keysOf(object: object): string {
 /** Throws when it is not so: what must hold for one target. */
 export function mustHold(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Error(`It does not hold: ${what}`);
+}
+
+/** Why a reader refuses, where warnings or other readers' problems would hide that it does not say it. */
+export function reasons(problems: readonly Problem[]): readonly Problem[] {
+  mustHold(problems.length > 0, "a refusal that says why");
+  return problems;
 }
 
 /** A rejection of a reader: its Problems. Whatever else was thrown goes on. */

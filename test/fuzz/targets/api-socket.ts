@@ -81,7 +81,14 @@ export const target: Target = {
     const isPlain = how === "whole" && asked.pop() === "" && asked.every((each) => plain.test(each));
     const expected = Math.min(asked.length, 6); // one at work, four that wait, and a refusal
     mustHold(!isPlain || statuses.length >= expected, `${expected} answers to ${asked.length}, not ${statuses.length}`);
-    const problems = [...raw.matchAll(/^\{"error":.*\}$/gm)].map(([text]) => problemIn(text));
+    const problems = [...raw.matchAll(/^\{"error":.*?\}(?=HTTP\/1\.1 |$)/gm)].map(([text]) => problemIn(text));
+    const refusals = statuses.filter((status) => Number(status) >= 400).length;
+    // To HEAD nobody says why, and a client that has gone hears nothing any more
+    const isHeard = how !== "cut" && !/\bHEAD\b/.test(textOf(bytes));
+    mustHold(
+      !isHeard || problems.length >= refusals,
+      `a reason for each of ${refusals} refusals, not ${problems.length}`,
+    );
     // Whatever it was, the next client is heard
     await client.get("/v2/machines");
     return { outcome: `${how.slice(0, 6)} ${[...new Set(statuses)].sort().join(" ")}`, problems, texts: [raw] };
@@ -136,7 +143,8 @@ function problemIn(text: string): Problem {
   const { code, message } = error;
   mustHold(code !== "internal", `an answer: ${text.slice(0, 200)}`);
   mustHold(
-    typeof message === "string" && ["string", "number"].includes(typeof code),
+    typeof message === "string" &&
+      (typeof code === "number" || (typeof code === "string" && code !== "" && message !== "")),
     `a refusal: ${text.slice(0, 200)}`,
   );
   return new Problem(

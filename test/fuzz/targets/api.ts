@@ -85,24 +85,26 @@ export const target: Target = {
     if (logged?.error instanceof Error) throw logged.error;
     mustHold(status < 500, `an answer, not ${status} ${text.slice(0, 300)}`);
     mustHold(text.length < 512 * 1024 || status === 200, "a short answer");
+    const isFleets = !/^\/v2(?:\/|$)/.test(pathname);
     if (status >= 400 && method !== "HEAD")
-      return { outcome: String(status), problems: [problemIn(text, status)], texts: [text] };
+      return { outcome: String(status), problems: [problemIn(text, { status, isFleets })], texts: [text] };
     const isOurs = pathname.startsWith("/v2/") && text !== "" && method !== "HEAD";
     if (isOurs) mustBeAsDocumented({ method, path: pathname, status, json: JSON.parse(text) });
     return { outcome: `${method} ${status}`, problems: [] };
   },
 };
 
-/** The refusal, of our shape or of fleet's. */
-function problemIn(text: string, status: number): Problem {
+/** The refusal: of our shape, or of fleet's where fleet's clients ask. */
+function problemIn(
+  text: string,
+  { status, isFleets }: { readonly status: number; readonly isFleets: boolean },
+): Problem {
   const { error } = JSON.parse(text) as { readonly error?: { readonly code?: unknown; readonly message?: unknown } };
   const { code, message } = error ?? {};
+  const isOurs = typeof code === "string" && code !== "" && message !== "";
   mustHold(
-    typeof message === "string" && (typeof code === "string" || code === status),
+    typeof message === "string" && (isOurs || (isFleets && code === status)),
     `a refusal: ${text.slice(0, 200)}`,
   );
-  return new Problem(
-    typeof code === "string" ? code : "fleet",
-    message === "" ? "(fleet's servers say nothing)" : message,
-  );
+  return new Problem(isOurs ? code : "fleet", message === "" ? "(fleet's servers say nothing)" : message);
 }

@@ -11,6 +11,8 @@ import { type Target, mustHold, textOf } from "../target.ts";
 
 /** Turns of the event loop that a command gets before it is interrupted. */
 const turns = 400;
+/** What an interrupt ends with, which needs no words. */
+const interrupted = 130;
 /** What it may take after that: parts of the program may still be loading. */
 const endMs = 10_000;
 const maxLines = 3_000;
@@ -115,6 +117,10 @@ export const target: Target = {
     mustHold(code !== undefined, "an end after an interrupt");
     const { text } = tools.stderr;
     mustHold(Number.isInteger(code) && code >= 0 && code <= 255, `an exit code, not ${code}`);
+    mustHold(
+      code === 0 || code === interrupted || `${text}${stdout.text}`.trim() !== "",
+      `a word on why it ends with ${code}`,
+    );
     mustHold(code !== 0 || stdout.text !== "" || text.length < 4_000, "little said of what went well");
     mustHold(text.split("\n").length < maxLines, "a few lines of complaint");
     // What escapes sequences do to a terminal is not for a word to decide

@@ -9,7 +9,7 @@ import {
 } from "../../../agent/desired/desired.ts";
 import type { TreeEntryLike } from "../../../agent/desired/desired.ts";
 import { parseCommitId, parseUnitName } from "../../../agent/domain/names.ts";
-import { type Target, mustHold } from "../target.ts";
+import { type Target, mustHold, reasons } from "../target.ts";
 
 const commit = (() => {
   const parsed = parseCommitId("c".repeat(40));
@@ -108,7 +108,7 @@ export const target: Target = {
     const given = new Map(wanted.flatMap((oid) => (blobs.has(oid) ? [[oid, blobs.get(oid) ?? input]] : [])));
     const reading = readCommit({ commit, entries, blobs: given, cache });
     const seen = examineTree({ entries, blobs });
-    const problems = reading.ok ? [] : reading.problems;
+    const problems = reading.ok ? [] : reasons(reading.problems);
     const warnings = reading.ok ? reading.value.warnings : reading.warnings;
     mustHold(problems.length === seen.problems.length, "the same reading with and without a cache");
     for (const { at, message } of [...problems, ...warnings])
@@ -136,7 +136,7 @@ function byHand(entries: readonly TreeEntryLike[], blobs: ReadonlyMap<string, Ui
     const text = Buffer.from(blobs.get(oid) ?? []).toString("utf8");
     const dropIns = [{ name: "a.conf", text }];
     const read = createWantedReader().unit({ name: name.value, text, dropIns, target: "launched", by: "me", atMs: 1 });
-    return read.ok ? [] : read.problems;
+    return read.ok ? [] : reasons(read.problems);
   }
   return [];
 }

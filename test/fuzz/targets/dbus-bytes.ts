@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { type Socket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { reach } from "../../../agent/adapters/systemd/calls.ts";
 import { Peer, PeerError } from "../../../agent/adapters/systemd/peer.ts";
 import type { Problem } from "../../../agent/domain/problem.ts";
 import { type Target, problemsOf } from "../target.ts";
@@ -82,14 +83,16 @@ export const target: Target = {
         signals++;
       };
       try {
-        await peer.call({ path: "/", interface: "org.freedesktop.DBus.Peer", member: "Ping" });
+        await reach("an answer", () =>
+          peer.call({ path: "/", interface: "org.freedesktop.DBus.Peer", member: "Ping" }),
+        );
         outcome = "answered";
       } finally {
         peer.close();
       }
     } catch (error) {
-      if (error instanceof PeerError) outcome = "refused";
-      else problems.push(...problemsOf(error));
+      problems.push(...problemsOf(error));
+      if (problems.some(({ cause }) => cause instanceof PeerError)) outcome = "refused";
     }
     return { outcome: signals > 0 ? `${outcome}, signalled` : outcome, problems };
   },

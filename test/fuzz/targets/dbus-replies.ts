@@ -1,5 +1,6 @@
 // What systemd answers and signals, of any shape: states of units, jobs, properties. One line of JSON is one reply; a line
 // that begins with "signal" is a signal. {"$big": "1"}, {"$number": "NaN"} and variants are written as objects.
+import { reach } from "../../../agent/adapters/systemd/calls.ts";
 import { Jobs } from "../../../agent/adapters/systemd/jobs.ts";
 import { PeerError, type Signal } from "../../../agent/adapters/systemd/peer.ts";
 import { type Caller, Units, property, text } from "../../../agent/adapters/systemd/units.ts";
@@ -81,10 +82,10 @@ export const target: Target = {
     };
     const attempt = async (what: string, work: () => Promise<unknown>): Promise<void> => {
       try {
-        await work();
+        await reach(what, work);
         outcome += ` ${what}`;
       } catch (error) {
-        if (!(error instanceof PeerError)) problems.push(...problemsOf(error));
+        problems.push(...problemsOf(error));
       }
     };
 
@@ -117,9 +118,7 @@ export const target: Target = {
       );
       await new Promise(setImmediate);
       for (const signal of signals) jobs.signalled(signal);
-      await jobs.resume(call).catch((error: unknown) => {
-        if (!(error instanceof PeerError)) throw error;
-      });
+      await reach("jobs", () => jobs.resume(call)).catch((error: unknown) => problems.push(...problemsOf(error)));
       jobs.fail(new Problem("systemd-unreachable", "Cannot learn more"));
       await ended;
     });

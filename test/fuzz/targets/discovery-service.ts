@@ -82,7 +82,7 @@ export const target: Target = {
     const options = { disk, clock, log, newToken, publicUrl: undefined, lifetimes };
     const service = await createDiscoveryService(options);
     const problems: Problem[] = [];
-    const bodies: Promise<readonly [text: string, status: number]>[] = [];
+    const bodies: Promise<readonly [text: string, status: number, method: string]>[] = [];
     let stored: StoredService | undefined;
     let last = disk.files.get(storeName);
     for (const part of parts(input)) {
@@ -93,7 +93,7 @@ export const target: Target = {
       const { method } = request;
       const response = await service.handle(request);
       // A long poll ends when it likes: the next request is not kept waiting for it
-      const body = response.text().then((text) => [method === "HEAD" ? "" : text, response.status] as const);
+      const body = response.text().then((text) => [method === "HEAD" ? "" : text, response.status, method] as const);
       bodies.push(body);
       const text = disk.files.get(storeName);
       if (text !== undefined && text !== last) stored = checkedStore(text, stored);
@@ -105,7 +105,8 @@ export const target: Target = {
     const [error] = log.lines.filter(({ level }) => level === "error");
     if (error !== undefined) throw new Error(`It failed: ${error.event}`, { cause: error.error });
     mustHold(clock.sleeping === 0, "no timer left behind");
-    for (const [text, status] of answers) if (status >= 400 && text !== "") problems.push(problemIn(text, status));
+    for (const [text, status, method] of answers)
+      if (status >= 400 && method !== "HEAD") problems.push(problemIn(text, status));
     if (stored !== undefined) {
       const again = await createDiscoveryService({ ...options, clock: new FakeClock({ wallMs: clock.wallMs() }) });
       const [one, other] = await Promise.all([listed(service, stored), listed(again, stored)]);

@@ -9,7 +9,7 @@ import type { Problem } from "../../../agent/domain/problem.ts";
 import { Secret } from "../../../agent/domain/settings.ts";
 import type { DiscoveryStore } from "../../../agent/ports/discovery.ts";
 import { answersIn, startRawServer } from "../raw-server.ts";
-import { type Said, type Target, problemsOf } from "../target.ts";
+import { type Said, type Target, problemsOf, reasons } from "../target.ts";
 
 const secret = "xyzzy5ecret";
 const server = await startRawServer();
@@ -49,7 +49,7 @@ async function ask(whom: string, problems: Problem[]): Promise<string> {
   const question = { self, role: "member", token: "t", shown: "STORE", isLocalStore: true } as const;
   for (const kind of ["v2", "v3"] as const) {
     const verdict = verdictOf({ ...question, kind, look });
-    if (!verdict.ok) problems.push(...verdict.problems);
+    if (!verdict.ok) problems.push(...reasons(verdict.problems));
   }
   const registered = await store.register({ id: "1f", value: "m1=http://10.0.0.1:2380" }, never);
   if (registered.kind === "refused") problems.push(registered.problem);

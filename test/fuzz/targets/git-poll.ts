@@ -8,7 +8,7 @@ import { askForBranch } from "../../../agent/adapters/git/refs.ts";
 import { openTransport, pickEnvironment } from "../../../agent/adapters/git/transport.ts";
 import { type Problem, explainError } from "../../../agent/domain/problem.ts";
 import { answersIn, startRawServer } from "../raw-server.ts";
-import { type Said, type Target, mustHold, problemsOf, textOf } from "../target.ts";
+import { type Said, type Target, mustHold, problemsOf, reasons, textOf } from "../target.ts";
 
 const secret = "xyzzy5ecret";
 const server = await startRawServer();
@@ -54,13 +54,13 @@ function readAddresses(body: Uint8Array): readonly Problem[] {
   for (const make of isLogin ? addresses : []) {
     const url = make(parts);
     const location = parseLocation(url);
-    if (!location.ok) problems.push(...location.problems);
+    if (!location.ok) problems.push(...reasons(location.problems));
     // In a path of this machine there is no password
     else if (location.value.kind !== "local")
       mustHold(!location.value.shown.includes(secret), `nothing secret is shown: ${location.value.shown}`);
   }
   const plain = parseLocation(parts.join(""));
-  return plain.ok ? problems : [...problems, ...plain.problems];
+  return plain.ok ? problems : [...problems, ...reasons(plain.problems)];
 }
 
 /** By what the first line says. */
@@ -145,6 +145,7 @@ export const target: Target = {
       said = problemsOf(error);
     }
     if (typeof said === "string") return { outcome: `${whom} ${said}`, problems: [] };
+    if (said.length === 0) return { outcome: `${whom} taken`, problems: [] };
     for (const problem of said) {
       const shown = `${explainError(problem)} ${problem.hint ?? ""}`;
       mustHold(!shown.includes(secret), `nothing secret in a refusal: ${shown.slice(0, 300)}`);

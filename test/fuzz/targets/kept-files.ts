@@ -14,7 +14,7 @@ import { OwnManifest } from "../../../agent/loops/own-manifest.ts";
 import { Troubles } from "../../../agent/loops/troubles.ts";
 import { MemoryDisk } from "../../fakes/memory-disk.ts";
 import { MemoryLog } from "../../fakes/memory-log.ts";
-import { type Target, mustHold, problemsOf, textOf } from "../target.ts";
+import { type Target, mustHold, problemsOf, reasons, textOf } from "../target.ts";
 
 const me = (() => {
   const parsed = parseMachineId("0123456789abcdef0123456789abcdef");
@@ -79,6 +79,10 @@ export const target: Target = {
     const own = new OwnManifest({ me, disk, log, troubles: new Troubles() });
     await attempt("manifest", async () => {
       await own.accept();
+      mustHold(
+        own.current !== undefined || !files.has("manifest.json") || log.lines.length > 0,
+        "a word on a manifest",
+      );
       return own.current !== undefined;
     });
     const entries = own.current?.units ?? [];
@@ -95,6 +99,11 @@ export const target: Target = {
       const [unit] = new UnitFiles({ unitDirectory, runDirectory, log }).placed();
       return unit?.launched !== undefined;
     });
+    // What the agent leaves aside without ending it says why, in its log
+    for (const { level, event, error } of log.lines) {
+      if (level === "error") problems.push(...reasons(error === undefined ? [] : problemsOf(error)));
+      else outcome += ` ${event}`;
+    }
     return { outcome, problems };
   },
   async close() {

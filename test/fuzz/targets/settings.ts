@@ -2,7 +2,7 @@
 import { checkSchedule } from "../../../agent/adapters/cron.ts";
 import { Problem, explainError, invalid, valid } from "../../../agent/domain/problem.ts";
 import { completeSettings, draftSettings } from "../../../agent/settings/settings.ts";
-import { type Said, type Target, mustHold, textOf } from "../target.ts";
+import { type Said, type Target, mustHold, reasons, textOf } from "../target.ts";
 
 const secret = "xyzzy5ecret";
 
@@ -117,6 +117,6 @@ function settle(
     return [path, secretText === undefined ? missing : valid({ file: path, text: secretText, mode: 0o600 })] as const;
   });
   const { settings, warnings } = completeSettings(draft, new Map(read), { checkSchedule });
-  const problems = [...(settings.ok ? [] : settings.problems), ...warnings];
+  const problems = [...(settings.ok ? [] : reasons(settings.problems)), ...warnings];
   return { outcome: settings.ok ? "taken" : "refused", problems };
 }
