@@ -69,7 +69,8 @@ suite("fuzz: the engine finds what it is for", () => {
   const lasting: readonly (readonly [input: string, says: RegExp])[] = [
     ["slow", /^slow: \d+ ms for 4 bytes/],
     ["hang", /^no answer within \d+ ms/],
-    ["memory", /^the thread died: .*memory/i],
+    ["memory", /^(the thread died: .*memory|memory: \d+ MiB for 6 bytes)/i],
+    ["buffers", /^memory: \d+ MiB for 7 bytes/],
     ["pollute", /^a polluted prototype: .*polluted/],
   ];
   for (const [input, says] of lasting)

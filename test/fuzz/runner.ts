@@ -8,6 +8,11 @@ import type { Answer, Facts } from "./thread.ts";
 /** For one input, whatever its size; the clock's, so that a busy computer breaks nothing. */
 const hangMs = 20_000;
 const maxHeapMb = 512;
+/** How much more the whole process may have in memory than when it gave the input: buffers are on nobody's heap. */
+const maxGrownBytes = 512 * 1024 * 1024;
+const lookMs = 25;
+/** What the breach begins with that may have been the computer's, or an earlier input's garbage. */
+export const tooMuchMemory = "memory";
 
 export interface Verdict {
   readonly breach: string | undefined;
@@ -33,6 +38,7 @@ export class Runner {
   async run(input: Uint8Array): Promise<Verdict> {
     const { worker } = (this.#started ??= await start(this.#target));
     const beganMs = performance.now();
+    const memory = new Memory(input.length);
     let timer: NodeJS.Timeout | undefined;
     const over = new AbortController();
     try {
@@ -46,7 +52,12 @@ export class Runner {
       });
       const died = once(worker, "error", { signal: over.signal }).then(([error]) => wordsOf(error));
       died.catch(() => undefined); // it is not waited for any more
-      const outcome = await Promise.race([answer, late, died]);
+      const outcome = await Promise.race([answer, late, died, memory.over]);
+      const grown = memory.look();
+      if (typeof outcome !== "string" && grown !== undefined) {
+        await this.#discard();
+        return { ...outcome, breach: outcome.breach ?? grown };
+      }
       if (typeof outcome !== "string") {
         // What an input has left behind must not be told of the next one
         if (outcome.breach?.startsWith(pollutedPrototype) === true) await this.#discard();
@@ -56,6 +67,7 @@ export class Runner {
       return { breach: outcome, manner: "thrown", tookMs: performance.now() - beganMs };
     } finally {
       clearTimeout(timer);
+      memory.end();
       over.abort();
       worker.removeAllListeners("message");
     }
@@ -75,6 +87,36 @@ export class Runner {
     const worker = this.#started?.worker;
     this.#started = undefined;
     await worker?.terminate();
+  }
+}
+
+/** What the process takes while one input is read, looked at from the other thread: whatever takes it, and if it never ends. */
+class Memory {
+  readonly #inputBytes: number;
+  readonly #fromBytes = process.memoryUsage.rss();
+  readonly #timer: NodeJS.Timeout;
+  /** Resolves as soon as it is too much. */
+  readonly over: Promise<string>;
+
+  constructor(inputBytes: number) {
+    this.#inputBytes = inputBytes;
+    let tell: (breach: string) => void = () => undefined;
+    this.over = new Promise((resolve) => (tell = resolve));
+    this.#timer = setInterval(() => {
+      const breach = this.look();
+      if (breach !== undefined) tell(breach);
+    }, lookMs);
+  }
+
+  /** Undefined: it is within bounds. */
+  look(): string | undefined {
+    const grown = process.memoryUsage.rss() - this.#fromBytes;
+    if (grown <= maxGrownBytes) return undefined;
+    return `${tooMuchMemory}: ${Math.round(grown / 1024 / 1024)} MiB for ${this.#inputBytes} bytes`;
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
   }
 }
 

@@ -7,6 +7,9 @@ const slowMs = 1_050;
 /** Half a second for an input of nothing else, of the greatest size. */
 const msForSquare = 5e-6;
 
+/** Without end, were it not for the computer that tests it. */
+const [bufferBytes, maxBuffers] = [16 * 1024 * 1024, 200];
+
 export const target: Target = {
   name: "planted",
   reads: "nothing that is foreign",
@@ -28,9 +31,13 @@ export const target: Target = {
       const kept: unknown[] = [];
       for (;;) kept.push(new Array<number>(1_000_000).fill(kept.length + 0.5));
     }
+    if (text.includes("buffers")) {
+      const kept: Buffer[] = [];
+      for (;;) if (kept.length < maxBuffers) kept.push(Buffer.alloc(bufferBytes, 1));
+    }
     const squares = text.split("square").length - 1;
     busy(squares ** 2 * msForSquare);
-    return { outcome: "taken", problems };
+    return { outcome: text.includes("otherwise") ? "otherwise" : "taken", problems };
   },
 };
 
