@@ -1,11 +1,14 @@
 // Every target: all of its corpus again, and the first seeds; npm run fuzz runs as many more as are wanted. And the engine
 // itself: what it is to find, it finds, and the same seed is the same input.
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { type Tried, type Trying, growthEvery, tryInput, trySeed } from "./campaign.ts";
 import { Chance } from "./chance.ts";
-import { corpusFolder, readCorpus } from "./corpus.ts";
+import { type Entry, corpusFolder, readCorpus } from "./corpus.ts";
+import { Growth } from "./growth.ts";
 import { bytesOf, makeInput, type Material } from "./mutate.ts";
 import { Runner } from "./runner.ts";
 import { breachOf, reasons } from "./target.ts";
@@ -20,6 +23,17 @@ function nothingFound({ finding }: Tried, name: string): void {
   assert.equal(finding, undefined, `${name}: ${finding?.breach ?? ""}\n${JSON.stringify(finding?.input.toString())}`);
 }
 
+/** What came of each entry: nothing that breaks a rule. */
+async function replayed(entries: readonly Entry[], runner: Runner): Promise<readonly Tried[]> {
+  const all: Tried[] = [];
+  for (const { name, bytes } of entries) {
+    const tried = await tryInput(bytes, { runner });
+    nothingFound(tried, name);
+    all.push(tried);
+  }
+  return all;
+}
+
 suite("fuzz", () => {
   test("every folder of the corpus is a target's", () => {
     assert.deepEqual(readdirSync(corpusFolder).sort(), [...targetNames].sort());
@@ -30,7 +44,7 @@ suite("fuzz", () => {
       const runner = new Runner(name);
       try {
         const [facts, entries] = await Promise.all([runner.facts(), readCorpus(name)]);
-        for (const entry of entries) nothingFound(await tryInput(entry.bytes, { runner }), entry.name);
+        await replayed(entries, runner);
         const corpus = entries.map(({ bytes }) => bytes);
         const material: Material = { corpus, ...facts };
         const endMs = performance.now() + seedsMs;
@@ -79,6 +93,33 @@ suite("fuzz: the engine finds what it is for", () => {
       assert.match(await found(input, trying), says);
       assert.equal(await found("nothing", trying), "");
     });
+
+  test("an input of a new manner is kept, small, and replayed; one that is not new is not kept", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "flotilla-corpus-"));
+    try {
+      const growth = new Growth({ target: "planted", runner, folder });
+      const grow = async (text: string): Promise<string | undefined> => {
+        const tried = await tryInput(bytesOf(text), { runner });
+        return growth.isNew(tried) ? growth.keep(tried) : undefined;
+      };
+      assert.match((await grow("plain words")) ?? "", /^planted\/new-[0-9a-f]{12}$/);
+      assert.match((await grow("words that it takes otherwise, and more")) ?? "", /^planted\/new-[0-9a-f]{12}$/);
+      assert.equal(await grow("other words that it takes otherwise"), undefined);
+      assert.equal(await grow("other plain words"), undefined);
+      const entries = await readCorpus("planted", folder);
+      const texts = entries.map(({ bytes }) => Buffer.from(bytes).toString()).sort();
+      assert.deepEqual(texts, ["", "otherwise"]);
+      const manners = new Set<string>();
+      for (const tried of await replayed(entries, runner)) manners.add(tried.manner);
+      assert.deepEqual([...manners].sort(), ["otherwise", "taken"]);
+      // What a later run finds in the corpus is no news to it
+      const later = new Growth({ target: "planted", runner, folder });
+      for (const tried of await replayed(entries, runner)) later.isNew(tried);
+      assert.equal(later.isNew(await tryInput(bytesOf("otherwise again"), { runner })), false);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 
   test("time that grows faster than the input is told", async () => {
     const material: Material = { corpus: [bytesOf("square\n")], words: ["square\n"], maxBytes: 64 * 1024 };

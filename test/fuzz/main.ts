@@ -3,16 +3,14 @@
 import { parseArgs } from "node:util";
 import { type Tried, tryInput, trySeed } from "./campaign.ts";
 import { type Entry, keepInput, readCorpus, readFiles } from "./corpus.ts";
+import { Growth } from "./growth.ts";
 import type { Material } from "./mutate.ts";
 import { Runner } from "./runner.ts";
-import { shrink } from "./shrink.ts";
 import { targetNames } from "./targets.ts";
 
 /** Of one target: more would be the same again. */
 const maxFindings = 5;
 const maxBreachChars = 1_200;
-/** Inputs of a new manner that one run keeps of one target. */
-const maxKept = 40;
 
 const usage = `npm run fuzz -- [TARGET...] [--from N] [--seeds K | --minutes M] [--grow] [--corpus DIR]
 
@@ -55,15 +53,14 @@ async function campaign(name: string): Promise<number> {
     words,
     maxBytes,
   };
-  const manners = new Set<string>();
+  const growth = new Growth({ target: name, runner });
   const found = new Set<string>();
   const beganMs = Date.now();
   const untilMs = minutes === undefined ? Infinity : beganMs + (minutes * 60_000) / names.length;
   let inputs = 0;
-  let kept = 0;
   let slowestMs = 0;
 
-  const take = async (tried: Tried, said: string): Promise<void> => {
+  const take = async (tried: Tried, said: string, isKept: boolean): Promise<void> => {
     inputs++;
     slowestMs = Math.max(slowestMs, tried.tookMs);
     const { finding } = tried;
@@ -72,34 +69,24 @@ async function campaign(name: string): Promise<number> {
       found.add(finding.kind);
       const path = await keepInput(name, { kind: "found", bytes: finding.input });
       console.log(`${name} ${said}: ${finding.breach.slice(0, maxBreachChars)}\n  kept as test/fuzz/corpus/${path}\n`);
-    } else if (!manners.has(tried.manner)) {
-      manners.add(tried.manner);
-      if (values.grow && kept++ < maxKept) await keepManner(name, tried, runner);
-    }
+    } else if (growth.isNew(tried) && isKept) await growth.keep(tried);
   };
 
   try {
     for (const { name: file, bytes } of entries)
-      await take(await tryInput(limited(bytes, maxBytes), { runner, known: found }), file);
-    if (values.grow) kept = 0; // what the corpus has already is no news
+      await take(await tryInput(limited(bytes, maxBytes), { runner, known: found }), file, false);
     const last = minutes === undefined ? from + perTarget : Infinity;
     for (let seed = from; seed < last && Date.now() < untilMs && found.size < maxFindings; seed++) {
-      await take(await trySeed(seed, material, { runner, known: found }), `seed ${seed}`);
+      await take(await trySeed(seed, material, { runner, known: found }), `seed ${seed}`, values.grow);
     }
   } finally {
     await runner.close();
   }
   const seconds = ((Date.now() - beganMs) / 1000).toFixed(1);
   console.log(
-    `${name}: ${inputs} inputs, ${manners.size} manners, ${found.size} findings, ${seconds} s, slowest ${Math.round(slowestMs)} ms`,
+    `${name}: ${inputs} inputs, ${growth.manners.size} manners, ${found.size} findings, ${seconds} s, slowest ${Math.round(slowestMs)} ms`,
   );
   return found.size;
-}
-
-/** The smallest input that the reader takes in the same manner. */
-async function keepManner(name: string, { input, manner }: Tried, runner: Runner): Promise<void> {
-  const isSame = async (smaller: Uint8Array): Promise<boolean> => (await runner.run(smaller)).manner === manner;
-  await keepInput(name, { kind: "new", bytes: await shrink(input, isSame) });
 }
 
 function limited(bytes: Entry["bytes"], maxBytes: number): Uint8Array {
