@@ -210,6 +210,11 @@ class RegistryMirror implements Mirror {
             hint: "This process stood still for some time; the registry is read anew",
           });
         }
+        if (!isOpen && this.#readMs < this.#restores.foundMs) {
+          throw new Problem("watch-restored", "Cannot go on from what was read before the registry was put back", {
+            hint: "The registry is read anew",
+          });
+        }
         isOpen = true;
         const changed = this.#apply(batch.changes);
         this.revision = Math.max(this.revision, batch.revision);

@@ -67,6 +67,11 @@ export class Before {
     return parting.length === 0 ? leaving : leaving.filter((id) => !parting.includes(id));
   }
 
+  /** Whether it has still to be down somewhere before it can come anywhere else. */
+  isStillLeaving(unit: UnitName): boolean {
+    return this.#leaving.of(unit).length > 0;
+  }
+
   /** Every machine, gone or not, that is told of it in any way or whose status shows it; by id. */
   concerned(unit: UnitName): readonly MachineId[] {
     const all = [...this.#placed.of(unit), ...this.#leaving.of(unit), ...this.#listed.of(unit)];

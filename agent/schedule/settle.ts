@@ -180,7 +180,9 @@ export function settle(pass: Pass): void {
   function makeRoom(unit: ActiveUnit, host: Host): boolean {
     if (unit.replaces.length === 0) return true;
     const there = unit.replaces.filter((other) => isOn(other, host)).sort(byTurn);
-    return there.length === 0 || moveAway(there, { from: host, for: unit });
+    if (there.length === 0) return true;
+    // As long as it has to be stopped elsewhere it is decided anew in each pass, and would move them to and fro
+    return !before.isStillLeaving(unit.name) && moveAway(there, { from: host, for: unit });
   }
 
   /** All of them or none. */

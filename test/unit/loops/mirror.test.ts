@@ -7,10 +7,11 @@ import {
   createEmbeddedRegistry,
 } from "../../../agent/adapters/registry/embedded.ts";
 import { type Mirror, createMirror } from "../../../agent/loops/mirror.ts";
+import { Restores } from "../../../agent/loops/restores.ts";
 import type { Registry, WatchBatch, Write } from "../../../agent/ports/registry.ts";
 import { FakeClock, seededRandom, settled } from "../../fakes/fake-clock.ts";
 import { MemoryLog } from "../../fakes/memory-log.ts";
-import { passingOn } from "./house.ts";
+import { gate, passingOn } from "./house.ts";
 
 describe("mirror", () => {
   let clock: FakeClock;
@@ -41,6 +42,38 @@ describe("mirror", () => {
     mirror.onChange((changed) => heard.push([...changed].sort().join(" ")));
     return heard;
   };
+
+  test("does not go on from what it read before a restore that was found while its watch opened", async () => {
+    const restores = new Restores(clock);
+    const opens = gate();
+    let isLate = true;
+    const late: Registry = {
+      ...passingOn(link),
+      watch: async function* (prefix, from, signal) {
+        if (isLate) {
+          isLate = false;
+          await opens.opened;
+        }
+        yield* link.watch(prefix, from, signal);
+      },
+    };
+    await put("a", "1");
+    const backup = store.backUp();
+    await put("b", "2");
+    await put("c", "3");
+    const mirror = createMirror({ registry: late, clock, log, prefix: "", restores });
+    const release = mirror.acquire();
+    await clock.advance(10);
+    store.restoreFrom(backup);
+    // As many as were lost, and one that the watch brings
+    for (const value of ["x", "y", "z"]) await put("d", value);
+    await clock.advance(10);
+    restores.found();
+    opens.open();
+    await clock.advance(1_000);
+    assert.deepEqual(contentOf(mirror), await storeContent());
+    release();
+  });
 
   test("shows what is there, then what changes, transaction by transaction", async () => {
     await put("m/a", "1");

@@ -258,6 +258,14 @@ const engine: readonly Row[] = [
     ],
   },
   {
+    name: "one that has still to be down elsewhere moves nobody yet",
+    units: { new: { replaces: ["old"], metadata: metadata("x=1") }, old: plain, p: plain, q: plain },
+    machines: { a: { x: "1" }, b: { x: "1" }, c: {} },
+    at: { old: "a", p: "b", q: "b" },
+    leaving: { new: "c" },
+    expect: ["place new on b", "keep old on a", "keep p on b", "keep q on b"],
+  },
+  {
     name: "F-181: each names the other: no relation",
     units: { new: { replaces: ["old"] }, old: { replaces: ["new"] } },
     machines: ["a"],
