@@ -117,9 +117,11 @@ function placeWaiting(pass: Pass): void {
   }
 }
 
-/** Whether all that the unit replaces on the machine have been moved elsewhere; if not, none has. */
+/** Whether all that the unit replaces on the machine have been moved elsewhere; if not, or as long as it leaves another, none has. */
 function makeWay(pass: Pass, unit: WantedUnit, machine: CandidateMachine): boolean {
-  return moveAway(pass, pass.board.replacedBy(unit, machine), machine);
+  const list = pass.board.replacedBy(unit, machine);
+  const isLeaving = (pass.state.leaving ?? []).some((each) => each.unit === unit.name);
+  return list.length === 0 || (!isLeaving && moveAway(pass, list, machine));
 }
 
 /** Moves units that are replaced on `from`, all or none; those there that follow them are on no machine then. */
