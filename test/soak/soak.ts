@@ -1,4 +1,4 @@
-// Hours of bad days: a random fault every few seconds, sometimes two at once, and ordinary life in between. What each round
+// Hours of bad days: one random fault after another, sometimes two at once, and ordinary life in between. What each round
 // does follows from the seed; to which machine or unit, and how it comes out, does not, as machines have a time of their own.
 import type { Campaign, Outcome } from "./campaign.ts";
 import { type Fault, faults } from "./faults.ts";

@@ -58,8 +58,8 @@ class HttpTransport implements Transport {
     for (let hops = 0; hops <= maxRedirects; hops++) {
       const answer = await this.#ask({ method: "GET", url, signal });
       if (isRedirect(answer)) {
+        await answer.body.dump({ limit: maxComplaintBytes }); // also of one that is not followed: it holds on to the signal
         url = this.#follow(url, answer);
-        await answer.body.dump({ limit: maxComplaintBytes });
         continue;
       }
       await this.#checkStatus(answer);
