@@ -7,6 +7,7 @@ import type { Decision } from "../domain/placement.ts";
 import type { UnitStatus } from "../domain/status.ts";
 import type { WantedState } from "../domain/unit.ts";
 import type { Board, Outcome } from "../schedule/schedule.ts";
+import { keys } from "../text/values.ts";
 import type { RegistryPicture } from "./picture.ts";
 
 /** Units of one machine that are on their way at the same time. */
@@ -62,7 +63,10 @@ export class Moves {
     this.#balancedMs = nowMs;
   }
 
-  /** `settling`: machines may still be coming back; nothing is moved for balance then. */
+  /**
+   * `settling`: machines may still be coming back; nothing is moved for balance then. As long as the registry is marked as put
+   * back nothing moves at all: where it comes it might have to wait for the leader's word.
+   */
   budgets(
     picture: RegistryPicture,
     { desired, nowMs, settling }: { readonly desired: WantedState; readonly nowMs: number; readonly settling: boolean },
@@ -72,15 +76,16 @@ export class Moves {
       if (this.#hasArrived(picture, { unit, way, desired, nowMs })) this.#onWay.delete(unit);
       else if (way.startingMs !== undefined) dueMs = Math.min(dueMs, way.startingMs + longestStartMs);
     }
+    const putBack = isPutBack(picture);
     const drains = new Map<MachineId, number>();
     for (const { id, drain } of moving(picture)) {
       if (drain.deadlineMs !== undefined) dueMs = Math.min(dueMs, drain.deadlineMs);
       const isOver = drain.deadlineMs !== undefined && drain.deadlineMs <= nowMs;
-      const free = isOver ? 0 : drainStep - this.#leaving(picture, id).size;
+      const free = isOver || putBack ? 0 : drainStep - this.#leaving(picture, id).size;
       if (free > 0) drains.set(id, free);
     }
     const nextMs = this.#balancedMs + this.#balanceEveryMs;
-    const isQuiet = drains.size === 0 && this.#onWay.size === 0 && !settling;
+    const isQuiet = drains.size === 0 && this.#onWay.size === 0 && !settling && !putBack;
     if (isQuiet && nextMs > nowMs) dueMs = Math.min(dueMs, nextMs);
     return { drains, rebalance: isQuiet && nextMs <= nowMs ? 1 : 0, dueMs };
   }
@@ -145,6 +150,7 @@ export class Moves {
       } else if (
         leaving.size === 0 &&
         !settling &&
+        !isPutBack(picture) &&
         picture.machines.has(id) &&
         !left.some((unit) => waiting.has(unit))
       ) {
@@ -223,6 +229,10 @@ export class Moves {
 /** It crashes as often as systemd starts it. */
 function isHopeless({ active, sub, restarts }: UnitStatus): boolean {
   return active === "activating" && sub === "auto-restart" && restarts >= hopelessRestarts;
+}
+
+function isPutBack({ modified }: RegistryPicture): boolean {
+  return modified.has(keys.restored);
 }
 
 function* moving({ settings }: RegistryPicture): Iterable<{ readonly id: MachineId; readonly drain: Drain }> {

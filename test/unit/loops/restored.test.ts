@@ -268,3 +268,26 @@ test("a drain waits for what waits, though nothing of it can be decided for a wh
   assert.deepEqual([(await drain())?.state, (await drain())?.because], ["done", undefined]);
   assert.match(house.running("db.service"), /^[ab]$/);
 });
+
+test("a drain moves nothing as long as the registry is marked as put back: where it comes it might have to wait", async () => {
+  await quiet("a");
+  await house.deploy({ "db.service": fenced(4, "Prefer=disk=ssd"), "web.service": service("Prefer=disk=ssd") });
+  await house.until(() => house.running("db.service") === "c" && house.running("web.service") === "c", 30_000);
+  await house.clock.advance(2 * machineLeaseMs);
+  const backup = house.store.backUp();
+  for (const value of "12345") await house.put(keys.restart(name("gone.service")), value);
+  house.store.restoreFrom(backup);
+  await house.until(isMarked, 5_000, 10);
+  const { agent } = house.box("a");
+  await house.until(() => house.running("db.service") === "c", 5_000);
+  const c = house.box("c").id;
+  await house.settle(agent.hands.maintain({ machine: c, change: "drain", by: "ann@desk" }));
+  while (await isMarked()) {
+    assert.deepEqual([house.running("db.service"), house.running("web.service")], ["c", "c"]);
+    await house.clock.advance(1_000);
+  }
+  const isMoved = (unit: string): boolean => /^[ab]$/.test(house.running(unit));
+  await house.until(() => isMoved("db.service") && isMoved("web.service"), 5_000);
+  const drain = async () => (await house.settle(agent.view.picture())).settings.get(c)?.drain;
+  await house.until(async () => (await drain())?.state === "done", 10_000);
+});
