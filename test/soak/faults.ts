@@ -144,10 +144,20 @@ async function lost({ site, watch }: Scene, loss: Loss): Promise<Figures> {
   const isAbsent = (): boolean => watch.sight?.machines.has(machine.id) === false;
   await watch.until(`${machine.name} counts as dead`, isAbsent, () => left(bounds.noticedMs));
   const noticedMs = watch.nowMs - fromMs;
-  // A commit may just have taken one away
-  const isWished = (unit: string): boolean => site.wishes.all().some(({ name }) => name === unit);
+  // One that was lost twice takes nothing new for a while
+  const isTaken = (name: string): boolean =>
+    site.machines.some((other) => {
+      if (other === machine || !other.isUp || watch.sight?.resting.has(other.id) !== false) return false;
+      const [template] = name.split("@");
+      const isCrowded = [...watch.runsOn(other).keys()].some((each) => each.split("@")[0] === template);
+      return site.wishes.get(name)?.isApart !== true || !isCrowded;
+    });
   const areElsewhere = (): boolean =>
-    names.every((name) => !isWished(name) || watch.runsOf(name).some((run) => run.machine !== machine.name));
+    names.every((name) => {
+      if (watch.runsOf(name).some((run) => run.machine !== machine.name)) return true;
+      // A commit may just have taken it away
+      return site.wishes.get(name) === undefined || !isTaken(name);
+    });
   await watch.until(`${names.join(", ")} of ${machine.name} run elsewhere`, areElsewhere, () =>
     left(bounds.elsewhereMs + (loss.newLeaderMs ?? 0)),
   );

@@ -23,6 +23,8 @@ export interface Member extends End {
 export interface Sight {
   /** Ids of machines that hold their presence lease. */
   readonly machines: ReadonlySet<string>;
+  /** Ids of machines that came and went, and take nothing new for a while. */
+  readonly resting: ReadonlySet<string>;
   /** Id of the machine that leads, and its epoch. */
   readonly leader: { readonly machine: string; readonly epoch: number } | undefined;
   /** Of etcd's own leader: a new one gives every lease its whole time again. */
@@ -195,16 +197,21 @@ interface Range {
 
 function sightOf({ header, kvs = [] }: Range): Sight {
   const machines = new Set<string>();
+  const resting = new Set<string>();
   let leader: Sight["leader"];
   for (const { key, value = "", create_revision } of kvs) {
     const name = text(key).slice(prefix.length);
     if (name.startsWith("machines/")) machines.add(name.slice("machines/".length));
+    if (name.startsWith("machine-settings/")) {
+      const { rests } = JSON.parse(text(value)) as { rests?: object };
+      if (rests !== undefined) resting.add(name.slice("machine-settings/".length));
+    }
     if (name === "leader") {
       const { machine } = JSON.parse(text(value)) as { machine: string };
       leader = { machine, epoch: Number(create_revision) };
     }
   }
-  return { machines, leader, term: header?.raft_term ?? "" };
+  return { machines, resting, leader, term: header?.raft_term ?? "" };
 }
 
 function base64(words: string): string {

@@ -19,7 +19,7 @@ const children = new Set<ChildProcess>();
 const folder = mkdtempSync(join(tmpdir(), "flotilla-watch-"));
 
 const wish = (name: string, more: Partial<Wish> = {}): Wish => {
-  return { name, edition: 1, isGlobal: false, isFenced: false, ...more };
+  return { name, edition: 1, isGlobal: false, isFenced: false, isApart: false, ...more };
 };
 const wishes = [
   wish("alone.service"),

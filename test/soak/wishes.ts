@@ -8,6 +8,8 @@ export interface Wish {
   readonly isGlobal: boolean;
   /** It has OnPartition=stop: its machine stops it when it is cut off, and never is there a second one anywhere. */
   readonly isFenced: boolean;
+  /** No two instances of its template on one machine. */
+  readonly isApart: boolean;
 }
 
 const webCount = 2;
@@ -80,6 +82,7 @@ export class Wishes {
       edition: this.#editions.get(fileOf(name)) ?? 0,
       isGlobal: name === "every.service",
       isFenced: name === "fenced.service",
+      isApart: fileOf(name) === "web@.service",
     }));
   }
 
