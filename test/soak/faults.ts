@@ -147,7 +147,7 @@ async function lost({ site, watch }: Scene, loss: Loss): Promise<Figures> {
   // One that was lost twice takes nothing new for a while
   const isTaken = (name: string): boolean =>
     site.machines.some((other) => {
-      if (other === machine || !other.isUp || watch.sight?.resting.has(other.id) !== false) return false;
+      if (other === machine || !other.isUp || watch.sight?.resting.has(other.id) === true) return false;
       const [template] = name.split("@");
       const isCrowded = [...watch.runsOn(other).keys()].some((each) => each.split("@")[0] === template);
       return site.wishes.get(name)?.isApart !== true || !isCrowded;
