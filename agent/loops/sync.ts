@@ -114,7 +114,10 @@ export class Sync {
     // In a store that was put back the record may be an older one
     if (this.#readMs < mirror.wentBackMs) this.#revision = undefined;
     this.#readMs = clock.monotonicMs();
-    this.#revision ??= this.#readRevision(mirror.get(keys.revision));
+    const recorded = mirror.get(keys.revision);
+    // A write of ours whose answer was lost may have been applied since
+    const isNewer = (recorded?.modRevision ?? 0) > (this.#revision?.modified ?? 0);
+    if (this.#revision === undefined || isNewer) this.#revision = this.#readRevision(recorded);
     const asked = { here: this.#asked.length, elsewhere: this.#pendingRequest() };
     if (this.#desired === undefined) {
       try {

@@ -147,6 +147,8 @@ export class SimSystemd extends FakeSystemd {
     if (signal.aborted) throw aborted(signal); // called back before it got here
     this.#world.onJob(job, name);
     if (job !== "stop") this.#told.set(name, this.textOf(name));
+    // Where that fails, nobody knows what it has come to
+    else this.#told.delete(name);
     const before = this.#last.get(name) ?? Promise.resolve();
     const number = (this.#queued.get(name) ?? 0) + 1;
     this.#queued.set(name, number);

@@ -12,6 +12,11 @@ const lookMs = 300;
 export const harmlessSilenceMs = 5_300;
 /** What etcd said longer ago is no word on what is now. */
 const freshMs = 1_000;
+/**
+ * A leader of etcd's that wakes may revoke a lease that a newer one had extended: its machine claims its id anew at once, and
+ * nobody has given it up for that.
+ */
+const reclaimMs = 2_000;
 /** How far back silence may explain what is seen. */
 const memoryMs = 25_000;
 /** Of a unit that was left running on a machine that was cut off: two of it, until this long after the machine is back. */
@@ -97,6 +102,8 @@ export class Watch {
   readonly #awaited = new Map<string, { readonly machine: string; readonly untilMs: number }>();
   /** Ids of machines that were present when etcd was looked at last. */
   readonly #present = new Set<string>();
+  /** When machines were last seen to be gone that have not come back. */
+  readonly #gone = new Map<string, number>();
   readonly #over = new AbortController();
   readonly #clock: () => number;
   readonly #fromMs: number;
@@ -262,11 +269,17 @@ export class Watch {
     this.checks++;
     if (sight.machines.has(machine.id)) {
       this.#present.add(machine.id);
+      this.#gone.delete(machine.id);
       return;
     }
+    if (this.#present.delete(machine.id)) this.#gone.set(machine.id, this.nowMs);
+    const goneMs = this.#gone.get(machine.id) ?? Infinity;
     const isExcused = [machine.name, storeName].some((name) => this.#silentFor(name) > harmlessSilenceMs);
-    if (!this.#present.delete(machine.id) || isExcused) return;
-    this.violate(`${machine.name} counts as dead though it was never silent for ${harmlessSilenceMs} ms`);
+    if (isExcused) this.#gone.delete(machine.id);
+    else if (this.nowMs > goneMs + reclaimMs) {
+      this.#gone.delete(machine.id);
+      this.violate(`${machine.name} counts as dead though it was never silent for ${harmlessSilenceMs} ms`);
+    }
   }
 
   /** Looks at every machine once. */

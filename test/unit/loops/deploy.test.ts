@@ -122,6 +122,36 @@ describe("deploy", () => {
     assert.equal((await house.held()).revision.adopted?.commit, next);
   });
 
+  test("a commit that was recorded late, and is no longer the newest, does not stay on record", async () => {
+    await open({ machines: "a" });
+    const a = house.box("a");
+    let late: (() => Promise<unknown>) | undefined;
+    let isLate = false;
+    a.through = {
+      registry: (registry) => ({
+        ...passingOn(registry),
+        write: async (transaction, signal) => {
+          if (!isLate || !transaction.writes.some(({ key }) => key === keys.revision))
+            return registry.write(transaction, signal);
+          isLate = false;
+          late = () => registry.write(transaction);
+          throw new Problem("registry-unreachable", "Cannot write: No answer within 2000 ms");
+        },
+      }),
+    };
+    await house.ready();
+    const good = await house.deploy({ "web.service": service() });
+    await house.until(() => house.isUp({ "web.service": "a" }), 5_000);
+    isLate = true;
+    const next = house.commit({ "db.service": service() });
+    await house.until(() => late !== undefined, pollMs + 5_000);
+    house.repository.reset(good);
+    await late?.();
+    assert.equal((await house.held()).revision.adopted?.commit, next);
+    await house.until(async () => (await house.held()).revision.adopted?.commit === good, pollMs + 5_000);
+    await house.always(() => house.isUp({ "web.service": "a" }), 5_000);
+  });
+
   test("a refused commit that is taken back is forgotten", async () => {
     await open({ machines: "a" });
     await house.ready();
