@@ -60,8 +60,9 @@ function hold({ site, random, watch }: Campaign): Change | undefined {
   };
 }
 
-/** Empties a machine and lets it take units again. */
-function drain(machine: SoakMachine, { watch, site }: Pick<Campaign, "watch" | "site">): Change {
+/** Empties a machine and lets it take units again. Undefined: another takes nothing for a while, and there may be no third. */
+function drain(machine: SoakMachine, { watch, site }: Pick<Campaign, "watch" | "site">): Change | undefined {
+  if (watch.sight?.resting.size !== 0) return undefined;
   return {
     what: `drain and uncordon ${machine.name}`,
     excuse: { machine: machine.name, because: "it is drained" },
