@@ -52,6 +52,16 @@ export interface EnginePorts extends TrustPorts {
   readonly troubles: Troubles;
 }
 
+/** Units of which nothing is decided. */
+interface Unsure {
+  readonly of: WantedState;
+  readonly fenced: ReadonlySet<UnitName>;
+  /** Those that may still be running somewhere else (`FenceWait.units`), and all that follow one. */
+  readonly waiting: ReadonlySet<UnitName>;
+  /** Those, and what cannot be read, and all that follow any of them. */
+  readonly undecided: ReadonlySet<UnitName>;
+}
+
 /** One leader's engine, for the length of one tenure. */
 export class Engine {
   readonly #ports: EnginePorts;
@@ -75,9 +85,7 @@ export class Engine {
   #oversize = "";
   readonly #fenceWaits = new FenceWaits();
   readonly #waits: WaitsJournal;
-  #unsure:
-    | { readonly of: WantedState; readonly fenced: ReadonlySet<UnitName>; readonly units: ReadonlySet<UnitName> }
-    | undefined;
+  #unsure: Unsure | undefined;
 
   constructor(ports: EnginePorts, tenure: Tenure) {
     this.#ports = ports;
@@ -154,8 +162,8 @@ export class Engine {
     const moments = { nowMs: clock.monotonicMs(), connectedSinceMs, ...this.#trust.unheardUntil() };
     const fences = this.#fenceWaits.look(picture, desired.units, moments);
     this.#waits.fenced(fences);
-    const undecided = this.#undecidable(desired, fences.units);
-    const unwritten = new Set([...picture.ahead, ...this.#fenceWaits.unspoken(picture)]);
+    const { waiting, undecided } = this.#undecidable(desired, fences.units);
+    const unwritten = new Set([...picture.ahead, ...this.#fenceWaits.unspoken(picture, waiting)]);
     const decided = without(this.#scheduler.pass(rebalance, undecided), undecided);
     const decide = (units: readonly UnitName[]): readonly Decision[] => this.#scheduler.decisionsOf(units);
     this.#waits.waiting(decided.newlyWaiting, decide);
@@ -170,7 +178,7 @@ export class Engine {
       manifests: picture.manifests,
       statuses: picture.statuses,
       unwritten,
-      wordOf: (machine) => this.#fenceWaits.wordOf(machine, picture),
+      wordOf: (machine) => this.#fenceWaits.wordOf(machine, picture, waiting),
       standing,
       epoch: this.#trust.epochFor(picture, this.#generation),
       generation: this.#generation + 1,
@@ -190,7 +198,6 @@ export class Engine {
     this.#isWhole = fit.oversize.length === 0;
     const outcome = asWritten(decided, fit);
     this.#moves.note(picture, { outcome, nowMs });
-    const waiting = fences.units;
     const ended = this.#moves.ended(picture, { desired, outcome, nowMs, settling, waiting, decide });
     await this.#tellBrake(picture, { brake: losses.brake, isSettled: !settling }, signal);
     const nameOf = (machine: MachineId): string => this.#losses.nameOf(machine);
@@ -224,12 +231,15 @@ export class Engine {
   }
 
   /** Of one state it is looked for once: it needs all units. */
-  #undecidable(desired: WantedState, fenced: ReadonlySet<UnitName>): ReadonlySet<UnitName> {
+  #undecidable(desired: WantedState, fenced: ReadonlySet<UnitName>): Unsure {
     if (this.#unsure?.of !== desired || this.#unsure.fenced !== fenced) {
-      const unknown = fenced.size === 0 ? desired.unknown : new Set([...desired.unknown, ...fenced]);
-      this.#unsure = { of: desired, fenced, units: undecidable(desired.units.values(), unknown) };
+      const withThose = (units: ReadonlySet<UnitName>): ReadonlySet<UnitName> =>
+        undecidable(desired.units.values(), units);
+      const waiting = withThose(fenced);
+      const undecided = desired.unknown.size === 0 ? waiting : withThose(new Set([...desired.unknown, ...fenced]));
+      this.#unsure = { of: desired, fenced, waiting, undecided };
     }
-    return this.#unsure.units;
+    return this.#unsure;
   }
 
   /** One line in the log for the same machines, however often it is tried anew. */

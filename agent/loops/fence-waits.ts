@@ -100,19 +100,24 @@ export class FenceWaits {
 
   /**
    * The word that a machine may be given now (`Manifest.word`): for its claim, when it is there and none of the units that it
-   * is told has to wait. Not for some of them: what has the permit up can be started by others than the agent.
+   * is told has to wait. Not for some of them: what has the permit up can be started by others than the agent. `waiting`: those
+   * units and all that follow one of them, of which nothing is decided either.
    */
-  wordOf(id: MachineId, { manifests, machines, modified }: Claimed): number | undefined {
+  wordOf(
+    id: MachineId,
+    { manifests, machines, modified }: Claimed,
+    waiting: ReadonlySet<UnitName>,
+  ): number | undefined {
     if (!machines.has(id)) return undefined;
-    const told = this.#units.size === 0 ? [] : (manifests.get(id)?.units ?? []);
-    return told.some(({ name }) => this.#units.has(name)) ? undefined : modified.get(keys.machine(id));
+    const told = waiting.size === 0 ? [] : (manifests.get(id)?.units ?? []);
+    return told.some(({ name }) => waiting.has(name)) ? undefined : modified.get(keys.machine(id));
   }
 
   /** Machines that are told such units, start none before they have a word for their claim, and may have it. */
-  *unspoken(picture: Claimed): Generator<MachineId> {
+  *unspoken(picture: Claimed, waiting: ReadonlySet<UnitName>): Generator<MachineId> {
     for (const [id, manifest] of picture.manifests) {
       if (this.#fencedOf(manifest).length === 0) continue;
-      const word = this.wordOf(id, picture);
+      const word = this.wordOf(id, picture, waiting);
       if (word !== undefined && word !== manifest.word) yield id;
     }
   }
