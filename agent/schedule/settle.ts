@@ -87,6 +87,13 @@ export function settle(pass: Pass): void {
   function choose(unit: ActiveUnit): Host | undefined {
     const last = backTo(unit, before.owners(unit.name)) ?? backTo(unit, before.leaving(unit.name));
     if (last !== undefined) return last;
+    // Decided anew in each pass until it is down elsewhere: what follows it may have gone ahead
+    const ahead = before.isStillLeaving(unit.name) ? unit.followers.filter(({ options }) => !options.global) : [];
+    const beside = backTo(
+      unit,
+      [...ahead].sort(byTurn).flatMap(({ name }) => before.owners(name)),
+    );
+    if (beside !== undefined) return beside;
     const leader = unit.follows.find((target) => !target.options.global);
     if (leader === undefined) return pools.first(unit);
     const { host } = leader;

@@ -83,7 +83,13 @@ function placeWaiting(pass: Pass): void {
       .flatMap((each) => (each.unit === unit.name && !isParting(each.on) ? [each.on] : []))
       .sort();
     const backTo = [...ownersOf(pass, unit.name), ...leaving].flatMap((on) => board.machine(on) ?? []);
-    const asked = [...backTo, ...board.ranked(unit)];
+    const isLeaving = (state.leaving ?? []).some((each) => each.unit === unit.name);
+    const ahead = isLeaving ? units.ordered.filter((each) => units.targets(each).includes(unit)) : [];
+    const beside = ahead
+      .filter((each) => !each.options.global)
+      .flatMap((each) => ownersOf(pass, each.name))
+      .flatMap((on) => board.machine(on) ?? []);
+    const asked = [...backTo, ...beside, ...board.ranked(unit)];
     const taker = asked.find((machine) => board.refusals(unit, machine).length === 0 && makeWay(pass, unit, machine));
     if (taker === undefined) return displace(pass, unit, asked);
     board.put(unit, taker);

@@ -286,6 +286,14 @@ const engine: readonly Row[] = [
     expect: ["place p on b"],
   },
   {
+    name: "one that has still to be down elsewhere goes where what follows it has gone ahead",
+    units: { p: { metadata: metadata("x=1") }, side: { machineOf: ["p"] }, q: plain, r: plain },
+    machines: { a: {}, b: { x: "1" }, c: { x: "1" } },
+    at: { side: "b", q: "b", r: "b" },
+    leaving: { p: "a" },
+    expect: ["place p on b", "keep q on b", "keep r on b", "keep side on b"],
+  },
+  {
     name: "a last owner that may not is passed over",
     units: { p: { metadata: metadata("x=1") } },
     machines: { a: { x: "1" }, b: {} },
