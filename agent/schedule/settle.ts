@@ -88,12 +88,12 @@ export function settle(pass: Pass): void {
     const last = backTo(unit, before.owners(unit.name)) ?? backTo(unit, before.leaving(unit.name));
     if (last !== undefined) return last;
     // Decided anew in each pass until it is down elsewhere: what follows it may have gone ahead
-    const ahead = before.isStillLeaving(unit.name) ? unit.followers.filter(({ options }) => !options.global) : [];
-    const beside = backTo(
-      unit,
-      [...ahead].sort(byTurn).flatMap(({ name }) => before.owners(name)),
-    );
-    if (beside !== undefined) return beside;
+    if (before.isStillLeaving(unit.name)) {
+      const ahead = unit.followers.filter(({ options }) => !options.global).sort(byTurn);
+      const ids = ahead.flatMap(({ name }) => before.owners(name));
+      const beside = backTo(unit, ids);
+      if (beside !== undefined) return beside;
+    }
     const leader = unit.follows.find((target) => !target.options.global);
     if (leader === undefined) return pools.first(unit);
     const { host } = leader;

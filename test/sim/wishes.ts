@@ -184,13 +184,13 @@ export class Wishes {
       return other !== name && !other.includes("@") && !wish.lines.some((line) => line.endsWith(`=${name}`));
     });
     if (!global && others.length > 0 && dice.chance(0.2)) lines.push(`Conflicts=${dice.pick(others)[0]}`);
-    const leaders = others.filter(
-      ([other, wish]) => !wish.global && !lines.some((line) => line.includes(other)) && !this.#follows(other, name),
-    );
+    const unnamed = (): typeof others =>
+      others.filter(
+        ([other, wish]) => !wish.global && !lines.some((line) => line.includes(other)) && !this.#follows(other, name),
+      );
+    const leaders = unnamed();
     if (!global && leaders.length > 0 && dice.chance(0.2)) lines.push(`MachineOf=${dice.pick(leaders)[0]}`);
-    const replaceable = others.filter(
-      ([other, wish]) => !wish.global && !lines.some((line) => line.includes(other)) && !this.#follows(other, name),
-    );
+    const replaceable = unnamed();
     if (name.includes("@") && dice.chance(0.4)) lines.push("Spread=side");
     if (name.includes("@") && dice.chance(0.3)) lines.push(`Conflicts=${name.replace("@", "@*")}`);
     // Not both
